@@ -1,0 +1,81 @@
+//! The trait that every engine implements, and what it is given.
+
+use crate::{Enforced, Error, Event, Outcome, Plan};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// An engine that runs plans.
+pub trait Runtime {
+    /// The name in evidence, such as `linux`.
+    fn name(&self) -> &'static str;
+
+    /// What this host can hold. Changes nothing that lasts.
+    fn probe(&self) -> Probe;
+
+    /// Checks that the plan can be held here, before anything is written or started.
+    fn up(&self, plan: &Plan) -> Result<Enforced, Error>;
+
+    /// Runs the plan's task to its end. When it returns, no process of the run exists. An error
+    /// means that the task was not started.
+    fn run(&self, plan: &Plan, io: Io, listener: &mut dyn Listener) -> Result<Outcome, Error>;
+
+    /// Ends what [`Event::Held`] named, if it is still there. Not an error if it is gone.
+    fn destroy(&self, leftover: &str) -> Result<(), Error>;
+}
+
+/// What a run is given beside its plan.
+pub struct Io {
+    /// Values of the variables that the plan takes from the caller; never stored.
+    pub secrets: BTreeMap<String, String>,
+    /// Where the outputs are collected: an existing folder.
+    pub outputs: PathBuf,
+    /// The read end of what becomes the task's standard input.
+    #[cfg(unix)]
+    pub stdin: Option<std::os::fd::OwnedFd>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    Stdout,
+    Stderr,
+}
+
+impl Stream {
+    pub fn name(self) -> &'static str {
+        match self {
+            Stream::Stdout => "stdout",
+            Stream::Stderr => "stderr",
+        }
+    }
+}
+
+/// What the person at the other end wants of a running task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Pass this signal to the task and let it go on.
+    Signal(i32),
+    /// End the run in order: ask, wait for the grace, kill.
+    Interrupt(i32),
+}
+
+/// Hears what happens, and is asked for what is wanted.
+pub trait Listener {
+    fn event(&mut self, event: Event) -> Result<(), Error>;
+
+    /// Bytes of the task, as they came.
+    fn output(&mut self, stream: Stream, bytes: &[u8]);
+
+    /// The next command, if there is one; never blocks.
+    fn command(&mut self) -> Option<Command>;
+
+    /// Readable when [`Listener::command`] has something to say.
+    #[cfg(unix)]
+    fn wake(&self) -> Option<std::os::fd::BorrowedFd<'_>>;
+}
+
+/// What a host can hold, and how to make it hold more.
+pub struct Probe {
+    /// Name and value of what was looked at: kernel, cgroup version, id ranges …
+    pub facts: Vec<(String, String)>,
+    pub controls: Enforced,
+}

@@ -1,0 +1,23 @@
+//! The contract between `aido` and the engines that run a task.
+//!
+//! What was asked is a [`Plan`]: plain data, the same value for every engine. What the engine held
+//! is an [`Enforced`]; how the task ended is an [`Outcome`]. On the way the engine tells a
+//! [`Listener`] what happens. Nothing here names a namespace, a container or a platform, so that an
+//! engine of another kind fits behind the same trait.
+
+mod enforced;
+mod engine;
+mod error;
+mod event;
+mod outcome;
+mod plan;
+
+pub use enforced::{Control, Enforced, Force, Standing};
+pub use engine::{Command, Io, Listener, Probe, Runtime, Stream};
+pub use error::Error;
+pub use event::{Artifact, Collected, Event, Omission};
+pub use outcome::{End, Outcome, Usage, exit};
+pub use plan::{
+    Deadline, EnvValue, Identity, Limit, Limits, Mount, MountKind, Network, Origin, PLAN_VERSION, Plan, Root,
+    SyscallProfile, Task,
+};

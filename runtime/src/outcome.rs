@@ -1,0 +1,122 @@
+//! How a run ended, from the kernel's account alone.
+
+use serde::{Deserialize, Serialize};
+
+/// The exit statuses of `aido` that are not the task's own.
+pub mod exit {
+    /// The time limit ended the run.
+    pub const DEADLINE: u8 = 124;
+    /// aido itself failed: nothing ran.
+    pub const AIDO_FAILED: u8 = 125;
+    /// The command was found but could not be executed.
+    pub const NOT_EXECUTABLE: u8 = 126;
+    /// The command was not found.
+    pub const NOT_FOUND: u8 = 127;
+    /// Added to the number of the signal that ended the task.
+    pub const SIGNALLED: u8 = 128;
+    /// The memory limit ended the run (128 + SIGKILL).
+    pub const OUT_OF_MEMORY: u8 = 137;
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    pub end: End,
+    pub usage: Usage,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "reason", rename_all = "snake_case")]
+pub enum End {
+    Exited {
+        code: u8,
+    },
+    Signalled {
+        signal: i32,
+    },
+    /// `limit` and `peak` in bytes.
+    OutOfMemory {
+        limit: u64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        peak: Option<u64>,
+    },
+    /// The time limit of `ttl_ms` milliseconds.
+    Deadline {
+        ttl_ms: u64,
+    },
+    /// The user, or the death of the command line, ended it; `signal` is what was asked for.
+    Interrupted {
+        signal: i32,
+    },
+    NotFound {
+        program: String,
+    },
+    NotExecutable {
+        program: String,
+        why: String,
+    },
+    /// aido failed before the task was started.
+    Refused {
+        why: String,
+    },
+    /// The run's own guard died; what became of the task is not known, but nothing of it lives.
+    Lost {
+        why: String,
+    },
+}
+
+/// What the run used as a whole. Absent: the host could not say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Milliseconds from the start of the task to its end.
+    pub wall_ms: u64,
+    /// Microseconds of processor time in user mode.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_user_us: Option<u64>,
+    /// Microseconds of processor time in the kernel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_system_us: Option<u64>,
+    /// Bytes, at the highest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_peak: Option<u64>,
+    /// Processes and threads, at the highest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pids_peak: Option<u64>,
+    /// How often a fork was refused by the limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pids_refused: Option<u64>,
+    /// How often the processor limit held the run back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_throttled: Option<u64>,
+}
+
+impl End {
+    /// The exit status that `aido run` ends with.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            End::Exited { code } => *code,
+            End::Signalled { signal } | End::Interrupted { signal } => exit::SIGNALLED.saturating_add(*signal as u8),
+            End::OutOfMemory { .. } => exit::OUT_OF_MEMORY,
+            End::Deadline { .. } => exit::DEADLINE,
+            End::NotFound { .. } => exit::NOT_FOUND,
+            End::NotExecutable { .. } => exit::NOT_EXECUTABLE,
+            End::Refused { .. } | End::Lost { .. } => exit::AIDO_FAILED,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_are_the_documented_ones() {
+        assert_eq!(End::Exited { code: 3 }.exit_code(), 3);
+        assert_eq!(End::Signalled { signal: 15 }.exit_code(), 143);
+        assert_eq!(End::Interrupted { signal: 2 }.exit_code(), 130);
+        assert_eq!(End::OutOfMemory { limit: 1, peak: None }.exit_code(), 137);
+        assert_eq!(End::Deadline { ttl_ms: 1 }.exit_code(), 124);
+        assert_eq!(End::Refused { why: String::new() }.exit_code(), 125);
+        assert_eq!(End::NotExecutable { program: String::new(), why: String::new() }.exit_code(), 126);
+        assert_eq!(End::NotFound { program: String::new() }.exit_code(), 127);
+    }
+}
