@@ -1,1 +1,3 @@
+//! `aido`: runs AI-generated code in disposable sandboxes and leaves evidence.
 
+pub mod settings;

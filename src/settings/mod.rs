@@ -1,0 +1,107 @@
+//! What is wanted of a sandbox: `sandbox.yaml` and the command line, resolved and validated once.
+
+mod asked;
+mod error;
+mod file;
+mod overrides;
+mod resolve;
+mod runtime;
+mod schema;
+mod suggest;
+mod units;
+mod variable;
+mod yaml;
+
+pub use asked::Variable;
+pub use error::{At, Error, Place, Result, Told, printable};
+pub use overrides::Overrides;
+pub use resolve::{DEFAULT_TTL, GRACE};
+pub use runtime::Runtime;
+pub(crate) use suggest::distance;
+pub use units::{TTL, show_bytes, show_duration, show_processors};
+pub use variable::fits;
+
+use aido_runtime::{Control, Limits};
+use asked::Asked;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The name of the file that is read without being named.
+pub const FILE: &str = "sandbox.yaml";
+
+/// Everything that was wanted, with defaults filled in. Paths and patterns are still as they were written.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub name: String,
+    pub runtime: Told<Runtime>,
+    pub ttl: Duration,
+    /// What a task has between the request to end and the kill.
+    pub grace: Duration,
+    /// `None`: the whole project folder.
+    pub inputs: Option<Vec<Told<String>>>,
+    pub outputs: Vec<Told<String>>,
+    pub env: BTreeMap<String, Told<Variable>>,
+    pub limits: Limits,
+    pub accept_weaker: BTreeSet<Control>,
+    /// Absolute, or relative to `/workspace`.
+    pub workdir: Option<Told<String>>,
+    pub offline: bool,
+    pub insecure_registries: Vec<String>,
+    /// The project folder, without links in it.
+    pub project: PathBuf,
+    /// What messages call the file; `None` where there is none.
+    pub file: Option<String>,
+    asked: Asked,
+}
+
+impl Settings {
+    /// Reads `file`, or the project's `sandbox.yaml` where it has one.
+    pub fn load(project: &Path, file: Option<&Path>, overrides: &Overrides) -> Result<Settings> {
+        let path = file.map_or_else(|| project.join(FILE), |file| project.join(file));
+        let shown = file.map_or_else(|| FILE.to_string(), |file| file.display().to_string());
+        let text = file::read(&path, project, &shown)?;
+        match text {
+            Some(text) => Settings::from_text(&text, &shown, project, overrides),
+            None if file.is_some() => Err(Error::new(At::File(shown), "there is no such file")),
+            None => {
+                if project.join("sandbox.yml").symlink_metadata().is_ok() {
+                    let error =
+                        Error::new(At::File("sandbox.yml".to_string()), "is not read: aido looks for sandbox.yaml");
+                    return Err(error.remedy("rename it, or name it with `-f sandbox.yml`"));
+                }
+                resolve::settings(Asked::default(), None, project, overrides)
+            }
+        }
+    }
+
+    /// Reads a configuration that is already in memory, such as the copy that a sandbox keeps.
+    pub fn from_text(text: &str, shown: &str, project: &Path, overrides: &Overrides) -> Result<Settings> {
+        let asked = schema::read(yaml::read(text, shown)?)?;
+        resolve::settings(asked, Some(shown), project, overrides)
+    }
+
+    /// What was asked for, by file and command line together, as a `sandbox.yaml` of its own. Defaults stay out of it, and
+    /// so does what belongs to one command: accepted weaknesses, the working folder, registries.
+    pub fn to_yaml(&self) -> String {
+        self.asked.to_yaml()
+    }
+
+    /// One line on what was assumed for want of a file; `None` where there is one.
+    pub fn assumed(&self) -> Option<String> {
+        if self.file.is_some() {
+            return None;
+        }
+        let inputs = match &self.inputs {
+            None => "the project folder read-only, without .git, .aido and what looks like secrets",
+            Some(inputs) if inputs.is_empty() => "no inputs",
+            Some(_) => "the inputs of the command line",
+        };
+        let ttl = show_duration(self.ttl);
+        let runtime = &self.runtime.value;
+        Some(format!("no {FILE}: runtime {runtime}, ttl {ttl}, {inputs}, results in /outputs, no network"))
+    }
+}
+
+#[cfg(test)]
+mod tests;

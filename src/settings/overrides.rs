@@ -1,0 +1,59 @@
+//! What the command line lays over the file.
+
+use super::asked::{Asked, Variable};
+use super::error::{At, Error, Result, Told};
+use super::variable;
+use aido_runtime::Control;
+
+/// Options of the command line, as they were typed. Lists add to the file's; everything else replaces.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    pub runtime: Option<String>,
+    pub ttl: Option<String>,
+    /// Where the file has no `inputs`, these are the only ones.
+    pub inputs: Vec<String>,
+    pub outputs: Vec<String>,
+    /// `NAME=VALUE`, or `NAME` for the caller's own value.
+    pub env: Vec<String>,
+    pub memory: Option<String>,
+    pub cpus: Option<String>,
+    pub pids: Option<String>,
+    pub disk: Option<String>,
+    pub accept_weaker: Vec<Control>,
+    pub workdir: Option<String>,
+    pub offline: bool,
+    pub insecure_registries: Vec<String>,
+}
+
+impl Overrides {
+    pub(super) fn lay_over(&self, asked: &mut Asked) -> Result<()> {
+        let replace = |slot: &mut Option<Told<String>>, flag: &str, value: &Option<String>| {
+            if let Some(value) = value {
+                *slot = Some(flagged(flag, value));
+            }
+        };
+        replace(&mut asked.runtime, "--runtime", &self.runtime);
+        asked.runtime_typed = self.runtime.is_some();
+        replace(&mut asked.ttl, "--ttl", &self.ttl);
+        let resources = &mut asked.resources;
+        replace(&mut resources.memory, "--memory", &self.memory);
+        replace(&mut resources.cpus, "--cpus", &self.cpus);
+        replace(&mut resources.pids, "--pids", &self.pids);
+        replace(&mut resources.disk, "--disk", &self.disk);
+        if !self.inputs.is_empty() {
+            asked.inputs.get_or_insert_default().extend(self.inputs.iter().map(|text| flagged("--input", text)));
+        }
+        asked.outputs.extend(self.outputs.iter().map(|text| flagged("--output", text)));
+        for text in &self.env {
+            let at = At::Flag("--env".to_string());
+            let (name, value): (String, Variable) =
+                variable::typed(text).map_err(|what| Error::new(at.clone(), what))?;
+            asked.env.insert(name, Told::new(value, at));
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn flagged(flag: &str, value: &str) -> Told<String> {
+    Told::new(value.to_string(), At::Flag(flag.to_string()))
+}

@@ -1,0 +1,163 @@
+//! From what was asked to settings: values are parsed, bounds checked, defaults filled in.
+
+use super::asked::{Asked, Resources, Variable};
+use super::error::{At, Error, Result, Told};
+use super::overrides::{Overrides, flagged};
+use super::{Runtime, Settings, TTL, units, variable};
+use aido_runtime::{Limit, Limits};
+use std::ops::RangeInclusive;
+use std::path::{Component, Path};
+use std::time::Duration;
+
+pub const DEFAULT_TTL: Duration = Duration::from_secs(15 * 60);
+/// What a task has between the request to end and the kill.
+pub const GRACE: Duration = Duration::from_secs(5);
+
+const MIB: u64 = 1 << 20;
+const TIB: u64 = 1 << 40;
+const DEFAULT_MEMORY: u64 = 2048 * MIB;
+const DEFAULT_PIDS: u64 = 512;
+const DEFAULT_DISK: u64 = 1024 * MIB;
+const DEFAULT_OUTPUT: u64 = 64 * MIB;
+
+pub(super) fn settings(
+    mut asked: Asked,
+    file: Option<&str>,
+    project: &Path,
+    overrides: &Overrides,
+) -> Result<Settings> {
+    overrides.lay_over(&mut asked)?;
+    let project = folder(project)?;
+    let name = match &asked.name {
+        Some(told) => name(told)?,
+        None => name_of(&project),
+    };
+    check_env(&asked)?;
+    Ok(Settings {
+        name,
+        runtime: runtime(&asked)?,
+        ttl: ttl(&asked)?,
+        grace: GRACE,
+        inputs: asked.inputs.clone(),
+        outputs: asked.outputs.clone(),
+        env: asked.env.clone(),
+        limits: limits(&asked.resources)?,
+        accept_weaker: overrides.accept_weaker.iter().copied().collect(),
+        workdir: overrides.workdir.as_deref().map(|text| workdir(flagged("--workdir", text))).transpose()?,
+        offline: overrides.offline,
+        insecure_registries: overrides.insecure_registries.clone(),
+        project,
+        file: file.map(str::to_string),
+        asked,
+    })
+}
+
+fn folder(project: &Path) -> Result<std::path::PathBuf> {
+    let fail = |what: String| Error::new(At::Flag("--project".to_string()), what);
+    let real = project.canonicalize().map_err(|e| fail(format!("{}: {e}", project.display())))?;
+    if !real.is_dir() {
+        return Err(fail(format!("{} is no folder", project.display())));
+    }
+    Ok(real)
+}
+
+fn name(told: &Told<String>) -> Result<String> {
+    let name = &told.value;
+    let head = name.chars().next().is_some_and(|c| c.is_ascii_alphanumeric());
+    if head && name.len() <= 63 && name.chars().all(in_name) {
+        return Ok(name.clone());
+    }
+    let what = format!("`{name}` is no name for a sandbox");
+    Err(Error::new(told.at.clone(), what)
+        .remedy("1 to 63 letters, digits, `-`, `_` or `.`, the first a letter or digit"))
+}
+
+fn in_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
+}
+
+/// The project folder's name, made valid.
+fn name_of(project: &Path) -> String {
+    let name = project.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let name: String = name.chars().map(|c| if in_name(c) { c } else { '-' }).collect();
+    let name: String = name.trim_start_matches(['.', '_', '-']).chars().take(63).collect();
+    if name.is_empty() { "project".to_string() } else { name }
+}
+
+fn runtime(asked: &Asked) -> Result<Told<Runtime>> {
+    let Some(told) = &asked.runtime else {
+        return Ok(Told::new(Runtime::Host, At::Nowhere));
+    };
+    let runtime = Runtime::parse(&told.value).map_err(|what| Error::new(told.at.clone(), what))?;
+    // A file that came with a repository must not hand out the host's folders as a root.
+    if let (Runtime::RootFolder { folder }, false) = (&runtime, asked.runtime_typed)
+        && (folder.is_absolute() || folder.components().any(|c| matches!(c, Component::ParentDir)))
+    {
+        let what = "a file may name a root folder of the project only";
+        return Err(Error::new(told.at.clone(), what).remedy(format!("type it yourself: `--runtime {}`", told.value)));
+    }
+    Ok(Told::new(runtime, told.at.clone()))
+}
+
+fn ttl(asked: &Asked) -> Result<Duration> {
+    let Some(told) = &asked.ttl else { return Ok(DEFAULT_TTL) };
+    let fail = |what: String| Error::new(told.at.clone(), what);
+    let ttl = units::duration(&told.value).map_err(fail)?;
+    if !TTL.contains(&ttl) {
+        return Err(fail(format!("a ttl of {} is out of range; it lies between 1s and 24h", told.value)));
+    }
+    Ok(ttl)
+}
+
+fn check_env(asked: &Asked) -> Result<()> {
+    for (name, told) in &asked.env {
+        if let Variable::Literal(value) = &told.value {
+            variable::fits(name, value).map_err(|what| Error::new(told.at.clone(), what))?;
+        }
+    }
+    Ok(())
+}
+
+fn limits(asked: &Resources) -> Result<Limits> {
+    let size = |text: &str| units::bytes(text);
+    let count = |text: &str| text.parse::<u64>().map_err(|_| format!("`{text}` is no whole number"));
+    let processors = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
+    let bytes = units::show_bytes;
+    Ok(Limits {
+        memory: limit("memory", &asked.memory, DEFAULT_MEMORY, 4 * MIB..=16 * TIB, size, bytes)?,
+        cpus: limit("cpus", &asked.cpus, processors * 1000, 10..=1_024_000, units::processors, units::show_processors)?,
+        pids: limit("pids", &asked.pids, DEFAULT_PIDS, 1..=4_194_304, count, |n| n.to_string())?,
+        disk: limit("disk", &asked.disk, DEFAULT_DISK, 64 * 1024..=16 * TIB, size, bytes)?,
+        output: limit("output", &asked.output, DEFAULT_OUTPUT, 1024..=TIB, size, bytes)?,
+    })
+}
+
+fn limit(
+    key: &str,
+    asked: &Option<Told<String>>,
+    default: u64,
+    range: RangeInclusive<u64>,
+    parse: impl Fn(&str) -> std::result::Result<u64, String>,
+    show: impl Fn(u64) -> String,
+) -> Result<Limit> {
+    let Some(told) = asked else { return Ok(Limit::default(default)) };
+    let fail = |what: String| Error::new(told.at.clone(), what);
+    let value = parse(&told.value).map_err(fail)?;
+    if !range.contains(&value) {
+        let (from, to) = (show(*range.start()), show(*range.end()));
+        return Err(fail(format!("{key} of {} is out of range; it lies between {from} and {to}", told.value)));
+    }
+    Ok(Limit::asked(value))
+}
+
+/// An absolute path, or one below `/workspace`; without `..`.
+fn workdir(told: Told<String>) -> Result<Told<String>> {
+    let path = Path::new(&told.value);
+    let climbs = path.components().any(|c| matches!(c, Component::ParentDir));
+    if told.value.is_empty() || climbs || told.value.contains('\0') {
+        let what = format!("`{}` is no working folder", told.value);
+        return Err(Error::new(told.at, what)
+            .remedy("write an absolute path in the sandbox, or one relative to /workspace, without `..`"));
+    }
+    Ok(told)
+}
