@@ -1,1 +1,32 @@
+//! Evidence: what a project keeps of its sandboxes and runs.
+//!
+//! [`Project`] is the `.aido` folder, [`Sandbox`] one folder in it, [`Recording`] the only writer of
+//! one run and [`Run`] its reader. Event logs and the ledger are chained files; [`Record`] explains
+//! the format so that another program can check it.
 
+mod append;
+mod chain;
+mod clock;
+mod error;
+mod folder;
+mod id;
+mod ledger;
+mod project;
+mod read;
+mod recording;
+mod recover;
+mod remove;
+mod run;
+mod sandbox;
+
+pub use chain::{MAX_RECORD, RECORD_VERSION, Record, sha256_hex};
+pub use clock::{boot_id, boottime_ms, now};
+pub use error::{Error, Result};
+pub use id::Id;
+pub use ledger::Ledger;
+pub use project::Project;
+pub use read::{Broken, Events};
+pub use recording::{Captured, Recording, Sealed, Stream};
+pub use recover::Remains;
+pub use run::{MAX_SUMMARY, Run, Status};
+pub use sandbox::{Deadline, Ended, Kind, NewSandbox, STATE_VERSION, Sandbox, State};

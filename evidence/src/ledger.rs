@@ -1,0 +1,55 @@
+//! `ledger.jsonl`: one chained line for each sandbox and run that was made or destroyed.
+
+use crate::append::Appender;
+use crate::error::{Error, Result};
+use crate::folder::{Folder, For};
+use crate::read::Events;
+use serde_json::Value;
+
+const NAME: &str = "ledger.jsonl";
+
+/// A chained file (see [`crate::Record`]) that any number of processes append to.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    folder: Folder,
+}
+
+impl Ledger {
+    pub(crate) fn of(folder: &Folder) -> Ledger {
+        Ledger { folder: folder.clone() }
+    }
+
+    /// Adds a line. It outlives this process, but not necessarily a power cut: a run says the same
+    /// in its own folder, so that nothing is lost that would have to be known.
+    pub fn append(&self, kind: &str, data: &Value) -> Result<()> {
+        self.add(kind, data).map(drop)
+    }
+
+    /// Adds a line and returns when it is on the disk: for what nothing else will remember.
+    pub fn append_durably(&self, kind: &str, data: &Value) -> Result<()> {
+        let written = self.add(kind, data)?;
+        written.file().sync_data().map_err(|e| Error::io("sync", written.path(), e))
+    }
+
+    fn add(&self, kind: &str, data: &Value) -> Result<Appender> {
+        if kind == crate::chain::TORN {
+            return Err(Error::Reserved(kind.to_owned()));
+        }
+        let path = self.folder.path().join(NAME);
+        let file = self.folder.file(NAME, For::AppendingOrNew)?;
+        // The lock goes with the descriptor, also when this process is killed.
+        file.lock().map_err(|e| Error::io("lock", &path, e))?;
+        let mut end = Appender::resume(file, path)?;
+        end.append(kind, data)?;
+        Ok(end)
+    }
+
+    /// The lines so far, checked while they are read; None if there are none yet.
+    pub fn records(&self) -> Result<Option<Events>> {
+        match self.folder.file(NAME, For::Reading) {
+            Ok(file) => Ok(Some(Events::new(file))),
+            Err(e) if e.is_missing() => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Closing a run whose writer died.
+
+use crate::append::Appender;
+use crate::error::{Error, Result};
+use crate::folder::For;
+use crate::id::Id;
+use crate::read::Broken;
+use crate::recording::{Sealed, Sealing, Stream};
+use crate::run::{EVENTS, Run};
+use serde::Serialize;
+use serde_json::json;
+use std::fs::{File, TryLockError};
+use std::path::Path;
+use std::time::Duration;
+
+/// What can still be known of a run that was interrupted.
+#[derive(Clone, Debug)]
+pub struct Remains {
+    pub run: Id,
+    pub sandbox: Id,
+    /// Times of the first and of the last event: RFC 3339, and milliseconds since the machine started.
+    pub first: Option<(String, u64)>,
+    pub last: Option<(String, u64)>,
+    /// Bytes at the end of `events.log` that were no whole record.
+    pub torn_bytes: usize,
+    /// Where the chain does not hold, beyond a torn end.
+    pub broken: Option<Broken>,
+    pub stdout_bytes: u64,
+    pub stderr_bytes: u64,
+    /// The hash of the last event, the closing one included.
+    pub chain_head: String,
+}
+
+impl Run {
+    /// Closes a run that was interrupted: adds an event of the type `interrupted`, which mends a torn
+    /// end (see [`crate::Record`]) and changes no earlier byte, and writes the summary that the
+    /// caller makes of what remains. None if the run lives or was sealed, perhaps just now by
+    /// another process.
+    pub fn close_interrupted<S: Serialize>(&self, summary: impl FnOnce(&Remains) -> S) -> Result<Option<Sealed>> {
+        let path = self.folder().join(EVENTS);
+        // A writer makes its log first, so only a damaged folder lacks one; the run is closed all the same.
+        let file = self.own_folder().file(EVENTS, For::AppendingOrNew)?;
+        if !locked(&file, &path)? || self.is_sealed()? {
+            return Ok(None);
+        }
+        let mut events = Appender::resume(file, path)?;
+        let mut remains = self.remains()?;
+        remains.torn_bytes = events.torn_bytes()?;
+        let why = "the process that wrote this run ended before it sealed it";
+        events.append("interrupted", &json!({"why": why, "torn_bytes": remains.torn_bytes}))?;
+        remains.chain_head = events.head()?.to_owned();
+        let sealing = Sealing {
+            project: self.sandbox().project(),
+            folder: self.own_folder(),
+            run: self.id(),
+            sandbox: self.sandbox().id(),
+            line: "run_interrupted",
+        };
+        sealing.finish(&mut events, &summary(&remains)).map(Some)
+    }
+
+    fn remains(&self) -> Result<Remains> {
+        let size = |stream| self.open_output(stream).and_then(|f| size(&f, &self.output_path(stream))).unwrap_or(0);
+        let mut remains = Remains {
+            run: self.id().clone(),
+            sandbox: self.sandbox().id().clone(),
+            first: None,
+            last: None,
+            torn_bytes: 0,
+            broken: None,
+            stdout_bytes: size(Stream::Stdout),
+            stderr_bytes: size(Stream::Stderr),
+            chain_head: String::new(),
+        };
+        for event in self.events()? {
+            match event {
+                Ok(event) => {
+                    let moment = (event.time, event.mono_ms);
+                    remains.first.get_or_insert_with(|| moment.clone());
+                    remains.last = Some(moment);
+                }
+                Err(broken) if broken.torn_end => {}
+                Err(broken) => remains.broken = Some(broken),
+            }
+        }
+        Ok(remains)
+    }
+}
+
+/// Whether the dead writer's lock is ours now. Somebody who asks whether the run lives holds it for
+/// a moment; that is no reason to give up.
+fn locked(file: &File, path: &Path) -> Result<bool> {
+    for _ in 0..20 {
+        match file.try_lock() {
+            Ok(()) => return Ok(true),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(5)),
+            Err(TryLockError::Error(e)) => return Err(Error::io("lock", path, e)),
+        }
+    }
+    Ok(false)
+}
+
+fn size(file: &File, path: &Path) -> Result<u64> {
+    file.metadata().map(|m| m.len()).map_err(|e| Error::io("look at", path, e))
+}

@@ -1,0 +1,126 @@
+//! The reading side of one run. Its files are believed only as far as they can be checked.
+
+use crate::chain::Record;
+use crate::error::{Error, Result};
+use crate::folder::{Folder, For};
+use crate::id::Id;
+use crate::project::present;
+use crate::read::Events;
+use crate::recording::Stream;
+use crate::sandbox::Sandbox;
+use serde::de::DeserializeOwned;
+use std::cmp::Reverse;
+use std::fs::{File, TryLockError};
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+/// The longest `summary.json` and `plan.json` that are written and read.
+pub const MAX_SUMMARY: u64 = 64 << 20;
+
+pub(crate) const EVENTS: &str = "events.log";
+pub(crate) const SUMMARY: &str = "summary.json";
+
+#[derive(Clone, Debug)]
+pub struct Run {
+    sandbox: Sandbox,
+    id: Id,
+    folder: Folder,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Its writer lives.
+    Running,
+    /// It has a summary.
+    Sealed,
+    /// Its writer died before it wrote one.
+    Interrupted,
+}
+
+impl Run {
+    pub(crate) fn at(sandbox: Sandbox, id: Id, folder: Folder) -> Run {
+        Run { sandbox, id, folder }
+    }
+
+    pub fn id(&self) -> &Id {
+        &self.id
+    }
+
+    pub fn sandbox(&self) -> &Sandbox {
+        &self.sandbox
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn own_folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// Whether its writer lives.
+    pub fn alive(&self) -> Result<bool> {
+        let Some(file) = present(self.folder.file(EVENTS, For::Reading))? else { return Ok(false) };
+        // Shared: two who ask at once do not take each other for the writer.
+        match file.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(e)) => Err(Error::io("lock", &self.folder.path().join(EVENTS), e)),
+        }
+    }
+
+    pub fn status(&self) -> Result<Status> {
+        if self.is_sealed()? {
+            return Ok(Status::Sealed);
+        }
+        if self.alive()? {
+            return Ok(Status::Running);
+        }
+        // The writer seals before it lets go: look again now that it is known to be gone.
+        Ok(if self.is_sealed()? { Status::Sealed } else { Status::Interrupted })
+    }
+
+    pub(crate) fn is_sealed(&self) -> Result<bool> {
+        self.folder.has(SUMMARY)
+    }
+
+    /// The first event: when the run began (RFC 3339), and with what.
+    pub fn begun(&self) -> Option<Record> {
+        const LONGEST: u64 = 16 * 1024;
+        let file = self.folder.file(EVENTS, For::Reading).ok()?;
+        let mut line = Vec::new();
+        BufReader::with_capacity(1024, file.take(LONGEST)).read_until(b'\n', &mut line).ok()?;
+        line.pop();
+        Record::decode(&line).ok()
+    }
+
+    /// The events, checked while they are read.
+    pub fn events(&self) -> Result<Events> {
+        Ok(Events::new(self.folder.file(EVENTS, For::Reading)?))
+    }
+
+    /// `summary.json`; None if the run has none yet.
+    pub fn summary<T: DeserializeOwned>(&self) -> Result<Option<T>> {
+        let Some(bytes) = present(self.folder.read(SUMMARY, MAX_SUMMARY))? else { return Ok(None) };
+        serde_json::from_slice(&bytes).map(Some).map_err(|e| Error::damaged(&self.folder.path().join(SUMMARY), e))
+    }
+
+    /// `plan.json` of this run.
+    pub fn plan(&self) -> Result<Option<Vec<u8>>> {
+        present(self.folder.read("plan.json", MAX_SUMMARY))
+    }
+
+    pub fn output_path(&self, stream: Stream) -> PathBuf {
+        self.folder.path().join(stream.file_name())
+    }
+
+    /// What the task wrote, to be read from the start.
+    pub fn open_output(&self, stream: Stream) -> Result<File> {
+        self.folder.file(stream.file_name(), For::Reading)
+    }
+}
+
+/// Newest first.
+pub(crate) fn sort(runs: &mut [Run]) {
+    runs.sort_by_cached_key(|run| Reverse((run.begun().map(|b| b.time).unwrap_or_default(), run.id().clone())));
+}

@@ -1,0 +1,252 @@
+//! One sandbox's folder: what it is, until when it lives, what its runs left.
+
+use crate::clock;
+use crate::error::{Error, Result};
+use crate::folder::Folder;
+use crate::id::{Id, Of};
+use crate::project::{Project, present};
+use crate::recording::Recording;
+use crate::remove;
+use crate::run::Run;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+/// Version of `state.json`. 1: first.
+pub const STATE_VERSION: u32 = 1;
+
+const STATE: &str = "state.json";
+const OUTPUTS: &str = "outputs";
+const RUNS: &str = "runs";
+const MAX_STATE: u64 = 64 * 1024;
+
+#[derive(Clone, Debug)]
+pub struct Sandbox {
+    project: Project,
+    id: Id,
+    folder: Folder,
+}
+
+/// What a new sandbox is to be.
+#[derive(Clone, Debug)]
+pub struct NewSandbox<'a> {
+    pub name: &'a str,
+    pub kind: Kind,
+    pub ttl_ms: u64,
+    /// The `sandbox.yaml` it is made from, to be kept beside it.
+    pub config: Option<&'a [u8]>,
+    /// `plan.json`.
+    pub plan: Option<&'a [u8]>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Made by `sandbox up`: takes runs until its time is over.
+    Kept,
+    /// Made for a single run.
+    Single,
+}
+
+/// `state.json`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    pub version: u32,
+    pub id: Id,
+    pub name: String,
+    pub kind: Kind,
+    /// RFC 3339, UTC.
+    pub created: String,
+    pub ttl_ms: u64,
+    pub deadline: Deadline,
+    /// Set when nothing of the sandbox lives any more; its evidence may stay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Ended>,
+}
+
+/// A moment that every process of this start of the machine can compare with its own clock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deadline {
+    pub boot_id: String,
+    pub boottime_ms: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// RFC 3339, UTC.
+    pub time: String,
+    pub why: String,
+}
+
+impl State {
+    /// How long the sandbox may still live. Nothing outlives a restart of the machine.
+    pub fn left_ms(&self) -> Result<u64> {
+        if self.ended.is_some() || self.deadline.boot_id != clock::boot_id()? {
+            return Ok(0);
+        }
+        Ok(self.deadline.boottime_ms.saturating_sub(clock::boottime_ms()))
+    }
+}
+
+impl Sandbox {
+    pub(crate) fn at(project: Project, id: Id, folder: Folder) -> Sandbox {
+        Sandbox { project, id, folder }
+    }
+
+    pub(crate) fn make(project: &Project, new: &NewSandbox) -> Result<Sandbox> {
+        let id = Id::random(Of::Sandbox)?;
+        let state = State {
+            version: STATE_VERSION,
+            id: id.clone(),
+            name: new.name.to_owned(),
+            kind: new.kind,
+            created: clock::now(),
+            ttl_ms: new.ttl_ms,
+            deadline: Deadline {
+                boot_id: clock::boot_id()?,
+                boottime_ms: clock::boottime_ms().saturating_add(new.ttl_ms),
+            },
+            ended: None,
+        };
+        // Built under a name that nobody lists, then shown whole.
+        let all = project.sandboxes_folder()?;
+        let hidden = format!("{}{id}", remove::UNFINISHED);
+        let made = all.make(&hidden).and_then(|folder| {
+            folder.make(OUTPUTS)?;
+            folder.make(RUNS)?;
+            write_state(&folder, &state)?;
+            if let Some(config) = new.config {
+                folder.replace("sandbox.yaml", config, false)?;
+            }
+            if let Some(plan) = new.plan {
+                folder.replace("plan.json", plan, false)?;
+            }
+            let line = json!({"sandbox": id, "name": new.name, "kind": new.kind, "ttl_ms": new.ttl_ms});
+            project.ledger().append("sandbox_created", &line)?;
+            all.rename(&hidden, &all, id.as_str())
+        });
+        if let Err(e) = made {
+            let _ = remove::tree(project, &all, &hidden);
+            return Err(e);
+        }
+        all.replace_link("latest", id.as_str())?;
+        let folder = all.sub(id.as_str())?;
+        Ok(Sandbox { project: project.clone(), id, folder })
+    }
+
+    pub fn id(&self) -> &Id {
+        &self.id
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn project(&self) -> &Project {
+        &self.project
+    }
+
+    /// Read each time: another process may have ended the sandbox.
+    pub fn state(&self) -> Result<State> {
+        let path = self.folder.path().join(STATE);
+        let bytes = self.folder.read(STATE, MAX_STATE)?;
+        let state: State = serde_json::from_slice(&bytes).map_err(|e| Error::damaged(&path, e))?;
+        if state.version != STATE_VERSION {
+            let why = format!("it has version {}, and this program knows {STATE_VERSION}", state.version);
+            return Err(Error::damaged(&path, why));
+        }
+        if state.id != self.id {
+            return Err(Error::damaged(&path, format_args!("it is that of {}", state.id)));
+        }
+        Ok(state)
+    }
+
+    pub fn left_ms(&self) -> Result<u64> {
+        self.state()?.left_ms()
+    }
+
+    /// The copy of the `sandbox.yaml` it was made from.
+    pub fn config(&self) -> Result<Option<Vec<u8>>> {
+        present(self.folder.read("sandbox.yaml", 1 << 20))
+    }
+
+    /// `plan.json`
+    pub fn plan(&self) -> Result<Option<Vec<u8>>> {
+        present(self.folder.read("plan.json", crate::run::MAX_SUMMARY))
+    }
+
+    /// Says that nothing of the sandbox lives any more. The first reason stays.
+    pub fn end(&self, why: &str) -> Result<()> {
+        let mut state = self.state()?;
+        if state.ended.is_none() {
+            state.ended = Some(Ended { time: clock::now(), why: why.to_owned() });
+            write_state(&self.folder, &state)?;
+        }
+        Ok(())
+    }
+
+    /// Where the outputs of the last run lie.
+    pub fn outputs(&self) -> PathBuf {
+        self.folder.path().join(OUTPUTS)
+    }
+
+    /// The same folder, empty, for the next run.
+    pub fn fresh_outputs(&self) -> Result<PathBuf> {
+        let old = self.folder.sub_or_new(OUTPUTS)?;
+        if remove::is_empty(&old)? {
+            return Ok(self.outputs());
+        }
+        remove::tree(&self.project, &self.folder, OUTPUTS)?;
+        self.folder.make(OUTPUTS)?;
+        Ok(self.outputs())
+    }
+
+    /// Begins a run. `output_limit`: bytes kept of standard output and of standard error, each.
+    pub fn begin_run(&self, output_limit: u64) -> Result<Recording> {
+        Recording::begin(self, &self.folder.sub_or_new(RUNS)?, output_limit)
+    }
+
+    /// Its runs, newest first.
+    pub fn runs(&self) -> Result<Vec<Run>> {
+        let Some(folder) = present(self.folder.sub(RUNS))? else { return Ok(Vec::new()) };
+        let ids = folder.names()?;
+        let mut runs: Vec<Run> = ids
+            .iter()
+            .filter_map(|name| Id::parse(Of::Run, name))
+            .filter_map(|id| Some(Run::at(self.clone(), id.clone(), folder.sub(id.as_str()).ok()?)))
+            .collect();
+        crate::run::sort(&mut runs);
+        Ok(runs)
+    }
+
+    pub(crate) fn run(&self, id: &Id) -> Result<Option<Run>> {
+        let Some(runs) = present(self.folder.sub(RUNS))? else { return Ok(None) };
+        Ok(present(runs.sub(id.as_str()))?.map(|folder| Run::at(self.clone(), id.clone(), folder)))
+    }
+
+    /// The run that is being written now, if there is one.
+    pub fn running(&self) -> Result<Option<Run>> {
+        for run in self.runs()? {
+            if run.alive()? {
+                return Ok(Some(run));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Removes the sandbox and the evidence of its runs; the ledger keeps a line. Refused while a run
+    /// is being written.
+    pub fn destroy(self, why: &str) -> Result<()> {
+        if let Some(run) = self.running()? {
+            return Err(Error::Busy { sandbox: self.id.to_string(), run: run.id().to_string() });
+        }
+        remove::sandbox(&self, why)
+    }
+}
+
+/// Nothing is synced on the way to a single run: after a power cut nothing of it lives. A kept
+/// sandbox was promised to somebody, so its state is on the disk before its ID is printed.
+fn write_state(folder: &Folder, state: &State) -> Result<()> {
+    let bytes = serde_json::to_vec_pretty(state).map_err(|e| Error::damaged(folder.path(), e))?;
+    folder.replace(STATE, &bytes, state.kind == Kind::Kept)
+}
