@@ -5,7 +5,7 @@ use crate::chain::{Head, Record, TORN, hex};
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 
 /// The records of a chained file, in order. After the first [`Broken`] nothing follows: what comes
 /// before it is as it was written, what comes after it proves nothing.
@@ -13,6 +13,10 @@ pub struct Events {
     input: BufReader<File>,
     head: Head,
     line: u64,
+    /// Bytes read so far.
+    at: u64,
+    /// Line and byte after the last good record, and whether that record had its newline.
+    good: (u64, u64, bool),
     over: bool,
 }
 
@@ -38,7 +42,14 @@ struct Debt {
 
 impl Events {
     pub(crate) fn new(file: File) -> Events {
-        Events { input: BufReader::with_capacity(64 * 1024, file), head: Head::start(), line: 0, over: false }
+        Events {
+            input: BufReader::with_capacity(64 * 1024, file),
+            head: Head::start(),
+            line: 0,
+            at: 0,
+            good: (0, 0, true),
+            over: false,
+        }
     }
 
     /// The hash of the last record that was read; 64 zeros before the first.
@@ -46,10 +57,24 @@ impl Events {
         &self.head.prev
     }
 
+    /// Goes on after the last good record: for a file that is still being written, when the end was
+    /// reached or a record was only half there.
+    pub fn again(&mut self) -> io::Result<()> {
+        let (line, at, ended) = self.good;
+        self.input.seek(SeekFrom::Start(at))?;
+        (self.line, self.at, self.over) = (line, at, false);
+        if !ended && self.input.fill_buf()?.first() == Some(&b'\n') {
+            self.input.consume(1);
+            self.at += 1;
+            self.good = (line, self.at, true);
+        }
+        Ok(())
+    }
+
     fn step(&mut self) -> Result<Option<Record>, Broken> {
         let mut debt: Option<Debt> = None;
         loop {
-            let Some(line) = self.next_line()? else {
+            let Some((line, ended)) = self.next_line()? else {
                 let Some(debt) = debt else { return Ok(None) };
                 let why = format!("the file ends inside a record ({})", debt.why);
                 return Err(self.broken(debt.first_line, why, true));
@@ -57,6 +82,7 @@ impl Events {
             match Record::decode(&line) {
                 Ok(record) => {
                     self.accept(&record, debt.take())?;
+                    self.good = (self.line, self.at, ended);
                     return Ok(Some(record));
                 }
                 Err(why) => {
@@ -89,20 +115,22 @@ impl Events {
         Ok(())
     }
 
-    /// A line without its newline; None at the end.
-    fn next_line(&mut self) -> Result<Option<Vec<u8>>, Broken> {
+    /// A line without its newline, and whether it had one; None at the end.
+    fn next_line(&mut self) -> Result<Option<(Vec<u8>, bool)>, Broken> {
         let mut line = Vec::new();
         let read = io::Read::take(&mut self.input, MAX_TORN as u64 + 1).read_until(b'\n', &mut line);
         match read {
             Ok(0) => Ok(None),
             Ok(_) => {
                 self.line += 1;
-                if line.last() == Some(&b'\n') {
+                self.at += line.len() as u64;
+                let ended = line.last() == Some(&b'\n');
+                if ended {
                     line.pop();
                 } else if line.len() > MAX_TORN {
                     return Err(self.broken(self.line, format!("it is longer than {MAX_TORN} bytes"), false));
                 }
-                Ok(Some(line))
+                Ok(Some((line, ended)))
             }
             Err(e) => Err(self.broken(self.line + 1, format!("it cannot be read: {e}"), false)),
         }

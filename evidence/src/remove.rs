@@ -19,7 +19,7 @@ pub(crate) const TRASH: &str = "trash";
 pub(crate) const UNFINISHED: &str = ".new-";
 
 /// Entries looked at together: bounds the memory for a folder with millions.
-const BATCH: usize = 4096;
+const BATCH: usize = 512;
 
 /// Destroys a sandbox. Only the ledger will remember it, so its line is on the disk before the first
 /// byte of evidence is removed.
