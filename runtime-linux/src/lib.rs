@@ -1,1 +1,29 @@
+//! aido's native runtime on Linux: rootless, without a daemon.
+//!
+//! `engine` compiles a plan into a script (`layout`, `exec`), `spawn` makes a process in new
+//! namespaces that builds the sandbox from it (`child`), `watch` looks after the task, `collect` brings
+//! the outputs out. `cgroup` and `seccomp` stand by themselves. `unsafe` is in `sys` and `clone` only.
+#![cfg(target_os = "linux")]
 
+mod cgroup;
+mod child;
+mod clone;
+mod collect;
+mod engine;
+mod exec;
+mod failure;
+mod host;
+mod ids;
+mod layout;
+mod probe;
+mod script;
+mod seccomp;
+mod source;
+mod spawn;
+mod stand;
+mod sys;
+mod watch;
+mod wire;
+
+pub use engine::Linux;
+pub use ids::image_ownership;

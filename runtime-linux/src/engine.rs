@@ -1,0 +1,213 @@
+//! The runtime's face: the contract, fulfilled with the kernel's own means.
+
+use crate::cgroup::{self, Group};
+use crate::exec;
+use crate::ids::IdMap;
+use crate::layout::{self, Ground, Text};
+use crate::probe;
+use crate::script::{Exec, Script, Step};
+use crate::source::c_string;
+use crate::spawn::{self, Live};
+use crate::stand;
+use crate::watch::{self, Seen};
+use crate::{collect, failure, seccomp, sys};
+use aido_image::{LayerId, Ownership, Store};
+use aido_runtime::{End, Enforced, Error, Event, Io, Listener, Outcome, Plan, Probe, Root, Runtime, Usage};
+use std::path::PathBuf;
+
+/// Past deadline and grace the guard ends the sandbox by itself, should nobody else.
+const BACKSTOP_MS: u64 = 2_000;
+/// The cgroup's own watchdog comes last.
+const SCOPE_MARGIN_MS: u64 = 10_000;
+
+/// Runs plans in namespaces of this host's kernel.
+pub struct Linux {
+    images: PathBuf,
+    name: String,
+}
+
+impl Linux {
+    /// `images` is the folder of the image store; `name` tells this run's cgroup from others.
+    pub fn new(images: impl Into<PathBuf>, name: impl Into<String>) -> Self {
+        Linux { images: images.into(), name: name.into() }
+    }
+
+    fn ground(&self, plan: &Plan) -> Result<(Ground, bool), Error> {
+        match &plan.root {
+            Root::Host => Ok((Ground::Host { root: "/".into() }, false)),
+            Root::Folder { path } => Ok((Ground::Layers(vec![path.clone()]), false)),
+            Root::Image { reference, layers, .. } => {
+                let store = Store::open(&self.images).map_err(|e| Error::new(e.to_string()))?;
+                let ownership = crate::image_ownership();
+                let folder = |layer: &String| layer_folder(&store, layer, reference, ownership);
+                let mut folders = layers.iter().map(folder).collect::<Result<Vec<_>, _>>()?;
+                folders.reverse();
+                Ok((Ground::Layers(folders), true))
+            }
+        }
+    }
+
+    fn script(&self, plan: &Plan, ground: &Ground, exec: Exec) -> Result<Script, Error> {
+        let disk = plan.limits.disk.value;
+        let options =
+            [("size", disk.to_string()), ("nr_inodes", stand::inodes(disk).to_string()), ("mode", "0755".to_string())];
+        let options = options
+            .into_iter()
+            .map(|(key, value)| Ok((c_string(key)?, c_string(value)?)))
+            .collect::<Result<_, Error>>();
+        let ends_ms = plan.deadline.ttl_ms.saturating_add(plan.deadline.grace_ms).saturating_add(BACKSTOP_MS);
+        Ok(Script {
+            ops: layout::compile(ground, &plan.mounts, &texts(plan, ground))?,
+            base: options?,
+            host_name: c_string(&plan.name)?,
+            exec,
+            backstop_ms: i32::try_from(ends_ms).unwrap_or(i32::MAX),
+            strings: sys::Strings::of_this_process(),
+        })
+    }
+
+    fn conduct(
+        &self,
+        plan: &Plan,
+        script: &Script,
+        live: &Live,
+        group: Option<&Group>,
+        listener: &mut dyn Listener,
+    ) -> Result<Outcome, Error> {
+        let seen = watch::watch(live, group, plan.deadline, listener)?;
+        judge(plan, script, &seen, group)
+    }
+}
+
+impl Runtime for Linux {
+    fn name(&self) -> &'static str {
+        "linux"
+    }
+
+    fn probe(&self) -> Probe {
+        probe::probe()
+    }
+
+    fn up(&self, plan: &Plan) -> Result<Enforced, Error> {
+        let (_, image) = self.ground(plan)?;
+        let ids = IdMap::choose(&plan.identity, image)?;
+        let mut enforced = stand::by_construction(plan, &ids, &seccomp::program(&plan.syscalls).digest());
+        stand::settle(plan, cgroup::probe(), &mut enforced)?;
+        Ok(enforced)
+    }
+
+    fn run(&self, plan: &Plan, mut io: Io, listener: &mut dyn Listener) -> Result<Outcome, Error> {
+        let filter = seccomp::program(&plan.syscalls);
+        let (ground, image) = self.ground(plan)?;
+        let ids = IdMap::choose(&plan.identity, image)?;
+        let mut enforced = stand::by_construction(plan, &ids, &filter.digest());
+        let lives_ms = plan.deadline.ttl_ms + plan.deadline.grace_ms + SCOPE_MARGIN_MS;
+        let (group, held) = cgroup::create(&format!("aido-{}", self.name), &stand::want(plan), lives_ms);
+        if let Some(group) = &group {
+            listener.event(Event::Held { leftover: group.leftover() })?;
+        }
+        let result = stand::settle(plan, held, &mut enforced).and_then(|weaker| {
+            let exec = exec::compile(plan, &io.secrets, &ids, &weaker, filter.instructions())?;
+            let script = self.script(plan, &ground, exec)?;
+            let live = spawn::build(&script, &ids, group.as_ref(), io.stdin.take())?;
+            let outcome = listener
+                .event(Event::Enforced { controls: enforced })
+                .and_then(|()| self.conduct(plan, &script, &live, group.as_ref(), listener));
+            // Whatever went wrong above, nothing of the run may live.
+            spawn::end(&live.guard);
+            let outcome = outcome?;
+            listener.event(Event::Ended)?;
+            let collected = collect::collect(&live.outputs, &live.user_namespace, &io.outputs, plan.limits.disk.value)?;
+            listener.event(Event::Collected(collected))?;
+            Ok(outcome)
+        });
+        if let Some(group) = group {
+            group.kill();
+            // What cannot be removed now is named in the record as held: the next command tries again.
+            let _ = group.remove();
+        }
+        result
+    }
+
+    fn destroy(&self, leftover: &str) -> Result<(), Error> {
+        cgroup::destroy(leftover).map_err(|e| Error::new(format!("cannot end what a lost run left: {e}")))
+    }
+}
+
+fn layer_folder(store: &Store, layer: &str, reference: &str, ownership: Ownership) -> Result<PathBuf, Error> {
+    let id: LayerId = layer.parse().map_err(|_| Error::new(format!("{layer:?} is no digest of a layer")))?;
+    let folder = store.layer_folder(&id, ownership);
+    if folder.is_dir() {
+        return Ok(folder);
+    }
+    Err(Error::new(format!("layer {layer} of {reference} is not in the store"))
+        .remedy(format!("aido image pull {reference}")))
+}
+
+/// The files that every sandbox has, whatever its root.
+fn texts(plan: &Plan, ground: &Ground) -> Vec<Text> {
+    let text = |path: &str, content: String| Text { path: path.into(), content };
+    let mut texts = vec![
+        text("etc/hosts", format!("127.0.0.1 localhost {0}\n::1 localhost {0}\n", plan.name)),
+        text("etc/hostname", format!("{}\n", plan.name)),
+        text("etc/resolv.conf", "# no network in this sandbox\n".into()),
+    ];
+    if let Ground::Host { .. } = ground {
+        let (uid, gid) = (plan.identity.uid, plan.identity.gid);
+        let mut passwd =
+            "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n".to_string();
+        let mut group = "root:x:0:\nnogroup:x:65534:\n".to_string();
+        if uid != 0 {
+            passwd.push_str(&format!("aido:x:{uid}:{gid}:aido:/home/aido:/bin/sh\n"));
+        }
+        if gid != 0 {
+            group.push_str(&format!("aido:x:{gid}:\n"));
+        }
+        texts.push(text("etc/passwd", passwd));
+        texts.push(text("etc/group", group));
+        texts.push(text("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n".into()));
+    }
+    texts
+}
+
+/// How the run ended, from what was seen of it.
+fn judge(plan: &Plan, script: &Script, seen: &Seen, group: Option<&Group>) -> Result<Outcome, Error> {
+    let mut usage = group.map(Group::usage).unwrap_or_default();
+    usage.wall_ms = seen.wall.as_millis() as u64;
+    if let Some((step, index, errno)) = seen.guard_failed {
+        return Err(failure::words(script, step, index, sys::Errno(errno)));
+    }
+    if let Some((step, errno)) = seen.not_executed {
+        return not_executed(plan, script, step, errno).map(|end| Outcome { end, usage });
+    }
+    Ok(Outcome { end: end(plan, seen, &usage), usage })
+}
+
+fn not_executed(plan: &Plan, script: &Script, step: Step, errno: i32) -> Result<End, Error> {
+    let program = plan.task.programs.join(" or ");
+    match (step, errno) {
+        (Step::Execute, libc::ENOENT | libc::ENOTDIR) => Ok(End::NotFound { program }),
+        (Step::Execute, _) => {
+            Ok(End::NotExecutable { program, why: std::io::Error::from_raw_os_error(errno).to_string() })
+        }
+        _ => Err(failure::words(script, step, 0, sys::Errno(errno))),
+    }
+}
+
+fn end(plan: &Plan, seen: &Seen, usage: &Usage) -> End {
+    let exited = seen.status.is_some_and(|status| libc::WIFEXITED(status));
+    if seen.out_of_memory && !exited {
+        return End::OutOfMemory { limit: plan.limits.memory.value, peak: usage.memory_peak };
+    }
+    if seen.deadline {
+        return End::Deadline { ttl_ms: plan.deadline.ttl_ms };
+    }
+    if let Some(signal) = seen.interrupted {
+        return End::Interrupted { signal };
+    }
+    match seen.status {
+        Some(status) if libc::WIFEXITED(status) => End::Exited { code: libc::WEXITSTATUS(status) as u8 },
+        Some(status) if libc::WIFSIGNALED(status) => End::Signalled { signal: libc::WTERMSIG(status) },
+        _ => End::Lost { why: "the sandbox's first process was killed".into() },
+    }
+}

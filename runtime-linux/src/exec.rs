@@ -1,0 +1,91 @@
+//! From the plan's task to what `execve` wants.
+
+use crate::ids::IdMap;
+use crate::script::{Exec, Strings};
+use crate::source::c_string;
+use aido_runtime::{EnvValue, Error, Plan};
+use std::collections::BTreeMap;
+
+/// Used where the task's environment has no `PATH`.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The weaker bounds, for hosts that give no cgroup.
+#[derive(Default)]
+pub(crate) struct Weaker {
+    pub(crate) address_space: Option<u64>,
+    pub(crate) processes: Option<u64>,
+    pub(crate) processors: Option<usize>,
+}
+
+pub(crate) fn compile(
+    plan: &Plan,
+    secrets: &BTreeMap<String, String>,
+    ids: &IdMap,
+    weaker: &Weaker,
+    filter: &'static [libc::sock_filter],
+) -> Result<Exec, Error> {
+    let task = &plan.task;
+    let env = environment(plan, secrets)?;
+    let path = env.get("PATH").map_or(DEFAULT_PATH, String::as_str);
+    let mut candidates = Vec::new();
+    let mut argv = Vec::new();
+    for (number, program) in task.programs.iter().enumerate() {
+        if program.is_empty() {
+            return Err(Error::new("the task's command is an empty word"));
+        }
+        for candidate in search(program, path) {
+            candidates.push((c_string(candidate)?, number));
+        }
+        let words = std::iter::once(program).chain(&task.args).map(c_string).collect::<Result<Vec<_>, _>>()?;
+        argv.push(Strings::new(words));
+    }
+    let variables = env.iter().map(|(name, value)| c_string(format!("{name}={value}"))).collect::<Result<_, _>>()?;
+    let mut rlimits = vec![(libc::RLIMIT_CORE, 0)];
+    rlimits.extend(weaker.address_space.map(|bytes| (libc::RLIMIT_AS, bytes)));
+    rlimits.extend(weaker.processes.map(|count| (libc::RLIMIT_NPROC, count)));
+    Ok(Exec {
+        candidates,
+        argv,
+        envp: Strings::new(variables),
+        workdir: c_string(&task.workdir)?,
+        uid: plan.identity.uid,
+        gid: plan.identity.gid,
+        groups: ids.many().then(|| plan.identity.groups.clone()),
+        rlimits,
+        processors: weaker.processors,
+        filter,
+    })
+}
+
+fn environment(plan: &Plan, secrets: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, Error> {
+    let value = |name: &String, value: &EnvValue| match value {
+        EnvValue::Literal(text) => Ok((name.clone(), text.clone())),
+        EnvValue::From { from } => match secrets.get(from) {
+            Some(text) => Ok((name.clone(), text.clone())),
+            None => Err(Error::new(format!("the variable {from}, which the task gets as {name}, is not set"))
+                .remedy(format!("set it: export {from}=…"))),
+        },
+    };
+    plan.task.env.iter().map(|(name, from)| value(name, from)).collect()
+}
+
+/// Where a program may be: itself if it is a path, else one candidate for each folder of `PATH`.
+fn search(program: &str, path: &str) -> Vec<String> {
+    if program.contains('/') {
+        return vec![program.to_string()];
+    }
+    path.split(':').filter(|folder| folder.starts_with('/')).map(|folder| format!("{folder}/{program}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_searched_in_absolute_folders_only() {
+        assert_eq!(search("ls", "/usr/bin:.::bin:/bin"), ["/usr/bin/ls", "/bin/ls"]);
+        assert_eq!(search("./run", "/bin"), ["./run"]);
+        assert_eq!(search("/bin/sh", ""), ["/bin/sh"]);
+        assert!(search("ls", "").is_empty());
+    }
+}

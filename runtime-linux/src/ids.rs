@@ -1,0 +1,178 @@
+//! Which ids of the host stand behind the ids of a sandbox.
+
+use aido_image::Ownership;
+use aido_runtime::{Error, Identity};
+use std::io;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// A map of ids: `inside outside count`, one extent a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum IdMap {
+    /// One id: whoever the task is, it is the caller on the host.
+    Single { uid: u32, gid: u32 },
+    /// The caller as 0 and a range of subordinate ids from 1 on, written by `newuidmap`.
+    Range { uids: Subordinate, gids: Subordinate },
+    /// All that the caller, who is root, has: the ids are the same inside and outside.
+    Same { uids: String, gids: String },
+}
+
+/// A range that `/etc/subuid` or `/etc/subgid` gives to the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Subordinate {
+    first: u32,
+    count: u32,
+}
+
+/// Where the helpers are; `PATH` has no say in it.
+const HELPER_FOLDERS: [&str; 3] = ["/usr/bin", "/bin", "/run/wrappers/bin"];
+
+impl IdMap {
+    /// The map for this caller and task. Only an image has owners that matter.
+    pub(crate) fn choose(identity: &Identity, image: bool) -> Result<IdMap, Error> {
+        if rustix::process::geteuid().is_root() {
+            let read = |name: &str| {
+                std::fs::read_to_string(format!("/proc/self/{name}")).map_err(|e| Error::new(format!("{name}: {e}")))
+            };
+            return Ok(IdMap::Same { uids: same(&read("uid_map")?), gids: same(&read("gid_map")?) });
+        }
+        match ranges() {
+            Some((uids, gids)) if image => Ok(IdMap::Range { uids, gids }),
+            _ => Ok(IdMap::Single { uid: identity.uid, gid: identity.gid }),
+        }
+    }
+
+    /// Whether the task may be given supplementary groups, and files other owners than one.
+    pub(crate) fn many(&self) -> bool {
+        !matches!(self, IdMap::Single { .. })
+    }
+
+    /// In the words of the evidence.
+    pub(crate) fn words(&self) -> String {
+        let caller = rustix::process::geteuid().as_raw();
+        match self {
+            IdMap::Single { uid, gid } => {
+                format!("user namespace, {uid}:{gid} is the caller ({caller}) and no other id")
+            }
+            IdMap::Range { uids, .. } => format!(
+                "user namespace, 0 is the caller ({caller}), from 1 on subordinate ids {}..{}",
+                uids.first,
+                u64::from(uids.first) + u64::from(uids.count)
+            ),
+            IdMap::Same { .. } => "user namespace with the ids of the caller, who is root".into(),
+        }
+    }
+
+    /// Writes the map of a process that waits for it.
+    pub(crate) fn write(&self, pid: i32) -> Result<(), Error> {
+        let failed = |what: &str, e: io::Error| Error::new(format!("cannot write the {what} of the sandbox: {e}"));
+        let file =
+            |name: &str, text: &str| std::fs::write(format!("/proc/{pid}/{name}"), text).map_err(|e| failed(name, e));
+        match self {
+            IdMap::Single { uid, gid } => {
+                file("setgroups", "deny")?;
+                file("uid_map", &format!("{uid} {} 1\n", rustix::process::geteuid().as_raw()))?;
+                file("gid_map", &format!("{gid} {} 1\n", rustix::process::getegid().as_raw()))
+            }
+            IdMap::Same { uids, gids } => {
+                file("uid_map", uids)?;
+                file("gid_map", gids)
+            }
+            IdMap::Range { uids, gids } => {
+                helper("newuidmap", pid, rustix::process::geteuid().as_raw(), *uids)?;
+                helper("newgidmap", pid, rustix::process::getegid().as_raw(), *gids)
+            }
+        }
+    }
+}
+
+/// How image layers are to be unpacked by this caller, so that its sandboxes see the right owners.
+pub fn image_ownership() -> Ownership {
+    if rustix::process::geteuid().is_root() {
+        Ownership::Keep { set_id: false }
+    } else if ranges().is_some() {
+        Ownership::Keep { set_id: true }
+    } else {
+        Ownership::Squash
+    }
+}
+
+/// Turns `/proc/self/uid_map` into the map that gives every id to itself.
+fn same(map: &str) -> String {
+    map.lines()
+        .filter_map(|line| {
+            let mut fields = line.split_whitespace();
+            let (inside, _, count) = (fields.next()?, fields.next()?, fields.next()?);
+            Some(format!("{inside} {inside} {count}\n"))
+        })
+        .collect()
+}
+
+fn ranges() -> Option<(Subordinate, Subordinate)> {
+    find_helper("newuidmap")?;
+    find_helper("newgidmap")?;
+    let uid = rustix::process::geteuid().as_raw();
+    let name = user_name(&std::fs::read_to_string("/etc/passwd").unwrap_or_default(), uid);
+    let read = |path: &str| subordinate(&std::fs::read_to_string(path).ok()?, uid, name.as_deref());
+    Some((read("/etc/subuid")?, read("/etc/subgid")?))
+}
+
+fn user_name(passwd: &str, uid: u32) -> Option<String> {
+    passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_string())
+    })
+}
+
+/// The first range of the caller that is large enough for the ids that images use.
+fn subordinate(text: &str, uid: u32, name: Option<&str>) -> Option<Subordinate> {
+    text.lines().find_map(|line| {
+        let mut fields = line.trim().split(':');
+        let (owner, first, count) = (fields.next()?, fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+        let mine = name == Some(owner) || owner.parse() == Ok(uid);
+        (mine && count >= 65535).then_some(Subordinate { first, count })
+    })
+}
+
+fn find_helper(name: &str) -> Option<std::path::PathBuf> {
+    HELPER_FOLDERS.iter().map(|folder| Path::new(folder).join(name)).find(|path| path.exists())
+}
+
+fn helper(name: &str, pid: i32, caller: u32, range: Subordinate) -> Result<(), Error> {
+    let program = find_helper(name).ok_or_else(|| Error::new(format!("{name} is gone")))?;
+    let numbers = [pid as u32, 0, caller, 1, 1, range.first, range.count].map(|n| n.to_string());
+    let done = Command::new(&program).args(numbers).env_clear().stdin(Stdio::null()).output();
+    match done {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => Err(Error::new(format!(
+            "{} refused the id map: {}",
+            program.display(),
+            String::from_utf8_lossy(&output.stderr).trim()
+        ))
+        .remedy("check this user's lines in /etc/subuid and /etc/subgid, and that newuidmap may change ids (set-uid or file capabilities)")),
+        Err(e) => Err(Error::new(format!("cannot run {}: {e}", program.display()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_is_found_by_name_or_number_and_only_if_large_enough() {
+        let text = "other:100000:65536\nme:1:10\nme:200000:65536\n1000:300000:65536\n";
+        let range = |first| Some(Subordinate { first, count: 65536 });
+        assert_eq!(subordinate(text, 1000, Some("me")), range(200000));
+        assert_eq!(subordinate(text, 1000, None), range(300000));
+        assert_eq!(subordinate(text, 7, Some("nobody")), None);
+        assert_eq!(subordinate("me:x:65536\nme:5\n:::\n", 1, Some("me")), None);
+        assert_eq!(user_name("root:x:0:0::/:\nme:x:1000:1000::/:\n", 1000).as_deref(), Some("me"));
+    }
+
+    #[test]
+    fn an_identical_map_keeps_the_extents_of_the_caller() {
+        assert_eq!(same("         0          0 4294967295\n"), "0 0 4294967295\n");
+        assert_eq!(same("0 100000 1000\n5000 1 7\n"), "0 0 1000\n5000 5000 7\n");
+    }
+}

@@ -1,0 +1,354 @@
+//! From the plan's root and mounts to the operations that build them. Pure but for looking at sources.
+//!
+//! Each mount is a [`Place`]. A mount that lies inside another needs a hole there: a mount point. The
+//! holes are made in the other's stage, a folder of the sandbox's tmpfs: the folder itself where the
+//! place is writable, a layer over what it shows where it is read-only. So nothing is ever created in
+//! a folder of the host, and no mount point is a name that an image or a project chose.
+
+use crate::host::{self, Piece};
+use crate::script::{FIRST_SLOT, OUTPUTS, Op, ROOT, Source};
+use crate::source::{c_string, look};
+use aido_runtime::{Error, Mount, MountKind};
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+pub(crate) const READ_ONLY: u64 = libc::MOUNT_ATTR_RDONLY | WRITABLE;
+pub(crate) const WRITABLE: u64 = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
+/// For a device node: it may be used, but not changed.
+const DEVICE: u64 = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NOEXEC;
+/// At most this many lower folders fit into the options of one overlay.
+const MOST_LAYERS: usize = 200;
+
+/// What the sandbox's root is made of.
+pub(crate) enum Ground {
+    /// The host's toolchains.
+    Host { root: PathBuf },
+    /// Folders of the host, highest first.
+    Layers(Vec<PathBuf>),
+}
+
+/// A plain file that every sandbox has, by its path without the leading slash.
+pub(crate) struct Text {
+    pub(crate) path: String,
+    pub(crate) content: String,
+}
+
+/// Compiles root and mounts into operations.
+pub(crate) fn compile(ground: &Ground, mounts: &[Mount], texts: &[Text]) -> Result<Vec<Op>, Error> {
+    let mut builder = Builder::default();
+    let mut places = places(ground, mounts)?;
+    builder.skeleton(ground, texts)?;
+    for (mount, place) in mounts.iter().zip(&places) {
+        builder.stage(mount, place, &places, ground)?;
+    }
+    builder.root(ground)?;
+    for (mount, place) in mounts.iter().zip(&mut places) {
+        builder.attach(mount, place)?;
+    }
+    builder.system(ground)?;
+    Ok(builder.ops)
+}
+
+/// Where a mount lies and what it needs.
+struct Place {
+    /// Without the leading slash.
+    target: String,
+    /// Index of the mount that it lies in; none: the root.
+    parent: Option<usize>,
+    /// Where holes in it are made, below the base.
+    stage: String,
+    /// Laid over its source, since there are holes or hidden things.
+    layered: bool,
+    source: Option<crate::source::Seen>,
+    number: usize,
+}
+
+fn places(ground: &Ground, mounts: &[Mount]) -> Result<Vec<Place>, Error> {
+    let mut places: Vec<Place> = Vec::new();
+    for (number, mount) in mounts.iter().enumerate() {
+        let target = relative(&mount.target)?;
+        let parent = places.iter().rposition(|place| within(&target, &place.target));
+        let (stage, source, layered) = match &mount.kind {
+            MountKind::Input { source, hidden } => (format!("p{number}"), Some(look(source)?), !hidden.is_empty()),
+            MountKind::OutputFolder { path } | MountKind::OutputFile { path } => (output_path(path)?, None, false),
+            MountKind::Scratch { .. } => (format!("s{number}"), None, false),
+            MountKind::Text { .. } => (format!("t{number}"), None, false),
+            // On the host root, which is a folder of ours, a plain folder is enough.
+            MountKind::Empty => match (ground, parent) {
+                (Ground::Host { .. }, None) => (format!("root/{target}"), None, false),
+                _ => (format!("p{number}"), None, false),
+            },
+        };
+        if let Some(parent) = parent {
+            holds_holes(mount, &mounts[parent], &places[parent])?;
+            places[parent].layered |= matches!(mounts[parent].kind, MountKind::Input { .. });
+        }
+        places.push(Place { target, parent, stage, layered, source, number });
+    }
+    Ok(places)
+}
+
+fn holds_holes(mount: &Mount, parent: &Mount, place: &Place) -> Result<(), Error> {
+    let file = matches!(parent.kind, MountKind::OutputFile { .. } | MountKind::Text { .. })
+        || place.source.as_ref().is_some_and(|seen| !seen.folder);
+    if file {
+        return Err(Error::new(format!("{} cannot lie in {}, which is a file", mount.target, parent.target)));
+    }
+    Ok(())
+}
+
+/// A target without its leading slash; what climbs or repeats slashes is refused.
+fn relative(target: &str) -> Result<String, Error> {
+    let rest = target.strip_prefix('/').filter(|rest| plain(rest));
+    rest.map(str::to_string).ok_or_else(|| Error::new(format!("{target:?} is no place for a mount")))
+}
+
+fn plain(path: &str) -> bool {
+    !path.is_empty() && path.split('/').all(|part| !matches!(part, "" | "." | ".."))
+}
+
+fn output_path(path: &str) -> Result<String, Error> {
+    let out = OUTPUTS.to_string_lossy();
+    match path {
+        "" => Ok(out.into_owned()),
+        path if plain(path) => Ok(format!("{out}/{path}")),
+        path => Err(Error::new(format!("{path:?} is no place for an output"))),
+    }
+}
+
+/// Whether `inner` is `outer` or lies below it.
+fn within(inner: &str, outer: &str) -> bool {
+    inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+#[derive(Default)]
+struct Builder {
+    ops: Vec<Op>,
+    /// What exists below the base.
+    made: HashSet<String>,
+}
+
+impl Builder {
+    /// A folder below the base and all above it; what is there already stays as it is.
+    fn folder(&mut self, path: &str, mode: u32, owned: bool) -> Result<(), Error> {
+        if self.made.contains(path) || path == "root" || path == "out" {
+            return Ok(());
+        }
+        if let Some((above, _)) = path.rsplit_once('/') {
+            self.folder(above, 0o755, owned)?;
+        }
+        self.made.insert(path.to_string());
+        self.ops.push(Op::Folder { path: c_string(path)?, mode, owned });
+        Ok(())
+    }
+
+    fn file(&mut self, path: &str, content: &str, mode: u32, owned: bool) -> Result<(), Error> {
+        if let Some((above, _)) = path.rsplit_once('/') {
+            self.folder(above, 0o755, owned)?;
+        }
+        if self.made.insert(path.to_string()) {
+            let content = content.as_bytes().to_vec();
+            self.ops.push(Op::File { path: c_string(path)?, content, mode, owned });
+        }
+        Ok(())
+    }
+
+    fn link(&mut self, path: &str, target: &str) -> Result<(), Error> {
+        if let Some((above, _)) = path.rsplit_once('/') {
+            self.folder(above, 0o755, false)?;
+        }
+        if self.made.insert(path.to_string()) {
+            self.ops.push(Op::Link { path: c_string(path)?, target: c_string(target)? });
+        }
+        Ok(())
+    }
+
+    fn whiteout(&mut self, path: &str) -> Result<(), Error> {
+        if let Some((above, _)) = path.rsplit_once('/') {
+            self.folder(above, 0o755, false)?;
+        }
+        if self.made.insert(path.to_string()) {
+            self.ops.push(Op::Whiteout { path: c_string(path)? });
+        }
+        Ok(())
+    }
+
+    /// Mount points of the system's own, and the plain files that every root has.
+    fn skeleton(&mut self, ground: &Ground, texts: &[Text]) -> Result<(), Error> {
+        let top = ground.top();
+        self.folder("skel", 0o755, false)?;
+        for name in ["proc", "dev"] {
+            self.folder(&format!("{top}/{name}"), 0o755, false)?;
+        }
+        for text in texts {
+            self.file(&format!("{top}/{}", text.path), &text.content, 0o644, false)?;
+        }
+        let dev = ground.dev();
+        for name in host::devices() {
+            self.file(&format!("{dev}/{name}"), "", 0o644, false)?;
+        }
+        for (name, target) in host::DEVICE_LINKS {
+            self.link(&format!("{dev}/{name}"), target)?;
+        }
+        self.folder(&format!("{dev}/pts"), 0o755, false)?;
+        self.folder(&format!("{dev}/shm"), 0o755, false)?;
+        self.folder("shm", 0o1777, true)?;
+        self.file("void", "", 0o444, false)?;
+        self.folder("void.d", 0o555, false)?;
+        if let Ground::Host { root } = ground {
+            for piece in host::pieces(root) {
+                match piece {
+                    Piece::Link { name, target } => self.link(&format!("root/{name}"), &target)?,
+                    Piece::Folder(path) => self.folder(&format!("root/{}", name_in(root, &path)), 0o755, false)?,
+                    Piece::File(path) => self.file(&format!("root/{}", name_in(root, &path)), "", 0o644, false)?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What one mount needs below the base: its own folder, and its hole in the one it lies in.
+    fn stage(&mut self, mount: &Mount, place: &Place, places: &[Place], ground: &Ground) -> Result<(), Error> {
+        let hole = match place.parent {
+            None => format!("{}/{}", ground.top(), place.target),
+            Some(parent) if place.target == places[parent].target => String::new(),
+            Some(parent) => {
+                let inside = &place.target[places[parent].target.len() + 1..];
+                format!("{}/{inside}", places[parent].stage)
+            }
+        };
+        let file = matches!(mount.kind, MountKind::OutputFile { .. } | MountKind::Text { .. })
+            || place.source.as_ref().is_some_and(|seen| !seen.folder);
+        let owned = place.parent.is_some_and(|parent| places[parent].stage.starts_with(['o', 's']));
+        match (hole.as_str(), file) {
+            ("", _) => {}
+            (hole, true) => self.file(hole, "", 0o644, owned)?,
+            (hole, false) => self.folder(hole, 0o755, owned)?,
+        }
+        match &mount.kind {
+            MountKind::Input { hidden, .. } if place.layered => {
+                self.folder(&place.stage, 0o755, false)?;
+                self.folder(&format!("o{}", place.number), 0o755, false)?;
+                for path in hidden {
+                    if !plain(path) {
+                        return Err(Error::new(format!("{path:?} cannot be hidden")));
+                    }
+                    self.whiteout(&format!("{}/{path}", place.stage))?;
+                }
+            }
+            MountKind::Input { .. } => {}
+            MountKind::OutputFolder { .. } => self.folder(&place.stage, 0o755, true)?,
+            MountKind::OutputFile { .. } => self.file(&place.stage, "", 0o644, true)?,
+            MountKind::Scratch { mode } => self.folder(&place.stage, *mode, true)?,
+            MountKind::Text { content } => self.file(&place.stage, content, 0o444, false)?,
+            MountKind::Empty => self.folder(&place.stage, 0o755, false)?,
+        }
+        Ok(())
+    }
+
+    /// The root itself: what is attached later lies below it.
+    fn root(&mut self, ground: &Ground) -> Result<(), Error> {
+        if let Ground::Layers(layers) = ground {
+            let lowers = layers.iter().map(|path| look(path).map(|seen| seen.source)).collect::<Result<Vec<_>, _>>()?;
+            self.overlay(ROOT.to_string_lossy().as_ref(), "skel", lowers)?;
+        }
+        self.ops.push(Op::EnterRoot { at: ROOT.to_owned() });
+        if let Ground::Host { root } = ground {
+            for piece in host::pieces(root) {
+                if let Piece::Folder(path) | Piece::File(path) = piece {
+                    let target = c_string(name_in(root, &path))?;
+                    self.ops.push(Op::Bind { source: look(&path)?.source, target, attributes: READ_ONLY });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A read-only overlay on a folder below the base: a stage over folders of the host.
+    fn overlay(&mut self, at: &str, stage: &str, lowers: Vec<Source>) -> Result<(), Error> {
+        if lowers.len() > MOST_LAYERS {
+            return Err(Error::new(format!("{} layers are more than one root can have ({MOST_LAYERS})", lowers.len())));
+        }
+        self.ops.push(Op::StagedLower { path: c_string(stage)?, slot: 0 });
+        let mut data = format!("userxattr,lowerdir=/proc/self/fd/{FIRST_SLOT}");
+        for (slot, source) in (1..).zip(lowers) {
+            self.ops.push(Op::Lower { source, slot });
+            data.push_str(&format!(":/proc/self/fd/{}", FIRST_SLOT + slot));
+        }
+        let at = format!("{}/{at}", crate::script::BASE.to_string_lossy());
+        self.ops.push(Op::Overlay { at: c_string(at)?, data: c_string(data)? });
+        Ok(())
+    }
+
+    fn attach(&mut self, mount: &Mount, place: &mut Place) -> Result<(), Error> {
+        let target = c_string(&place.target)?;
+        let stage = c_string(&place.stage)?;
+        let staged = |attributes| Op::Staged { path: stage, target: target.clone(), attributes };
+        let op = match &mount.kind {
+            MountKind::Input { source, .. } => {
+                let Some(seen) = place.source.take() else {
+                    return Err(Error::new(format!("{} was not looked at", source.display())));
+                };
+                if place.layered {
+                    let at = format!("o{}", place.number);
+                    self.overlay(&at, &place.stage, vec![seen.source])?;
+                    Op::Move { path: c_string(at)?, target, attributes: READ_ONLY }
+                } else {
+                    Op::Bind { source: seen.source, target, attributes: READ_ONLY }
+                }
+            }
+            MountKind::OutputFolder { .. } | MountKind::OutputFile { .. } | MountKind::Scratch { .. } => {
+                staged(WRITABLE)
+            }
+            MountKind::Text { .. } => staged(READ_ONLY),
+            // A plain folder of the root needs no mount.
+            MountKind::Empty if place.stage.starts_with("root/") => return Ok(()),
+            MountKind::Empty => staged(READ_ONLY),
+        };
+        self.ops.push(op);
+        Ok(())
+    }
+
+    /// `/dev`, `/proc`, and the seal on the root.
+    fn system(&mut self, ground: &Ground) -> Result<(), Error> {
+        if let Ground::Layers(_) = ground {
+            self.ops.push(Op::Staged { path: c"dev".into(), target: c"dev".into(), attributes: READ_ONLY });
+        }
+        for name in host::devices() {
+            let source = look(&Path::new("/dev").join(name))?.source;
+            self.ops.push(Op::Bind { source, target: c_string(format!("dev/{name}"))?, attributes: DEVICE });
+        }
+        self.ops.push(Op::Staged { path: c"shm".into(), target: c"dev/shm".into(), attributes: WRITABLE });
+        self.ops.push(Op::Pts { target: c"dev/pts".into() });
+        self.ops.push(Op::Proc { target: c"proc".into() });
+        for (name, folder) in host::masked() {
+            let path = if folder { c"void.d" } else { c"void" };
+            let target = c_string(format!("proc/{name}"))?;
+            self.ops.push(Op::Staged { path: path.into(), target, attributes: READ_ONLY });
+        }
+        self.ops.push(Op::SealRoot);
+        Ok(())
+    }
+}
+
+impl Ground {
+    /// The folder below the base that stands at the top of the root.
+    fn top(&self) -> &'static str {
+        match self {
+            Ground::Host { .. } => "root",
+            Ground::Layers(_) => "skel",
+        }
+    }
+
+    /// Where `/dev` is built.
+    fn dev(&self) -> &'static str {
+        match self {
+            Ground::Host { .. } => "root/dev",
+            Ground::Layers(_) => "dev",
+        }
+    }
+}
+
+fn name_in(root: &Path, path: &Path) -> String {
+    path.strip_prefix(root).unwrap_or(path).to_string_lossy().into_owned()
+}

@@ -1,0 +1,174 @@
+//! From the script to a finished sandbox that waits for the word to start its task.
+
+use crate::cgroup::Group;
+use crate::child::{self, Ends};
+use crate::clone::{self, Guard, Side};
+use crate::failure::{self, clone_refused};
+use crate::ids::IdMap;
+use crate::script::{FIRST_SLOT, Script};
+use crate::sys::Errno;
+use crate::wire::{LENGTH, Order, Report};
+use aido_runtime::Error;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, send, socketpair};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
+use std::io::IoSliceMut;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::time::{Duration, Instant};
+
+/// How long building a sandbox may take before it counts as stuck.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Descriptors from here on stand in nobody's way in the child.
+const FIRST_FREE: RawFd = 10;
+
+/// A sandbox that exists.
+pub(crate) struct Live {
+    pub(crate) guard: Guard,
+    pub(crate) control: OwnedFd,
+    pub(crate) started: OwnedFd,
+    pub(crate) stdout: OwnedFd,
+    pub(crate) stderr: OwnedFd,
+    /// The folder of the outputs; outlives the sandbox's own mounts.
+    pub(crate) outputs: OwnedFd,
+    pub(crate) user_namespace: OwnedFd,
+}
+
+/// Builds the sandbox. An error means that nothing of it is left.
+pub(crate) fn build(
+    script: &Script,
+    ids: &IdMap,
+    group: Option<&Group>,
+    stdin: Option<OwnedFd>,
+) -> Result<Live, Error> {
+    let (control, control_end) = packets()?;
+    let (started, started_end) = packets()?;
+    let (stdout, stdout_end) = pipe()?;
+    let (stderr, stderr_end) = pipe()?;
+    let stdin_end = match stdin {
+        Some(fd) => apart(fd.as_fd())?,
+        None => apart(open_null()?.as_fd())?,
+    };
+    let ends = Ends {
+        control: control_end.as_raw_fd(),
+        stdin: stdin_end.as_raw_fd(),
+        stdout: stdout_end.as_raw_fd(),
+        stderr: stderr_end.as_raw_fd(),
+        started: started_end.as_raw_fd(),
+    };
+    let side = clone::clone(group.and_then(Group::clone_into)).map_err(clone_refused)?;
+    let (guard, in_group) = match side {
+        (Side::Child, _) => child::main(script, &ends),
+        (Side::Parent(guard), in_group) => (guard, in_group),
+    };
+    drop((control_end, started_end, stdout_end, stderr_end, stdin_end));
+    let built = hand_over(&guard, script, ids, group.filter(|_| !in_group), &control);
+    match built {
+        Ok((outputs, user_namespace)) => Ok(Live { guard, control, started, stdout, stderr, outputs, user_namespace }),
+        Err(error) => {
+            end(&guard);
+            Err(error)
+        }
+    }
+}
+
+/// Kills the guard, and with it everything in the sandbox, and waits until it is gone.
+pub(crate) fn end(guard: &Guard) {
+    let _ = rustix::process::pidfd_send_signal(&guard.pidfd, rustix::process::Signal::KILL);
+    wait(guard);
+}
+
+/// Waits until the guard is gone and takes its last word from the kernel.
+pub(crate) fn wait(guard: &Guard) {
+    use nix::sys::wait::{Id, WaitPidFlag, waitid};
+    while waitid(Id::PIDFd(guard.pidfd.as_fd()), WaitPidFlag::WEXITED) == Err(nix::errno::Errno::EINTR) {}
+}
+
+fn hand_over(
+    guard: &Guard,
+    script: &Script,
+    ids: &IdMap,
+    group: Option<&Group>,
+    control: &OwnedFd,
+) -> Result<(OwnedFd, OwnedFd), Error> {
+    let path = format!("/proc/{}/ns/user", guard.pid);
+    let user_namespace =
+        std::fs::File::open(&path).map_err(|e| Error::new(format!("cannot open the sandbox's user namespace: {e}")))?;
+    if let Some(group) = group {
+        group.add(guard.pid).map_err(|e| Error::new(format!("cannot move the sandbox into its cgroup: {e}")))?;
+    }
+    ids.write(guard.pid)?;
+    order(control, Order::Build)?;
+    let outputs = built(control.as_fd(), script)?;
+    Ok((outputs, user_namespace.into()))
+}
+
+pub(crate) fn order(control: &OwnedFd, order: Order) -> Result<(), Error> {
+    send(control.as_raw_fd(), &order.encode(), MsgFlags::MSG_NOSIGNAL)
+        .map(drop)
+        .map_err(|e| Error::new(format!("the sandbox's first process does not listen: {e}")))
+}
+
+/// Waits for the report that the sandbox stands; the outputs' descriptor comes with it.
+fn built(control: BorrowedFd<'_>, script: &Script) -> Result<OwnedFd, Error> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let mut polled = [PollFd::new(control, PollFlags::POLLIN)];
+        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        match poll(&mut polled, timeout) {
+            Ok(0) => return Err(Error::new(format!("the sandbox was not ready after {PATIENCE:?}"))),
+            Ok(_) => break,
+            Err(nix::errno::Errno::EINTR) => {}
+            Err(e) => return Err(Error::new(format!("cannot wait for the sandbox: {e}"))),
+        }
+    }
+    let mut packet = [0u8; LENGTH];
+    let mut room = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut room);
+    let mut parts = [IoSliceMut::new(&mut packet)];
+    let length = rustix::net::recvmsg(control, &mut parts, &mut ancillary, RecvFlags::CMSG_CLOEXEC)
+        .map_err(|e| Error::new(format!("cannot hear the sandbox: {e}")))?
+        .bytes;
+    let descriptor = ancillary.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+        _ => None,
+    });
+    match (packet.get(..length).and_then(Report::decode), descriptor) {
+        (Some(Report::Built), Some(outputs)) => Ok(outputs),
+        (Some(Report::Failed { step, index, errno }), _) => Err(failure::words(script, step, index, Errno(errno))),
+        (None, _) if length == 0 => Err(Error::new("the sandbox's first process died while it was building")),
+        _ => Err(Error::new("the sandbox's first process spoke out of turn")),
+    }
+}
+
+/// A pair of sockets that keep packets whole; the second is the child's.
+fn packets() -> Result<(OwnedFd, OwnedFd), Error> {
+    let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
+        .map_err(|e| Error::new(format!("cannot make a socket pair: {e}")))?;
+    Ok((ours, apart(theirs.as_fd())?))
+}
+
+/// A pipe: our end, which never blocks, and the child's.
+fn pipe() -> Result<(OwnedFd, OwnedFd), Error> {
+    let failed = |e| Error::new(format!("cannot make a pipe: {e}"));
+    let (ours, theirs) = nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(failed)?;
+    fcntl(&ours, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(failed)?;
+    // A larger buffer means fewer turns for a task that prints much; the default does as well.
+    let _ = fcntl(&ours, FcntlArg::F_SETPIPE_SZ(1 << 18));
+    Ok((ours, apart(theirs.as_fd())?))
+}
+
+/// A copy of a descriptor on a number that the child does not use for itself.
+fn apart(fd: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
+    let copy = rustix::io::fcntl_dupfd_cloexec(fd, FIRST_FREE)
+        .map_err(|e| Error::new(format!("cannot copy a descriptor: {e}")))?;
+    if copy.as_raw_fd() >= FIRST_SLOT {
+        return Err(Error::new("too many files are open in this process"));
+    }
+    Ok(copy)
+}
+
+fn open_null() -> Result<OwnedFd, Error> {
+    std::fs::File::open("/dev/null").map(OwnedFd::from).map_err(|e| Error::new(format!("cannot open /dev/null: {e}")))
+}

@@ -1,0 +1,129 @@
+//! What holds and what does not: from what the host gave to the answer to the plan.
+
+use crate::cgroup::{Held, Want};
+use crate::exec::Weaker;
+use crate::ids::IdMap;
+use aido_runtime::{Control, Enforced, Error, Force, Limit, Origin, Plan, Standing};
+
+/// What is asked of the host's cgroups.
+pub(crate) fn want(plan: &Plan) -> Want {
+    Want {
+        memory: Some(plan.limits.memory.value),
+        cpus_milli: Some(plan.limits.cpus.value),
+        pids: Some(plan.limits.pids.value),
+    }
+}
+
+/// The controls that a sandbox of this runtime has by construction: if one of these could not be had,
+/// building it would have failed.
+pub(crate) fn by_construction(plan: &Plan, ids: &IdMap, filter_digest: &str) -> Enforced {
+    let mut enforced = Enforced::default();
+    let mut set = |control, by: String| enforced.set(control, Standing::in_force(by));
+    set(Control::Identity, ids.words());
+    set(Control::Privileges, "no capability in any set, no-new-privs, nosuid on every mount".into());
+    set(Control::Syscalls, format!("seccomp filter sha256:{filter_digest}"));
+    set(Control::Files, "mount namespace, pivot_root, the host's tree detached".into());
+    set(Control::ReadOnly, "read-only mounts of root, inputs, /proc and /dev".into());
+    set(Control::Processes, "pid namespace, own /proc, first process not dumpable".into());
+    set(Control::Ipc, "ipc and uts namespaces".into());
+    set(Control::Network, "network namespace with its own loopback and nothing else".into());
+    set(Control::Environment, "environment and descriptors built anew".into());
+    set(Control::Disk, format!("tmpfs size={} nr_inodes={}", plan.limits.disk.value, inodes(plan.limits.disk.value)));
+    set(Control::Output, format!("at most {} bytes kept of each stream", plan.limits.output.value));
+    let deadline = plan.deadline;
+    set(Control::Deadline, format!("boottime timer, {} ms and {} ms of grace", deadline.ttl_ms, deadline.grace_ms));
+    enforced
+}
+
+/// Files that so many bytes may be spread over: one for each 4 KiB, within reason.
+pub(crate) fn inodes(bytes: u64) -> u64 {
+    (bytes / 4096).clamp(1024, 1 << 20)
+}
+
+/// Settles memory, processors and processes: in force by cgroup, weaker where that was accepted or
+/// is a default's best, else refused.
+pub(crate) fn settle(plan: &Plan, held: Vec<Held>, enforced: &mut Enforced) -> Result<Weaker, Error> {
+    let mut weaker = Weaker::default();
+    let mut refused = Vec::new();
+    for Held { control, standing } in held {
+        let Some(limit) = limit(plan, control) else { continue };
+        let accepted = plan.accept_weaker.contains(&control);
+        let standing = match standing.force {
+            Force::InForce => standing,
+            _ if accepted => rlimit(control, limit, standing, &mut weaker),
+            _ if limit.origin == Origin::Asked => {
+                refused.push((control, limit, standing));
+                continue;
+            }
+            _ => default_at_best(control, limit, standing, &mut weaker),
+        };
+        enforced.set(control, standing);
+    }
+    if refused.is_empty() { Ok(weaker) } else { Err(refusal(&refused)) }
+}
+
+fn limit(plan: &Plan, control: Control) -> Option<Limit> {
+    match control {
+        Control::Memory => Some(plan.limits.memory),
+        Control::Cpus => Some(plan.limits.cpus),
+        Control::Pids => Some(plan.limits.pids),
+        _ => None,
+    }
+}
+
+/// The bound of an rlimit or of an affinity, which the user said would do.
+fn rlimit(control: Control, limit: Limit, lacking: Standing, weaker: &mut Weaker) -> Standing {
+    let by = match control {
+        Control::Memory => {
+            weaker.address_space = Some(limit.value);
+            format!("RLIMIT_AS={} for each process by itself; memfd and shared memory pass it", limit.value)
+        }
+        Control::Pids => {
+            weaker.processes = Some(limit.value);
+            format!("RLIMIT_NPROC={}, counted by user", limit.value)
+        }
+        _ => {
+            let count = limit.value.div_ceil(1000).max(1);
+            weaker.processors = Some(count as usize);
+            format!("affinity to {count} of the processors")
+        }
+    };
+    Standing::weaker(by, lacking.why.unwrap_or_default(), lacking.remedy)
+}
+
+/// A default is held as far as that breaks no ordinary program: an address space limit would.
+fn default_at_best(control: Control, limit: Limit, lacking: Standing, weaker: &mut Weaker) -> Standing {
+    match control {
+        Control::Memory => lacking,
+        _ => rlimit(control, limit, lacking, weaker),
+    }
+}
+
+fn refusal(refused: &[(Control, Limit, Standing)]) -> Error {
+    let names: Vec<&str> = refused.iter().map(|(control, ..)| control.name()).collect();
+    let mut reasons: Vec<&str> = refused.iter().filter_map(|(_, _, s)| s.why.as_deref()).collect();
+    reasons.dedup();
+    let mut remedies: Vec<&str> = refused.iter().filter_map(|(_, _, s)| s.remedy.as_deref()).collect();
+    remedies.dedup();
+    let asked: Vec<String> =
+        refused.iter().map(|(control, limit, _)| format!("{control} ({})", amount(*control, limit.value))).collect();
+    let mut mends = remedies.join("; or ");
+    if !mends.is_empty() {
+        mends.push_str("\n  ");
+    }
+    mends.push_str(&format!("or accept weaker bounds by name: --accept-weaker {}", names.join(",")));
+    Error::new(format!(
+        "the bound on {} was asked for, and this host cannot hold it: {}",
+        asked.join(", "),
+        reasons.join("; ")
+    ))
+    .remedy(mends)
+}
+
+fn amount(control: Control, value: u64) -> String {
+    match control {
+        Control::Memory => format!("{value} bytes"),
+        Control::Cpus => format!("{}.{:03}", value / 1000, value % 1000),
+        _ => value.to_string(),
+    }
+}
