@@ -1,0 +1,42 @@
+//! Compiles the seccomp profiles for the target machine, in debug builds as in release builds, so that a start
+//! pays for no parsing and a broken profile breaks the build.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+#[path = "src/seccomp/compile/mod.rs"]
+mod compile;
+
+const PROFILES: &str = "../seccomp-profiles";
+
+fn main() {
+    println!("cargo::rerun-if-changed={PROFILES}");
+    println!("cargo::rerun-if-changed=src/seccomp/compile");
+    println!("cargo::rerun-if-changed=build.rs");
+    // Elsewhere the crate is empty, and the build script is still run.
+    if env::var("CARGO_CFG_TARGET_OS").as_deref() != Ok("linux") {
+        return;
+    }
+    let arch = env::var("CARGO_CFG_TARGET_ARCH").expect("Cargo tells build scripts the target");
+    let Some(machine) = compile::Machine::named(&arch) else {
+        panic!("aido's Linux runtime knows x86_64 and aarch64; for {arch}, add it to src/seccomp/compile/machine.rs");
+    };
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("Cargo tells build scripts where to write"));
+    emit(&Path::new(PROFILES).join("default.json"), machine, "DEFAULT", &out.join("seccomp_default.rs"));
+}
+
+/// Writes a profile's program as a Rust array.
+fn emit(profile: &Path, machine: compile::Machine, name: &str, out: &Path) {
+    let json = fs::read_to_string(profile).unwrap_or_else(|error| panic!("{}: {error}", profile.display()));
+    let program = compile::read(&json, machine)
+        .and_then(|profile| compile::compile(&profile, machine))
+        .unwrap_or_else(|error| panic!("{}: {error}", profile.display()));
+    let mut text = format!("static {name}: &[libc::sock_filter] = &[\n");
+    for compile::Instruction { code, jt, jf, k } in program {
+        writeln!(text, "    libc::sock_filter {{ code: {code:#x}, jt: {jt}, jf: {jf}, k: {k:#x} }},")
+            .expect("a string takes what is written to it");
+    }
+    text.push_str("];\n");
+    fs::write(out, text).unwrap_or_else(|error| panic!("{}: {error}", out.display()));
+}
