@@ -140,28 +140,40 @@ impl Graph {
     fn masked_word(&mut self, word: u32, mask: u32, value: u32, yes: Id, no: Id) -> Id {
         let value = value & mask;
         match mask {
-            0 => yes,
-            u32::MAX => self.test(word, Compare::Equal(value), yes, no),
-            // «this one bit is set» in the form that the merge below can use: «it is not clear».
-            bit if bit.is_power_of_two() && value == bit => self.merged(word, bit, 0, no, yes),
-            _ => self.merged(word, mask, value, yes, no),
+            0 => return yes,
+            u32::MAX => return self.test(word, Compare::Equal(value), yes, no),
+            _ => {}
         }
+        if let Some(merged) = self.merged(word, mask, value, yes, no) {
+            return merged;
+        }
+        // «This one bit is set» is «it is not clear»: the other form may merge, and takes one instruction.
+        if mask.is_power_of_two() {
+            if let Some(merged) = self.merged(word, mask, value ^ mask, no, yes) {
+                return merged;
+            }
+            if value == mask {
+                return self.test(word, Compare::Masked { mask, value: 0 }, no, yes);
+            }
+        }
+        self.test(word, Compare::Masked { mask, value }, yes, no)
     }
 
     /// A masked test followed, where it holds, by another one on the same word with the same way out is one
     /// test on the bits of both. This turns a long list of «differs in bit n» into a single comparison.
-    fn merged(&mut self, word: u32, mask: u32, value: u32, yes: Id, no: Id) -> Id {
-        if let Node::Test(next) = self.node(yes)
-            && let Compare::Masked { mask: more, value: wanted } = next.compare
-            && next.word == word
-            && next.no == no
-        {
-            if (value ^ wanted) & mask & more != 0 {
-                return no;
-            }
-            return self.masked_word(word, mask | more, value | wanted, next.yes, no);
+    fn merged(&mut self, word: u32, mask: u32, value: u32, yes: Id, no: Id) -> Option<Id> {
+        let Node::Test(next) = self.node(yes) else { return None };
+        let Compare::Masked { mask: more, value: wanted } = next.compare else { return None };
+        let (wanted, yes) = match next {
+            _ if next.word != word => return None,
+            _ if next.no == no => (wanted, next.yes),
+            _ if next.yes == no && more.is_power_of_two() => (wanted ^ more, next.no),
+            _ => return None,
+        };
+        if (value ^ wanted) & mask & more != 0 {
+            return Some(no);
         }
-        self.test(word, Compare::Masked { mask, value }, yes, no)
+        Some(self.masked_word(word, mask | more, value | wanted, yes, no))
     }
 }
 

@@ -74,6 +74,14 @@ fn value() -> impl Strategy<Value = u64> {
     ]
 }
 
+/// Single bits of one byte: rules that the compiler can merge, and that contradict each other often.
+fn bit_condition() -> impl Strategy<Value = Value> {
+    (0..8_u32, 0..8_u32, any::<bool>()).prop_map(|(one, two, set)| {
+        let mask = 1_u64 << one | 1 << two;
+        json!({"index": 1, "value": mask, "valueTwo": if set { mask } else { 0 }, "op": "SCMP_CMP_MASKED_EQ"})
+    })
+}
+
 fn condition(index: usize) -> impl Strategy<Value = Value> {
     (prop::sample::select(&OPERATORS[..]), value(), value()).prop_map(move |(op, value, two)| {
         json!({"index": index, "value": value, "valueTwo": two, "op": format!("SCMP_CMP_{op}")})
@@ -149,6 +157,25 @@ proptest! {
     ) {
         for machine in MACHINES {
             agree(&profile, machine, &random);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Lists of rules about bits, on every byte.
+    #[test]
+    fn rules_about_bits_are_compiled_to_what_they_say(bits in prop::collection::vec((bit_condition(), 0..2_u32), 1..9)) {
+        let rule = |(condition, errno): &(Value, u32)| {
+            json!({"names": ["ioctl"], "action": "SCMP_ACT_ERRNO", "errnoRet": 20 + errno, "args": [condition]})
+        };
+        let rules: Vec<Value> = bits.iter().map(rule).collect();
+        let profile = json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": rules});
+        let machine = Machine::X86_64;
+        let (program, oracle) = (compiled(&profile.to_string(), machine), Oracle::new(&profile, machine));
+        for request in (0..256).chain([1 << 32, 0x5412]) {
+            check(&program, &oracle, &Call { arch: machine.audit(), number: 16, args: [0, request, 0, 0, 0, 0] });
         }
     }
 }
