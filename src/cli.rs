@@ -1,0 +1,427 @@
+//! What can be typed. Does no I/O and decides nothing.
+
+use crate::settings::Overrides;
+use aido_runtime::Control;
+use clap::{Args, Parser, Subcommand, ValueHint};
+use std::path::PathBuf;
+
+/// Run AI-generated code in disposable sandboxes, and keep evidence of it
+#[derive(Debug, Parser)]
+#[command(name = "aido", version, propagate_version = false, disable_help_subcommand = true, after_help = START)]
+pub struct Cli {
+    /// Work in this folder instead of the current one; every other path is relative to it
+    #[arg(short = 'C', long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub project: Option<PathBuf>,
+
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const START: &str = "\
+Start here:
+  aido doctor                      what this host can enforce
+  aido run script.py               run a script of this project in a sandbox
+  aido show                        what happened, and what was enforced
+
+Exit status: the task's own; 124 time limit; 125 aido failed and nothing ran;
+126 not executable; 127 not found; 128+N ended by signal N. See `aido run --help`.";
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a task in a sandbox
+    Run(Box<Run>),
+    /// Make, list and destroy sandboxes
+    #[command(subcommand, disable_help_subcommand = true)]
+    Sandbox(Sandbox),
+    /// Show the output of a run
+    Logs(Logs),
+    /// List past runs, the newest first
+    Runs(Runs),
+    /// Show one run: how it ended, what was enforced, what was refused and why
+    Show(Show),
+    /// Validate a sandbox.yaml and show what it grants; starts nothing
+    Check(Check),
+    /// Manage the local store of images
+    #[command(subcommand, disable_help_subcommand = true)]
+    Image(Image),
+    /// Say what this host can enforce, what it cannot, and what mends it
+    Doctor(Doctor),
+}
+
+const RUN_HELP: &str = "\
+Examples:
+  aido run migrate.py                       a script: its #! line or extension names the interpreter
+  aido run terraform plan -out x            a command; everything after it is its own
+  aido run -- python3 -c 'print(1)'         the same, when the command looks like an option
+  aido run --runtime python:3.11 a.py       in an image
+  aido run --input data --output out/ a.py  reads data, writes out/ and nothing else
+  aido run -e STAGE=test -e TOKEN a.py      one value, and one variable of yours passed on
+
+The task runs in /workspace. /outputs ($AIDO_OUTPUTS) is writable and kept; outputs of the
+workspace are folders of it: /workspace/out and /outputs/out are the same. The rest is
+read-only or vanishes with the sandbox. There is no network.
+
+Exit status:
+  0-255  the task's own, unchanged
+  124    the time limit (--ttl) ended it
+  125    aido failed, or refused: nothing ran
+  126    the command was found but could not be executed
+  127    the command was not found
+  128+N  signal N ended it (130: Ctrl-C; 137: SIGKILL, also for the memory limit)
+Where the task's own status looks like one of these, `aido show` says which it was.";
+
+#[derive(Debug, Args)]
+#[command(after_help = RUN_HELP, override_usage = "aido run [OPTIONS] [TASK [ARG]...]")]
+pub struct Run {
+    /// Run in this sandbox (an ID, a unique beginning of one, or `latest`) instead of a fresh one
+    #[arg(long, value_name = "ID")]
+    pub sandbox: Option<String>,
+
+    #[command(flatten)]
+    pub wanted: Wanted,
+
+    /// Pass standard input on to the task
+    #[arg(short, long)]
+    pub interactive: bool,
+
+    /// Print the run's ID and return at once; the run goes on
+    #[arg(long, conflicts_with = "interactive")]
+    pub detach: bool,
+
+    /// Print the run's summary as JSON on standard output instead of the task's output
+    #[arg(long)]
+    pub json: bool,
+
+    /// Say nothing but errors; the task's output is unchanged
+    #[arg(short, long)]
+    pub quiet: bool,
+
+    /// A script of the project or a command, and its arguments; without it the image's own command
+    #[arg(trailing_var_arg = true, value_name = "TASK")]
+    pub task: Vec<String>,
+}
+
+/// What shapes a sandbox; the same for `run` and `sandbox up`.
+#[derive(Debug, Default, Args)]
+pub struct Wanted {
+    /// The configuration to read [default: sandbox.yaml, where there is one]
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub file: Option<PathBuf>,
+
+    /// Where programs come from: `host`, an image (python:3.11), oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE or rootfs:DIR
+    #[arg(long, value_name = "NAME")]
+    pub runtime: Option<String>,
+
+    /// The time limit: 90s, 15m, 1h30m; at most 24h [default: 15m]
+    #[arg(long, value_name = "TIME")]
+    pub ttl: Option<String>,
+
+    /// A file, folder or pattern of the project to show to the task, read-only; can be repeated [default: the whole project]
+    #[arg(long, value_name = "PATH")]
+    pub input: Vec<String>,
+
+    /// A file, or with a final slash a folder, that the task may write and that is kept; can be repeated
+    #[arg(long, value_name = "PATH")]
+    pub output: Vec<String>,
+
+    /// Set a variable; NAME alone passes your own value on and keeps it out of the records
+    #[arg(short, long, value_name = "NAME[=VALUE]")]
+    pub env: Vec<String>,
+
+    /// Memory of the whole run: 512MiB, 2GiB [default: 2GiB]
+    #[arg(long, value_name = "SIZE")]
+    pub memory: Option<String>,
+
+    /// Processors of the whole run: 2, 0.5 [default: all]
+    #[arg(long, value_name = "NUMBER")]
+    pub cpus: Option<String>,
+
+    /// Processes and threads of the whole run [default: 512]
+    #[arg(long, value_name = "NUMBER")]
+    pub pids: Option<String>,
+
+    /// Bytes in all writable places together [default: 1GiB]
+    #[arg(long, value_name = "SIZE")]
+    pub disk: Option<String>,
+
+    /// Start even where the host can hold these limits in a weaker form only: memory, cpus, pids
+    #[arg(long, value_name = "LIMITS", value_delimiter = ',', value_parser = weaker)]
+    pub accept_weaker: Vec<Control>,
+
+    /// Never touch the network to find an image
+    #[arg(long)]
+    pub offline: bool,
+
+    /// Talk plain HTTP to this registry; can be repeated
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub insecure_registry: Vec<String>,
+
+    /// The folder that the task starts in [default: /workspace]
+    #[arg(long, value_name = "DIR")]
+    pub workdir: Option<String>,
+}
+
+impl Wanted {
+    pub fn overrides(&self) -> Overrides {
+        Overrides {
+            runtime: self.runtime.clone(),
+            ttl: self.ttl.clone(),
+            inputs: self.input.clone(),
+            outputs: self.output.clone(),
+            env: self.env.clone(),
+            memory: self.memory.clone(),
+            cpus: self.cpus.clone(),
+            pids: self.pids.clone(),
+            disk: self.disk.clone(),
+            accept_weaker: self.accept_weaker.clone(),
+            workdir: self.workdir.clone(),
+            offline: self.offline,
+            insecure_registries: self.insecure_registry.clone(),
+        }
+    }
+}
+
+/// The limits of which a weaker form exists.
+fn weaker(text: &str) -> Result<Control, String> {
+    match text {
+        "memory" => Ok(Control::Memory),
+        "cpus" | "cpu" => Ok(Control::Cpus),
+        "pids" => Ok(Control::Pids),
+        _ => Err("a weaker form exists of: memory, cpus, pids".to_string()),
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Sandbox {
+    /// Make a sandbox and print its ID; `aido run --sandbox ID` uses it
+    Up(Box<SandboxUp>),
+    /// List the sandboxes of this project with the time they have left
+    List(SandboxList),
+    /// End what runs in sandboxes and remove them with all they have kept
+    Destroy(SandboxDestroy),
+}
+
+#[derive(Debug, Args)]
+pub struct SandboxUp {
+    #[command(flatten)]
+    pub wanted: Wanted,
+
+    /// Say nothing but errors; the ID is still printed
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct SandboxList {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct SandboxDestroy {
+    /// IDs, unique beginnings of them, or `latest`
+    #[arg(value_name = "ID", required_unless_present_any = ["all", "expired"])]
+    pub ids: Vec<String>,
+
+    /// All sandboxes of this project
+    #[arg(long, conflicts_with_all = ["ids", "expired"])]
+    pub all: bool,
+
+    /// Those whose time is over
+    #[arg(long, conflicts_with = "ids")]
+    pub expired: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Logs {
+    /// The run: an ID, a unique beginning of one, or `latest` [default: the one that runs, or the last]
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
+
+    /// Go on until the run ends
+    #[arg(short, long)]
+    pub follow: bool,
+
+    /// Show standard error instead of standard output
+    #[arg(long, conflicts_with = "events")]
+    pub stderr: bool,
+
+    /// Show what aido recorded instead of what the task wrote
+    #[arg(long)]
+    pub events: bool,
+
+    /// Only what came since then: a time (2026-01-31T12:00:00Z) or how long ago (10m)
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+
+    /// Print JSON lines
+    #[arg(long)]
+    pub json: bool,
+
+    /// Pass the task's bytes on as they are, also to a terminal that they may steer
+    #[arg(long, conflicts_with_all = ["json", "events"])]
+    pub raw: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Runs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Show {
+    /// The run: an ID, a unique beginning of one, or `latest` [default: latest]
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
+
+    /// Print the summary as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Exit status: 0 the configuration is valid; 125 it is not.")]
+pub struct Check {
+    /// The configuration to check [default: sandbox.yaml, where there is one]
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub file: Option<PathBuf>,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Image {
+    /// Fetch an image from its registry, or bring it up to date
+    Pull(ImagePull),
+    /// Take an image from a folder or file into the store
+    Import(ImageImport),
+    /// List the images of the store
+    List(ImageList),
+    /// Remove images from the store
+    Remove(ImageRemove),
+}
+
+#[derive(Debug, Args)]
+pub struct ImagePull {
+    /// The image, such as python:3.11; short names mean Docker Hub's library
+    #[arg(value_name = "IMAGE")]
+    pub reference: String,
+
+    /// Talk plain HTTP to this registry; can be repeated
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub insecure_registry: Vec<String>,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+
+    /// Say nothing but errors and the digest
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ImageImport {
+    /// oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE
+    #[arg(value_name = "SOURCE")]
+    pub source: String,
+
+    /// The name to store it under [default: the name that it carries]
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ImageList {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ImageRemove {
+    /// Names or digests
+    #[arg(value_name = "IMAGE", required = true)]
+    pub references: Vec<String>,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn run(line: &[&str]) -> Run {
+        let line = ["aido", "run"].iter().chain(line);
+        match Cli::try_parse_from(line).unwrap_or_else(|e| panic!("{e}")).command {
+            Command::Run(run) => *run,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn everything_after_the_task_is_the_tasks() {
+        assert_eq!(run(&["terraform", "plan", "-out", "x"]).task, ["terraform", "plan", "-out", "x"]);
+        assert_eq!(run(&["--", "python", "-c", "print(1)"]).task, ["python", "-c", "print(1)"]);
+        let r = run(&["--ttl", "5m", "perl", "-e", "print", "--ttl", "9", "--help", "-C", "x"]);
+        assert_eq!(r.task, ["perl", "-e", "print", "--ttl", "9", "--help", "-C", "x"]);
+        assert_eq!((r.wanted.ttl.as_deref(), r.wanted.env.len()), (Some("5m"), 0));
+        assert_eq!(run(&["a.py", "--", "-x"]).task, ["a.py", "--", "-x"]);
+        assert_eq!(run(&["--", "--odd", "--", "x"]).task, ["--odd", "--", "x"]);
+        assert!(run(&[]).task.is_empty());
+    }
+
+    #[test]
+    fn options_before_the_task_are_aidos() {
+        let r = run(&["-e", "A=1", "-e", "B", "--accept-weaker", "memory,cpu", "--accept-weaker=pids", "-i", "a.py"]);
+        assert_eq!(r.wanted.env, ["A=1", "B"]);
+        assert_eq!(r.wanted.accept_weaker, [Control::Memory, Control::Cpus, Control::Pids]);
+        assert!(r.interactive && r.task == ["a.py"]);
+        for line in [
+            &["aido", "run", "--network", "x"][..],
+            &["aido", "run", "--accept-weaker", "files", "x"],
+            &["aido", "run", "-i", "--detach", "x"],
+            &["aido", "diff"],
+            &["aido", "sandbox", "destroy"],
+            &["aido", "sandbox", "destroy", "a", "--all"],
+            &["aido"],
+        ] {
+            assert!(Cli::try_parse_from(line).is_err(), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn the_project_folder_can_stand_anywhere_before_the_task() {
+        for line in [
+            &["aido", "-C", "p", "run", "x"][..],
+            &["aido", "run", "-C", "p", "x"],
+            &["aido", "runs", "--project", "p"],
+        ] {
+            assert_eq!(Cli::try_parse_from(line).unwrap().project, Some("p".into()), "{line:?}");
+        }
+    }
+}

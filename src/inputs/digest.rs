@@ -1,0 +1,202 @@
+//! Digests of the inputs, for the evidence.
+//!
+//! A file's digest is the SHA-256 of its content. A folder's is the SHA-256 over a record of each entry that the task can see,
+//! depth first, names in the order of their bytes. Lengths are eight bytes, little endian, so that no two folders make one text:
+//!
+//! ```text
+//! tree:      "aido-tree-1\n" then for each entry
+//!            "d" LEN PATH
+//!            "f" LEN PATH ("x" if somebody may execute it, else "-") SHA256-OF-CONTENT (32 bytes);
+//!                ("?" and the digest of nothing for a file that this user cannot read)
+//!            "l" LEN PATH LEN TARGET
+//! metadata:  "aido-metadata-1\n" then for each entry
+//!            TYPE ("d", "f", "l") LEN PATH MODE (4 bytes) SIZE (8) MTIME-SECONDS (8) MTIME-NANOSECONDS (8)
+//! ```
+//!
+//! A folder of at most 4096 entries and 32 MiB gets the first, a larger one the second, over its first 65,536 entries; a file
+//! of more than 256 MiB is treated as such a folder's only entry, with the empty path.
+
+use super::select::Entry;
+use super::walk::{Budget, Kind, walk};
+use crate::settings::{At, Error, Result};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::HashSet;
+use std::fs::{File, Metadata};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+const TREE_ENTRIES: usize = 4096;
+const TREE_BYTES: u64 = 32 << 20;
+const FILE_BYTES: u64 = 256 << 20;
+const METADATA_ENTRIES: usize = 65_536;
+
+/// What an input was when the run began.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputDigest {
+    /// Relative to the project; empty for the project folder itself.
+    pub path: String,
+    pub kind: InputKind,
+    /// `sha256:…`
+    pub digest: String,
+    /// Files, folders and links that the digest covers.
+    pub entries: usize,
+    /// Whether there were more of them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub partial: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InputKind {
+    File,
+    Tree,
+    Metadata,
+}
+
+/// One digest for each input; reads the files.
+pub fn digests(inputs: &[Entry]) -> Result<Vec<InputDigest>> {
+    inputs.iter().map(digest).collect()
+}
+
+fn digest(entry: &Entry) -> Result<InputDigest> {
+    let done = |kind, hash: Sha256, entries, partial| InputDigest {
+        path: entry.path.clone(),
+        kind,
+        digest: hex(&hash.finalize()),
+        entries,
+        partial,
+    };
+    if !entry.folder {
+        let metadata = entry.source.symlink_metadata().map_err(|e| unreadable(&entry.source, &e))?;
+        let mut hash = Sha256::new();
+        if metadata.len() > FILE_BYTES {
+            hash.update(b"aido-metadata-1\n");
+            add_metadata(&mut hash, b'f', Path::new(""), &metadata);
+            return Ok(done(InputKind::Metadata, hash, 1, false));
+        }
+        add_content(&mut hash, &entry.source)?;
+        return Ok(done(InputKind::File, hash, 1, false));
+    }
+    let (seen, partial) = list(entry)?;
+    let bytes: u64 = seen.iter().map(|s| s.metadata.len()).sum();
+    let mut hash = Sha256::new();
+    if partial || seen.len() > TREE_ENTRIES || bytes > TREE_BYTES {
+        hash.update(b"aido-metadata-1\n");
+        for s in &seen {
+            add_metadata(&mut hash, s.letter, &s.path, &s.metadata);
+        }
+        return Ok(done(InputKind::Metadata, hash, seen.len(), partial));
+    }
+    hash.update(b"aido-tree-1\n");
+    for s in &seen {
+        add_entry(&mut hash, entry, s)?;
+    }
+    Ok(done(InputKind::Tree, hash, seen.len(), false))
+}
+
+struct Seen {
+    letter: u8,
+    path: PathBuf,
+    metadata: Metadata,
+}
+
+/// What the task can see of a folder, and whether that was cut.
+fn list(entry: &Entry) -> Result<(Vec<Seen>, bool)> {
+    let (mut seen, mut partial) = (Vec::new(), false);
+    let hidden: HashSet<&str> = entry.hidden.iter().map(String::as_str).collect();
+    walk(&entry.source, &mut Budget::new(), &mut |path, kind| {
+        let letter = match kind {
+            Kind::File => b'f',
+            Kind::Folder => b'd',
+            Kind::Link => b'l',
+            Kind::Other | Kind::Closed => return Ok(false),
+        };
+        if partial || path.to_str().is_some_and(|path| hidden.contains(path)) {
+            return Ok(false);
+        }
+        partial = seen.len() == METADATA_ENTRIES;
+        if partial {
+            return Ok(false);
+        }
+        // What went away between two looks is not part of the input.
+        if let Ok(metadata) = entry.source.join(path).symlink_metadata() {
+            seen.push(Seen { letter, path: path.to_path_buf(), metadata });
+        }
+        Ok(true)
+    })?;
+    Ok((seen, partial))
+}
+
+fn add_entry(hash: &mut Sha256, entry: &Entry, seen: &Seen) -> Result<()> {
+    let full = entry.source.join(&seen.path);
+    hash.update([seen.letter]);
+    add_text(hash, &seen.path);
+    match seen.letter {
+        b'f' => {
+            let mut content = Sha256::new();
+            let readable = add_content(&mut content, &full).is_ok();
+            hash.update(match (readable, mode(&seen.metadata) & 0o111) {
+                (false, _) => b"?",
+                (true, 0) => b"-",
+                (true, _) => b"x",
+            });
+            hash.update(if readable { content } else { Sha256::new() }.finalize());
+        }
+        b'l' => add_text(hash, &std::fs::read_link(&full).map_err(|e| unreadable(&full, &e))?),
+        _ => {}
+    }
+    Ok(())
+}
+
+fn add_metadata(hash: &mut Sha256, letter: u8, path: &Path, metadata: &Metadata) {
+    let time = metadata.modified().ok().and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok()).unwrap_or_default();
+    let size = if letter == b'd' { 0 } else { metadata.len() };
+    hash.update([letter]);
+    add_text(hash, path);
+    hash.update(mode(metadata).to_le_bytes());
+    hash.update(size.to_le_bytes());
+    hash.update(time.as_secs().to_le_bytes());
+    hash.update(u64::from(time.subsec_nanos()).to_le_bytes());
+}
+
+fn add_text(hash: &mut Sha256, text: &Path) {
+    let bytes = text.as_os_str().as_encoded_bytes();
+    hash.update((bytes.len() as u64).to_le_bytes());
+    hash.update(bytes);
+}
+
+fn add_content(hash: &mut Sha256, path: &Path) -> Result<()> {
+    let mut file = File::open(path).map_err(|e| unreadable(path, &e))?;
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(n) => hash.update(&buffer[..n]),
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(unreadable(path, &e)),
+        }
+    }
+}
+
+fn unreadable(path: &Path, e: &std::io::Error) -> Error {
+    Error::new(At::Nowhere, format!("the input {} cannot be read: {e}", path.display()))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold("sha256:".to_string(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(unix)]
+fn mode(metadata: &Metadata) -> u32 {
+    std::os::unix::fs::MetadataExt::mode(metadata) & 0o7777
+}
+
+#[cfg(not(unix))]
+fn mode(_: &Metadata) -> u32 {
+    0
+}

@@ -1,0 +1,80 @@
+//! What of the project the task sees, and what it may write: from [`Settings`] to the plan's mounts.
+
+mod digest;
+mod layout;
+mod outputs;
+mod secrets;
+mod select;
+mod walk;
+
+pub use digest::{InputDigest, InputKind, digests};
+pub use layout::{HOME, OUTPUTS, WORKSPACE};
+pub use outputs::Output;
+pub use secrets::looks_secret;
+pub use select::Entry;
+pub(crate) use select::near;
+
+use crate::settings::{At, Error, Result, Settings, Told};
+use aido_runtime::Mount;
+use std::path::Path;
+
+/// Inputs and outputs of a sandbox, checked against the project as it is now.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    /// In order of their paths, none inside another.
+    pub inputs: Vec<Entry>,
+    /// What was named beside `/outputs`.
+    pub outputs: Vec<Output>,
+    /// All mounts of the plan.
+    pub mounts: Vec<Mount>,
+}
+
+/// `script` is a file of the project that the task needs, shown also where no input covers it. `home` is the caller's home
+/// folder, which is no project.
+pub fn lay_out(settings: &Settings, script: Option<&str>, home: Option<&Path>) -> Result<Layout> {
+    let project = &settings.project;
+    let mut budget = walk::Budget::new();
+    let whole = [Told::new(".".to_string(), At::Nowhere)];
+    let wanted = match &settings.inputs {
+        Some(inputs) => inputs.as_slice(),
+        None => {
+            refuse_home(project, home)?;
+            &whole
+        }
+    };
+    let mut selection = select::Selection::new(project, &mut budget);
+    for told in wanted {
+        selection.add(told)?;
+    }
+    if let Some(script) = script {
+        selection.add_file(script)?;
+    }
+    let inputs = selection.finish()?;
+    let placed = outputs::place(project, &settings.outputs, &inputs)?;
+    let mounts = layout::mounts(project, &inputs, &placed, &mut budget)?;
+    Ok(Layout { inputs, outputs: placed.into_iter().map(|p| p.output).collect(), mounts })
+}
+
+/// Nobody who types a command in their home folder means to show all of it to a task.
+fn refuse_home(project: &Path, home: Option<&Path>) -> Result<()> {
+    let home = home.and_then(|home| home.canonicalize().ok());
+    if project.parent().is_some() && !home.is_some_and(|home| home.starts_with(project)) {
+        return Ok(());
+    }
+    let what = format!("{} is no project: without `inputs`, the task would be shown all of it", project.display());
+    Err(Error::new(At::Nowhere, what)
+        .remedy("go to a project's folder, or name what the task needs: `--input PATH` or `inputs:`"))
+}
+
+impl Layout {
+    /// The paths that are not shown to the task, relative to the project.
+    pub fn hidden(&self) -> Vec<String> {
+        let full = |entry: &Entry, hidden: &String| {
+            if entry.path.is_empty() { hidden.clone() } else { format!("{}/{hidden}", entry.path) }
+        };
+        self.inputs.iter().flat_map(|entry| entry.hidden.iter().map(move |hidden| full(entry, hidden))).collect()
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests;
