@@ -13,12 +13,17 @@ use std::{fs, io};
 
 /// The version of [`Leftover`] that this program writes, and the only one so far.
 const VERSION: u32 = 1;
-/// Every group that aido makes is called so; nothing else is ever killed or removed.
-pub(super) const PREFIX: &str = "aido-";
 /// How long a killed process may take to be gone, and a folder to be free.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Groups inside of groups that are looked at. The task sees no control groups, so it makes none.
 const DEPTH: usize = 8;
+
+/// Every group that aido makes is called so; nothing else is ever killed or removed. No dot: a
+/// service or slice of systemd's that happens to begin so is not ours.
+pub(super) fn is_name(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    name.strip_prefix("aido-").is_some_and(|id| !id.is_empty() && id.len() <= 128 && id.chars().all(plain))
+}
 
 /// What must go when the supervisor died, as it is stored.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,7 +61,7 @@ pub(super) fn destroy(text: &str) -> io::Result<()> {
     let left = Leftover::parse(text)?;
     let mut groups = Vec::new();
     for group in &left.groups {
-        groups.extend(ours(group)?);
+        groups.extend(ours(group, left.scope)?);
     }
     let me = std::process::id() as i32;
     if inside(&groups).contains(&me) {
@@ -76,12 +81,13 @@ pub(super) fn destroy(text: &str) -> io::Result<()> {
 }
 
 /// A record is a file that others may have written: take only what can be nothing but our group.
-fn ours(group: &Path) -> io::Result<Option<PathBuf>> {
+fn ours(group: &Path, scope: bool) -> io::Result<Option<PathBuf>> {
     let refuse = |why: &str| {
         let text = format!("{} is not a control group of aido's: {why}", group.display());
         Err(io::Error::new(io::ErrorKind::InvalidData, text))
     };
-    let named = group.file_name().and_then(OsStr::to_str).is_some_and(|name| name.starts_with(PREFIX));
+    let name = group.file_name().and_then(OsStr::to_str).unwrap_or_default();
+    let named = is_name(if scope { name.strip_suffix(".scope").unwrap_or_default() } else { name });
     if !group.is_absolute() || group.components().any(|c| c == Component::ParentDir) || !named {
         return refuse("its name");
     }
@@ -208,6 +214,15 @@ mod tests {
     fn what_is_gone_is_no_error() {
         destroy(&record(&[Path::new("/sys/fs/cgroup/aido-never-was")])).unwrap();
         destroy(&record(&[])).unwrap();
+    }
+
+    #[test]
+    fn a_name_has_no_room_for_anybody_else() {
+        assert!(is_name("aido-1") && is_name("aido-0b_c-2"));
+        for name in ["", "aido", "aido-", "aido-x.service", "aido.1000", "aido-../x", "aido-a b", "aido-\n", "xaido-1"]
+        {
+            assert!(!is_name(name), "{name}");
+        }
     }
 
     #[test]

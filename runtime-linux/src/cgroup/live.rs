@@ -111,9 +111,36 @@ fn what_a_killed_supervisor_left_is_found_and_ended() {
 }
 
 #[test]
+fn systemd_ends_what_outlives_its_time() {
+    if !given(Control::Pids) {
+        return;
+    }
+    let mut supervisor = start("overdue");
+    let lines = BufReader::new(supervisor.stdout.take().unwrap()).lines();
+    let mut facts = lines.map_while(Result::ok).filter_map(|line| line.strip_prefix("FACT ").map(str::to_string));
+    let leftover = facts.nth(1).expect("what was made, then its record");
+    let record: serde_json::Value = serde_json::from_str(&leftover).unwrap();
+    if record["scope"] != true {
+        supervisor.kill().unwrap();
+        supervisor.wait().unwrap();
+        destroy(&leftover).unwrap();
+        eprintln!("SKIPPED: this host has no second watchdog: {leftover}");
+        return;
+    }
+    let group = PathBuf::from(record["groups"][0].as_str().unwrap());
+    assert!(group.is_dir());
+    let until = Instant::now() + Duration::from_secs(30);
+    while group.exists() {
+        assert!(Instant::now() < until, "the task lives on in {}", group.display());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    supervisor.wait().unwrap();
+}
+
+#[test]
 fn a_name_that_is_no_group_of_ours_is_refused() {
     let want = Want { memory: Some(MIB), cpus_milli: None, pids: Some(1) };
-    for name in ["", "x", "aido-a/../b", "aido-a b", "aido-\n", "Aido-1"] {
+    for name in ["", "x", "aido-a/../b", "aido-a b", "aido-\n", "Aido-1", "aido-a.service"] {
         let (group, held) = create(name, &want, 1000);
         assert!(group.is_none() && held.len() == 2, "{name}");
         assert!(held.iter().all(|h| h.standing.force == Force::Absent));
@@ -130,6 +157,7 @@ fn scene() {
         "cpus" => cpus(),
         "bomb" => bomb(),
         "crash" => crash(),
+        "overdue" => overdue(),
         other => panic!("{other}"),
     }
 }
@@ -138,10 +166,14 @@ fn fact(text: impl std::fmt::Display) {
     println!("\nFACT {text}");
 }
 
-/// A group with every asked control in force.
 fn group(want: &Want) -> Group {
+    group_for(want, 120_000)
+}
+
+/// A group with every asked control in force.
+fn group_for(want: &Want, lives_ms: u64) -> Group {
     let name = format!("aido-test-{}", std::process::id());
-    let (group, held) = create(&name, want, 120_000);
+    let (group, held) = create(&name, want, lives_ms);
     fact(format_args!("{:?}", held.iter().map(|h| (h.control, &h.standing.by)).collect::<Vec<_>>()));
     assert!(held.iter().all(|h| h.standing.force == Force::InForce), "{held:?}");
     group.expect("a control in force has a group")
@@ -254,6 +286,14 @@ fn crash() {
     let mut shell = task(&group, "sleep 600 & sleep 600");
     fact(group.leftover());
     fact(shell.id());
+    std::io::stdout().flush().unwrap();
+    shell.wait().unwrap();
+}
+
+fn overdue() {
+    let group = group_for(&Want { pids: Some(20), ..Want::default() }, 1500);
+    let mut shell = task(&group, "trap '' TERM HUP INT; while :; do sleep 600; done");
+    fact(group.leftover());
     std::io::stdout().flush().unwrap();
     shell.wait().unwrap();
 }

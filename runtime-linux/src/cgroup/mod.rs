@@ -14,7 +14,8 @@
 //! parts that it lacks: its D-Bus side speaks to the system bus only, so an ordinary user gets no
 //! scope; `/sys/fs/cgroup` is a constant; a hybrid host counts as version 1 even where version 2
 //! has the controllers; it has no descriptor for CLONE_INTO_CGROUP, no `memory.oom.group`, and
-//! no reading back; and it unwraps what `/proc` says.
+//! no reading back; and it unwraps what `/proc` says. Measured with version 0.5: 73 crates, an
+//! asynchronous D-Bus stack among them, and 176 KiB in a stripped release binary.
 
 mod bus;
 mod ending;
@@ -128,8 +129,7 @@ fn both(scope: Lack, below: Lack) -> Lack {
 /// This process may be moved into another group, where it stays to its end. systemd ends what is
 /// left of the run, this process included, after `lives_ms`: time limit, grace and a margin.
 pub(crate) fn create(name: &str, want: &Want, lives_ms: u64) -> (Option<Group>, Vec<Held>) {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    if !name.starts_with(ending::PREFIX) || !name.chars().all(plain) || name.len() > 128 {
+    if !ending::is_name(name) {
         return (None, want.all_lack(&Lack::new(format!("`{name}` cannot be the name of a control group"))));
     }
     match Host::look() {

@@ -78,12 +78,17 @@ fn socket() -> PathBuf {
 fn unreachable_bus(path: &Path, error: &io::Error) -> Lack {
     let lack = Lack::new(format!("systemd cannot be asked for a scope over {}: {error}", path.display()));
     let uid = nix::unistd::geteuid();
-    // Only where systemd runs at all does a login manager bring the user's bus.
-    match Path::new("/run/systemd/system").is_dir() {
-        true if uid.is_root() => lack.remedy("apt-get install dbus && systemctl start dbus"),
-        true => lack.remedy(format!("sudo apt-get install dbus-user-session && sudo loginctl enable-linger {uid}")),
-        false => lack,
-    }
+    let remedy = match Path::new("/run/systemd/system").is_dir() {
+        // Another init system: see `v2::parent` for what mends that.
+        false => return lack,
+        true if uid.is_root() => "systemctl start dbus.socket".to_string(),
+        // The manager's own socket: it runs, but nobody made a bus for it.
+        true if Path::new(&format!("/run/user/{uid}/systemd/private")).exists() => {
+            "sudo apt-get install dbus-user-session && systemctl --user start dbus.socket".to_string()
+        }
+        true => format!("sudo loginctl enable-linger {uid} && sudo systemctl start user@{uid}.service"),
+    };
+    lack.remedy(remedy)
 }
 
 fn invalid(error: rustbus::wire::errors::UnmarshalError) -> io::Error {

@@ -204,18 +204,18 @@ pub(super) fn not_handed_on(controller: &str) -> Lack {
 fn delegate_here(spot: &Spot) -> String {
     let uid = nix::unistd::geteuid();
     let top = spot.top.display();
+    let on = "+memory +cpu +pids";
     if uid.is_root() && !is_root(&spot.top) {
         // A container's own root group: its processes must sit in a leaf before it can hand on.
         return format!(
-            "mkdir -p {top}/init && xargs -rn1 < {top}/cgroup.procs | while read p; do echo $p > {top}/init/cgroup.procs; done; \
-             echo '+memory +cpu +pids' > {top}/cgroup.subtree_control"
+            "mkdir -p {top}/init; for p in $(cat {top}/cgroup.procs); do echo $p > {top}/init/cgroup.procs; done 2>/dev/null; \
+             echo {on} > {top}/cgroup.subtree_control"
         );
     }
     let new = format!("{top}/aido.{uid}");
     format!(
-        "sudo sh -c 'for g in {top} {new}; do mkdir -p $g/shell && echo +memory +cpu +pids > $g/cgroup.subtree_control; done; \
-         chown {uid} {new} {new}/cgroup.procs {new}/cgroup.subtree_control {new}/shell {new}/shell/cgroup.procs; \
-         echo '$$' > {new}/shell/cgroup.procs'"
+        "sudo sh -c 'echo {on} > {top}/cgroup.subtree_control && mkdir -p {new}/shell && \
+         echo {on} > {new}/cgroup.subtree_control && chown -R {uid} {new} && echo '$$' > {new}/shell/cgroup.procs'"
     )
 }
 
