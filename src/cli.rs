@@ -8,13 +8,13 @@ use std::path::PathBuf;
 /// Run AI-generated code in disposable sandboxes, and keep evidence of it
 #[derive(Debug, Parser)]
 #[command(name = "aido", version, propagate_version = false, disable_help_subcommand = true, after_help = START)]
-pub struct Cli {
+pub(crate) struct Cli {
     /// Work in this folder instead of the current one; every other path is relative to it
     #[arg(short = 'C', long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub project: Option<PathBuf>,
+    pub(crate) project: Option<PathBuf>,
 
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
 }
 
 const START: &str = "\
@@ -27,7 +27,7 @@ Exit status: the task's own; 124 time limit; 125 aido failed and nothing ran;
 126 not executable; 127 not found; 128+N ended by signal N. See `aido run --help`.";
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Run a task in a sandbox
     Run(Box<Run>),
     /// Make, list and destroy sandboxes
@@ -72,97 +72,97 @@ Where the task's own status looks like one of these, `aido show` says which it w
 
 #[derive(Debug, Args)]
 #[command(after_help = RUN_HELP, override_usage = "aido run [OPTIONS] [TASK [ARG]...]")]
-pub struct Run {
+pub(crate) struct Run {
     /// Run in this sandbox (an ID, a unique beginning of one, or `latest`) instead of a fresh one
     #[arg(long, value_name = "ID")]
-    pub sandbox: Option<String>,
+    pub(crate) sandbox: Option<String>,
 
     #[command(flatten)]
-    pub wanted: Wanted,
+    pub(crate) wanted: Wanted,
 
     /// Pass standard input on to the task
     #[arg(short, long)]
-    pub interactive: bool,
+    pub(crate) interactive: bool,
 
     /// Print the run's ID and return at once; the run goes on
     #[arg(long, conflicts_with = "interactive")]
-    pub detach: bool,
+    pub(crate) detach: bool,
 
     /// Print the run's summary as JSON on standard output instead of the task's output
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 
     /// Say nothing but errors; the task's output is unchanged
     #[arg(short, long)]
-    pub quiet: bool,
+    pub(crate) quiet: bool,
 
     /// A script of the project or a command, and its arguments; without it the image's own command
     #[arg(trailing_var_arg = true, value_name = "TASK")]
-    pub task: Vec<String>,
+    pub(crate) task: Vec<String>,
 }
 
 /// What shapes a sandbox; the same for `run` and `sandbox up`.
 #[derive(Debug, Default, Args)]
-pub struct Wanted {
+pub(crate) struct Wanted {
     /// The configuration to read [default: sandbox.yaml, where there is one]
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub file: Option<PathBuf>,
+    pub(crate) file: Option<PathBuf>,
 
     /// Where programs come from: `host`, an image (python:3.11), oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE or rootfs:DIR
     #[arg(long, value_name = "NAME")]
-    pub runtime: Option<String>,
+    pub(crate) runtime: Option<String>,
 
     /// The time limit: 90s, 15m, 1h30m; at most 24h [default: 15m]
     #[arg(long, value_name = "TIME")]
-    pub ttl: Option<String>,
+    pub(crate) ttl: Option<String>,
 
     /// A file, folder or pattern of the project to show to the task, read-only; can be repeated [default: the whole project]
     #[arg(long, value_name = "PATH")]
-    pub input: Vec<String>,
+    pub(crate) input: Vec<String>,
 
     /// A file, or with a final slash a folder, that the task may write and that is kept; can be repeated
     #[arg(long, value_name = "PATH")]
-    pub output: Vec<String>,
+    pub(crate) output: Vec<String>,
 
     /// Set a variable; NAME alone passes your own value on and keeps it out of the records
     #[arg(short, long, value_name = "NAME[=VALUE]")]
-    pub env: Vec<String>,
+    pub(crate) env: Vec<String>,
 
     /// Memory of the whole run: 512MiB, 2GiB [default: 2GiB]
     #[arg(long, value_name = "SIZE")]
-    pub memory: Option<String>,
+    pub(crate) memory: Option<String>,
 
     /// Processors of the whole run: 2, 0.5 [default: all]
     #[arg(long, value_name = "NUMBER")]
-    pub cpus: Option<String>,
+    pub(crate) cpus: Option<String>,
 
     /// Processes and threads of the whole run [default: 512]
     #[arg(long, value_name = "NUMBER")]
-    pub pids: Option<String>,
+    pub(crate) pids: Option<String>,
 
     /// Bytes in all writable places together [default: 1GiB]
     #[arg(long, value_name = "SIZE")]
-    pub disk: Option<String>,
+    pub(crate) disk: Option<String>,
 
     /// Start even where the host can hold these limits in a weaker form only: memory, cpus, pids
     #[arg(long, value_name = "LIMITS", value_delimiter = ',', value_parser = weaker)]
-    pub accept_weaker: Vec<Control>,
+    pub(crate) accept_weaker: Vec<Control>,
 
     /// Never touch the network to find an image
     #[arg(long)]
-    pub offline: bool,
+    pub(crate) offline: bool,
 
     /// Talk plain HTTP to this registry; can be repeated
     #[arg(long, value_name = "HOST[:PORT]")]
-    pub insecure_registry: Vec<String>,
+    pub(crate) insecure_registry: Vec<String>,
 
     /// The folder that the task starts in [default: /workspace]
     #[arg(long, value_name = "DIR")]
-    pub workdir: Option<String>,
+    pub(crate) workdir: Option<String>,
 }
 
 impl Wanted {
-    pub fn overrides(&self) -> Overrides {
+    pub(crate) fn overrides(&self) -> Overrides {
         Overrides {
             runtime: self.runtime.clone(),
             ttl: self.ttl.clone(),
@@ -192,7 +192,7 @@ fn weaker(text: &str) -> Result<Control, String> {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Sandbox {
+pub(crate) enum Sandbox {
     /// Make a sandbox and print its ID; `aido run --sandbox ID` uses it
     Up(Box<SandboxUp>),
     /// List the sandboxes of this project with the time they have left
@@ -202,100 +202,100 @@ pub enum Sandbox {
 }
 
 #[derive(Debug, Args)]
-pub struct SandboxUp {
+pub(crate) struct SandboxUp {
     #[command(flatten)]
-    pub wanted: Wanted,
+    pub(crate) wanted: Wanted,
 
     /// Say nothing but errors; the ID is still printed
     #[arg(short, long)]
-    pub quiet: bool,
+    pub(crate) quiet: bool,
 }
 
 #[derive(Debug, Args)]
-pub struct SandboxList {
+pub(crate) struct SandboxList {
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
-pub struct SandboxDestroy {
+pub(crate) struct SandboxDestroy {
     /// IDs, unique beginnings of them, or `latest`
     #[arg(value_name = "ID", required_unless_present_any = ["all", "expired"])]
-    pub ids: Vec<String>,
+    pub(crate) ids: Vec<String>,
 
     /// All sandboxes of this project
     #[arg(long, conflicts_with_all = ["ids", "expired"])]
-    pub all: bool,
+    pub(crate) all: bool,
 
     /// Those whose time is over
     #[arg(long, conflicts_with = "ids")]
-    pub expired: bool,
+    pub(crate) expired: bool,
 }
 
 #[derive(Debug, Args)]
-pub struct Logs {
+pub(crate) struct Logs {
     /// The run: an ID, a unique beginning of one, or `latest` [default: the one that runs, or the last]
     #[arg(value_name = "RUN")]
-    pub run: Option<String>,
+    pub(crate) run: Option<String>,
 
     /// Go on until the run ends
     #[arg(short, long)]
-    pub follow: bool,
+    pub(crate) follow: bool,
 
     /// Show standard error instead of standard output
     #[arg(long, conflicts_with = "events")]
-    pub stderr: bool,
+    pub(crate) stderr: bool,
 
     /// Show what aido recorded instead of what the task wrote
     #[arg(long)]
-    pub events: bool,
+    pub(crate) events: bool,
 
     /// Only what came since then: a time (2026-01-31T12:00:00Z) or how long ago (10m)
     #[arg(long, value_name = "TIME")]
-    pub since: Option<String>,
+    pub(crate) since: Option<String>,
 
     /// Print JSON lines
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 
     /// Pass the task's bytes on as they are, also to a terminal that they may steer
     #[arg(long, conflicts_with_all = ["json", "events"])]
-    pub raw: bool,
+    pub(crate) raw: bool,
 }
 
 #[derive(Debug, Args)]
-pub struct Runs {
+pub(crate) struct Runs {
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
-pub struct Show {
+pub(crate) struct Show {
     /// The run: an ID, a unique beginning of one, or `latest` [default: latest]
     #[arg(value_name = "RUN")]
-    pub run: Option<String>,
+    pub(crate) run: Option<String>,
 
     /// Print the summary as JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
 #[command(after_help = "Exit status: 0 the configuration is valid; 125 it is not.")]
-pub struct Check {
+pub(crate) struct Check {
     /// The configuration to check [default: sandbox.yaml, where there is one]
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub file: Option<PathBuf>,
+    pub(crate) file: Option<PathBuf>,
 
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Image {
+pub(crate) enum Image {
     /// Fetch an image from its registry, or bring it up to date
     Pull(ImagePull),
     /// Take an image from a folder or file into the store
@@ -307,62 +307,62 @@ pub enum Image {
 }
 
 #[derive(Debug, Args)]
-pub struct ImagePull {
+pub(crate) struct ImagePull {
     /// The image, such as python:3.11; short names mean Docker Hub's library
     #[arg(value_name = "IMAGE")]
-    pub reference: String,
+    pub(crate) reference: String,
 
     /// Talk plain HTTP to this registry; can be repeated
     #[arg(long, value_name = "HOST[:PORT]")]
-    pub insecure_registry: Vec<String>,
+    pub(crate) insecure_registry: Vec<String>,
 
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 
     /// Say nothing but errors and the digest
     #[arg(short, long)]
-    pub quiet: bool,
+    pub(crate) quiet: bool,
 }
 
 #[derive(Debug, Args)]
-pub struct ImageImport {
+pub(crate) struct ImageImport {
     /// oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE
     #[arg(value_name = "SOURCE")]
-    pub source: String,
+    pub(crate) source: String,
 
     /// The name to store it under [default: the name that it carries]
     #[arg(value_name = "NAME")]
-    pub name: Option<String>,
+    pub(crate) name: Option<String>,
 
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
-pub struct ImageList {
+pub(crate) struct ImageList {
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
-pub struct ImageRemove {
+pub(crate) struct ImageRemove {
     /// Names or digests
     #[arg(value_name = "IMAGE", required = true)]
-    pub references: Vec<String>,
+    pub(crate) references: Vec<String>,
 
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
-pub struct Doctor {
+pub(crate) struct Doctor {
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 #[cfg(test)]

@@ -50,9 +50,9 @@ pub fn lay_out(settings: &Settings, script: Option<&str>, home: Option<&Path>) -
         selection.add_file(script)?;
     }
     let inputs = selection.finish()?;
-    let placed = outputs::place(project, &settings.outputs, &inputs)?;
-    let mounts = layout::mounts(project, &inputs, &placed, &mut budget)?;
-    Ok(Layout { inputs, outputs: placed.into_iter().map(|p| p.output).collect(), mounts })
+    let outputs = outputs::read(project, &settings.outputs, &inputs)?;
+    let mounts = layout::mounts(&inputs, &outputs);
+    Ok(Layout { inputs, outputs, mounts })
 }
 
 /// Nobody who types a command in their home folder means to show all of it to a task.
@@ -69,9 +69,7 @@ fn refuse_home(project: &Path, home: Option<&Path>) -> Result<()> {
 impl Layout {
     /// The paths that are not shown to the task, relative to the project.
     pub fn hidden(&self) -> Vec<String> {
-        let full = |entry: &Entry, hidden: &String| {
-            if entry.path.is_empty() { hidden.clone() } else { format!("{}/{hidden}", entry.path) }
-        };
+        let full = |entry: &Entry, hidden: &String| select::within(&entry.path, hidden);
         self.inputs.iter().flat_map(|entry| entry.hidden.iter().map(move |hidden| full(entry, hidden))).collect()
     }
 }

@@ -6,7 +6,7 @@
 
 use super::secrets::is_closed;
 use super::select::{Entry, below, normal};
-use crate::settings::{At, Error, Result, Told};
+use crate::settings::{Error, Result, Told};
 use std::path::Path;
 
 /// Outputs that one sandbox may have.
@@ -20,20 +20,13 @@ pub struct Output {
     pub folder: bool,
 }
 
-/// An output, and whether the input that it lies in has something at its place already.
-pub(super) struct Placed {
-    pub(super) output: Output,
-    /// The input folder around it has no such file or folder, so that nothing could be laid over it.
-    pub(super) absent: bool,
-}
-
-pub(super) fn place(project: &Path, wanted: &[Told<String>], entries: &[Entry]) -> Result<Vec<Placed>> {
-    let mut placed: Vec<Placed> = Vec::new();
+pub(super) fn read(project: &Path, wanted: &[Told<String>], inputs: &[Entry]) -> Result<Vec<Output>> {
+    let mut outputs: Vec<Output> = Vec::new();
     for told in wanted {
         let fail = |what: String| Error::new(told.at.clone(), what);
-        let output = read(project, told)?;
+        let output = one(project, told)?;
         let path = &output.path;
-        for other in placed.iter().map(|p| &p.output.path) {
+        for other in outputs.iter().map(|o| &o.path) {
             let inside = |a: &str, b: &str| {
                 fail(format!("the output `{a}` lies inside the output `{b}`")).remedy("the outer one is enough")
             };
@@ -45,17 +38,17 @@ pub(super) fn place(project: &Path, wanted: &[Told<String>], entries: &[Entry]) 
                 return Err(inside(other, path));
             }
         }
-        let absent = lies(&output, entries)
+        check(&output, inputs)
             .map_err(|what| fail(what).remedy("inputs are read-only: give the output another path"))?;
-        placed.push(Placed { output, absent });
-        if placed.len() > MAX_OUTPUTS {
+        outputs.push(output);
+        if outputs.len() > MAX_OUTPUTS {
             return Err(fail(format!("more than {MAX_OUTPUTS} outputs")).remedy("name a folder instead of its files"));
         }
     }
-    Ok(placed)
+    Ok(outputs)
 }
 
-fn read(project: &Path, told: &Told<String>) -> Result<Output> {
+fn one(project: &Path, told: &Told<String>) -> Result<Output> {
     let fail = |what: String| Error::new(told.at.clone(), what);
     let (path, slash) = normal(told)?;
     if told.value.contains(['*', '?', '[', '{', '\\']) {
@@ -73,10 +66,10 @@ fn read(project: &Path, told: &Told<String>) -> Result<Output> {
     Ok(Output { path, folder })
 }
 
-/// Whether the input around the output lacks a place for it; an error where the two cannot both be.
-fn lies(output: &Output, entries: &[Entry]) -> std::result::Result<bool, String> {
+/// An error where output and inputs cannot both be.
+fn check(output: &Output, inputs: &[Entry]) -> std::result::Result<(), String> {
     let path = &output.path;
-    for entry in entries {
+    for entry in inputs {
         if entry.path == *path {
             return Err(format!("`{path}` is an input and an output"));
         }
@@ -87,14 +80,15 @@ fn lies(output: &Output, entries: &[Entry]) -> std::result::Result<bool, String>
             if !entry.folder {
                 return Err(format!("the output `{path}` lies below the input `{}`, which is a file", entry.path));
             }
-            return lacks(entry, inside, output.folder)
+            return fits(entry, inside, output.folder)
                 .map_err(|what| format!("the output `{path}` cannot be there: {what}"));
         }
     }
-    Ok(false)
+    Ok(())
 }
 
-fn lacks(entry: &Entry, inside: &str, folder: bool) -> std::result::Result<bool, String> {
+/// Whether the input folder has nothing at the output's place, or the same kind of thing.
+fn fits(entry: &Entry, inside: &str, folder: bool) -> std::result::Result<(), String> {
     let mut at = entry.source.clone();
     let parts: Vec<&str> = inside.split('/').collect();
     for (n, part) in parts.iter().enumerate() {
@@ -104,7 +98,7 @@ fn lacks(entry: &Entry, inside: &str, folder: bool) -> std::result::Result<bool,
         if !last && entry.hidden.contains(&so_far) {
             return Err(format!("`{so_far}` is not shown to the task"));
         }
-        let Ok(metadata) = at.symlink_metadata() else { return Ok(true) };
+        let Ok(metadata) = at.symlink_metadata() else { return Ok(()) };
         if metadata.is_symlink() {
             return Err(format!("`{so_far}` is a link in the project"));
         }
@@ -113,12 +107,12 @@ fn lacks(entry: &Entry, inside: &str, folder: bool) -> std::result::Result<bool,
             return Err(format!("`{so_far}` is {is} in the project"));
         }
     }
-    Ok(false)
+    Ok(())
 }
 
-/// The file or folder at this place is an output, so what the project has there needs no hiding.
-pub(super) fn covers(placed: &[Placed], path: &str) -> bool {
-    placed.iter().any(|p| p.output.path == path || below(path, &p.output.path).is_some())
+/// Whether an output stands at this place or above it.
+pub(super) fn covers(outputs: &[Output], path: &str) -> bool {
+    outputs.iter().any(|output| output.path == path || below(path, &output.path).is_some())
 }
 
 impl Output {
@@ -126,9 +120,4 @@ impl Output {
     pub fn written(&self) -> String {
         format!("{}{}", self.path, if self.folder { "/" } else { "" })
     }
-}
-
-/// For errors that stand nowhere in a file.
-pub(super) fn nowhere(what: String, remedy: &str) -> Error {
-    Error::new(At::Nowhere, what).remedy(remedy)
 }

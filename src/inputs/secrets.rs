@@ -67,7 +67,7 @@ pub fn looks_secret(path: &str) -> bool {
         Some((folder, file)) => folder == parent && matches(file, &name),
         None => matches(rule, &name),
     };
-    FILES.iter().any(|rule| hit(rule)) && !PUBLIC.iter().any(|rule| hit(rule))
+    FILES.iter().any(hit) && !PUBLIC.iter().any(hit)
 }
 
 /// Whether nothing of a folder with this name is shown. A file of this name (as `.git` in a work tree) is not shown either.

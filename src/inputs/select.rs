@@ -87,7 +87,7 @@ impl<'a> Selection<'a> {
             let root = resolve(self.project, &base).map_err(fail)?.source;
             let (project, found) = (self.project, &mut self.found);
             walk(&root, self.budget, &mut |below, kind| {
-                let Some(path) = join(&base, below) else { return Ok(false) };
+                let Some(path) = below.to_str().map(|below| within(&base, below)) else { return Ok(false) };
                 let name = path.rsplit('/').next().unwrap_or_default();
                 if !matcher.is_match(&path) {
                     return Ok(!is_closed(name));
@@ -179,7 +179,7 @@ fn show(outer: &mut Entry, inner: &Entry, project: &Path, budget: &mut Budget) -
 }
 
 /// What of a folder is not shown: what looks like a secret, and doors to the outside.
-pub(super) fn hidden(folder: &Path, project: &Path, budget: &mut Budget) -> Result<Vec<String>> {
+fn hidden(folder: &Path, project: &Path, budget: &mut Budget) -> Result<Vec<String>> {
     let mut hidden = Vec::new();
     walk(folder, budget, &mut |path, kind| {
         let shown = path.to_string_lossy();
@@ -225,8 +225,13 @@ pub(super) fn below<'p>(path: &'p str, folder: &str) -> Option<&'p str> {
     path.strip_prefix(folder)?.strip_prefix('/')
 }
 
+/// The path of something inside a folder, seen from where the folder is seen.
+pub(super) fn within(folder: &str, inside: &str) -> String {
+    if folder.is_empty() { inside.to_string() } else { format!("{folder}/{inside}") }
+}
+
 /// The file or folder at a path of the project, through links that stay inside.
-pub(super) fn resolve(project: &Path, path: &str) -> std::result::Result<Entry, String> {
+fn resolve(project: &Path, path: &str) -> std::result::Result<Entry, String> {
     let full = project.join(path);
     let source = full.canonicalize().map_err(|e| {
         let link = full.is_symlink();
@@ -277,11 +282,6 @@ fn is_secret(path: &str, folder: bool) -> bool {
     if folder { path.split('/').any(is_closed) } else { looks_secret(path) }
 }
 
-fn join(base: &str, below: &Path) -> Option<String> {
-    let below = below.to_str()?;
-    Some(if base.is_empty() { below.to_string() } else { format!("{base}/{below}") })
-}
-
 /// The path from the project to something below one of its folders.
 fn join_str(folder: &Path, project: &Path, path: &str) -> String {
     folder.join(path).strip_prefix(project).map(|p| p.to_string_lossy().into_owned()).unwrap_or_default()
@@ -308,6 +308,5 @@ pub(crate) fn near(project: &Path, path: &str, fits: impl Fn(&str) -> bool) -> V
         .collect();
     names.sort();
     names.truncate(3);
-    let full = |name: String| if folder.is_empty() { name } else { format!("{folder}/{name}") };
-    names.into_iter().map(|(_, name)| full(name)).collect()
+    names.into_iter().map(|(_, name)| within(folder, &name)).collect()
 }

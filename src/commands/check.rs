@@ -1,0 +1,196 @@
+//! `aido check`: validates a configuration and says what it grants. Starts nothing.
+
+use crate::cli::Check;
+use crate::inputs::{Entry, Layout, OUTPUTS, lay_out};
+use crate::settings::{Overrides, Settings, Variable, printable, show_bytes, show_duration, show_processors};
+use aido_runtime::{Limit, Limits, Origin};
+use anyhow::Result;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::Path;
+
+/// Version of the JSON form. 1: first.
+const CHECK_VERSION: u32 = 1;
+/// Lines that one heading of the text form has at most.
+const LINES: usize = 20;
+
+/// What a configuration grants.
+#[derive(Debug, Serialize)]
+struct Granted {
+    version: u32,
+    /// The file that was read; absent where defaults stand for it.
+    file: Option<String>,
+    name: String,
+    runtime: String,
+    ttl_ms: u128,
+    grace_ms: u128,
+    /// Read-only, relative to the project; `.` is the project itself.
+    inputs: Vec<String>,
+    hidden: Vec<String>,
+    /// Writable and collected.
+    outputs: Vec<String>,
+    network: &'static str,
+    env: BTreeMap<String, Value>,
+    limits: Limits,
+}
+
+/// Where a variable's value comes from; the value itself is not shown.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Value {
+    Given,
+    Caller { name: String, set: bool },
+}
+
+pub(super) fn check(dir: &Path, asked: &Check) -> Result<u8> {
+    let settings = Settings::load(dir, asked.file.as_deref(), &Overrides::default())?;
+    let home = std::env::var_os("HOME");
+    let layout = lay_out(&settings, None, home.as_deref().map(Path::new))?;
+    let granted = granted(&settings, &layout, &|name| std::env::var_os(name).is_some());
+    let text = if asked.json { serde_json::to_string_pretty(&granted)? + "\n" } else { describe(&granted) };
+    if let Some(assumed) = settings.assumed() {
+        anstream::eprintln!("aido: {assumed}");
+    }
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(e.into()),
+        _ => Ok(0),
+    }
+}
+
+fn granted(settings: &Settings, layout: &Layout, is_set: &dyn Fn(&str) -> bool) -> Granted {
+    let outputs = layout.outputs.iter().map(|output| output.written());
+    let value = |variable: &Variable| match variable {
+        Variable::Literal(_) => Value::Given,
+        Variable::From(from) => Value::Caller { name: from.clone(), set: is_set(from) },
+    };
+    Granted {
+        version: CHECK_VERSION,
+        file: settings.file.clone(),
+        name: settings.name.clone(),
+        runtime: settings.runtime.value.to_string(),
+        ttl_ms: settings.ttl.as_millis(),
+        grace_ms: settings.grace.as_millis(),
+        inputs: layout.inputs.iter().map(written).collect(),
+        hidden: layout.hidden(),
+        outputs: [OUTPUTS.to_string()].into_iter().chain(outputs).collect(),
+        network: "none",
+        env: settings.env.iter().map(|(name, told)| (name.clone(), value(&told.value))).collect(),
+        limits: settings.limits.clone(),
+    }
+}
+
+fn written(entry: &Entry) -> String {
+    match (entry.path.as_str(), entry.folder) {
+        ("", _) => ".".to_string(),
+        (path, true) => format!("{path}/"),
+        (path, false) => path.to_string(),
+    }
+}
+
+fn describe(granted: &Granted) -> String {
+    let mut out = String::new();
+    let _ = match &granted.file {
+        Some(file) => writeln!(out, "{} is valid; a task in this sandbox", printable(file)),
+        None => writeln!(out, "without a sandbox.yaml, a task"),
+    };
+    let ttl = show_duration(std::time::Duration::from_millis(u64::try_from(granted.ttl_ms).unwrap_or(u64::MAX)));
+    paragraph(&mut out, "is called", std::slice::from_ref(&granted.name), "");
+    paragraph(&mut out, "runs in", std::slice::from_ref(&granted.runtime), "");
+    paragraph(&mut out, "for at most", &[ttl], "");
+    paragraph(&mut out, "sees", &granted.inputs, "nothing of the project");
+    paragraph(&mut out, "but not", &granted.hidden, "");
+    paragraph(&mut out, "writes", &granted.outputs, "");
+    paragraph(&mut out, "reaches", &[], "no network but its own loopback");
+    paragraph(&mut out, "is limited to", &limits(&granted.limits), "");
+    let env: Vec<String> = granted.env.iter().map(|(name, value)| variable(name, value)).collect();
+    paragraph(&mut out, "is told", &env, "");
+    out
+}
+
+/// A heading and its lines; `none` stands for no line, and an empty `none` leaves the paragraph out.
+fn paragraph(out: &mut String, heading: &str, lines: &[String], none: &str) {
+    let none = [none.to_string()];
+    let shown = if lines.is_empty() { &none } else { lines };
+    for (n, line) in shown.iter().take(LINES).enumerate().filter(|(_, line)| !line.is_empty()) {
+        let heading = if n == 0 { heading } else { "" };
+        let _ = writeln!(out, "  {heading:<14}{}", printable(line).replace('\n', " "));
+    }
+    if shown.len() > LINES {
+        let _ = writeln!(out, "  {:<14}… and {} more; `--json` lists them", "", shown.len() - LINES);
+    }
+}
+
+fn limits(limits: &Limits) -> Vec<String> {
+    let line = |name: &str, limit: Limit, text: String| {
+        let origin = if limit.origin == Origin::Default { " (default: held where this host can)" } else { "" };
+        format!("{name} {text}{origin}")
+    };
+    vec![
+        line("memory", limits.memory, show_bytes(limits.memory.value)),
+        line("cpus", limits.cpus, show_processors(limits.cpus.value)),
+        line("pids", limits.pids, limits.pids.value.to_string()),
+        line("disk", limits.disk, show_bytes(limits.disk.value)),
+        line("output", limits.output, show_bytes(limits.output.value)),
+    ]
+}
+
+fn variable(name: &str, value: &Value) -> String {
+    match value {
+        Value::Given => name.to_string(),
+        Value::Caller { name: from, set: true } => format!("{name} (from your {from})"),
+        Value::Caller { name: from, set: false } => format!("{name} (from your {from}, which is not set now)"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(yaml: &str) -> Granted {
+        let project = tempfile::tempdir().unwrap();
+        for file in ["a.py", ".env", "data.csv"] {
+            std::fs::write(project.path().join(file), "").unwrap();
+        }
+        let settings = Settings::from_text(yaml, "sandbox.yaml", project.path(), &Overrides::default()).unwrap();
+        granted(&settings, &lay_out(&settings, None, None).unwrap(), &|name| name == "SET")
+    }
+
+    #[test]
+    fn the_text_names_everything_that_is_granted_and_no_value() {
+        let yaml = "name: demo\nttl: 1h30m\noutputs: [out/]\nenv: {A: s3cret, B: {from: SET}, C: {from: UNSET}}\nresources: {memory: 512MiB, cpus: 1.5, pids: 9, disk: 1GiB, output: 1MiB}\n";
+        assert_eq!(
+            describe(&of(yaml)),
+            "sandbox.yaml is valid; a task in this sandbox
+  is called     demo
+  runs in       host
+  for at most   1h30m
+  sees          .
+  but not       .env
+  writes        /outputs
+                out/
+  reaches       no network but its own loopback
+  is limited to memory 512MiB
+                cpus 1.5
+                pids 9
+                disk 1GiB
+                output 1MiB
+  is told       A
+                B (from your SET)
+                C (from your UNSET, which is not set now)
+"
+        );
+    }
+
+    #[test]
+    fn the_json_is_versioned_and_holds_no_value() {
+        let granted = of("inputs: [data.csv]\nenv: {A: s3cret}\n");
+        let json: serde_json::Value = serde_json::to_value(&granted).unwrap();
+        assert_eq!(json["version"], 1);
+        assert_eq!(json["inputs"], serde_json::json!(["data.csv"]));
+        assert_eq!(json["limits"]["memory"]["origin"], "default");
+        assert!(!json.to_string().contains("s3cret"));
+        assert!(describe(&of("inputs: []")).contains("sees          nothing of the project"));
+    }
+}
