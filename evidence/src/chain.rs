@@ -61,6 +61,9 @@ pub struct Record {
     pub data: Value,
     pub prev: String,
     pub hash: String,
+    /// The line as it is stored, without its newline.
+    #[serde(skip)]
+    pub stored: String,
 }
 
 /// Where a chain stands: what the next record must say.
@@ -85,7 +88,7 @@ impl Head {
         let mut line = format!(
             r#"{{"v":{RECORD_VERSION},"seq":{},"time":"{time}","mono_ms":{mono_ms},"type":{},"data":{data},"prev":"{}""#,
             self.seq,
-            plain_json(&Value::from(kind)),
+            plain_json(Value::from(kind).to_string()),
             self.prev,
         );
         let hash = sha256_hex(line.as_bytes());
@@ -130,14 +133,16 @@ impl Record {
         if version.v != RECORD_VERSION {
             return Err(format!("it has version {}, and this program knows version {RECORD_VERSION}", version.v));
         }
-        serde_json::from_slice(line).map_err(|e| format!("it is no record: {e}"))
+        let text = std::str::from_utf8(line).map_err(|e| format!("it is no record: {e}"))?;
+        let record: Record = serde_json::from_str(text).map_err(|e| format!("it is no record: {e}"))?;
+        Ok(Record { stored: text.to_owned(), ..record })
     }
 }
 
 /// The data as JSON, or a note that stands for it.
 fn fitting(data: &Value) -> String {
     const ROOM: usize = MAX_RECORD - 4096;
-    let text = plain_json(data);
+    let text = plain_json(data.to_string());
     let why = if text.len() > ROOM {
         "too long"
     } else if deeper_than(data, MAX_DEPTH) {
@@ -158,10 +163,9 @@ fn deeper_than(value: &Value, levels: usize) -> bool {
     }
 }
 
-/// JSON that can be shown on a terminal as it is. The serialiser escapes only what JSON demands;
-/// DEL, the C1 controls, line separators and direction marks can drive a terminal or an editor too.
-pub(crate) fn plain_json(value: &Value) -> String {
-    let text = value.to_string();
+/// Makes JSON text harmless for a terminal without changing what it means. Serialisers escape only
+/// what JSON demands; DEL, the C1 controls, and marks that turn text round or take no room can mislead too.
+pub fn plain_json(text: String) -> String {
     if text.bytes().all(|b| b.is_ascii() && b != 0x7f) {
         return text;
     }
@@ -169,7 +173,11 @@ pub(crate) fn plain_json(value: &Value) -> String {
     for c in text.chars() {
         // Outside of strings JSON is ASCII, so each of these stands in a string.
         match c {
-            '\u{7f}'..='\u{9f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+            '\u{7f}'..='\u{9f}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{2069}'
+            | '\u{feff}' => {
                 let _ = write!(plain, "\\u{:04x}", c as u32);
             }
             _ => plain.push(c),

@@ -19,7 +19,7 @@ mod remove;
 mod run;
 mod sandbox;
 
-pub use chain::{MAX_RECORD, RECORD_VERSION, Record, sha256_hex};
+pub use chain::{MAX_RECORD, RECORD_VERSION, Record, plain_json, sha256_hex};
 pub use clock::{boot_id, boottime_ms, now};
 pub use error::{Error, Result};
 pub use id::Id;

@@ -1,0 +1,156 @@
+//! `aido runs`: the past runs of this project.
+
+use super::past;
+use crate::cli::Runs;
+use crate::words;
+use aido_evidence::{Project, Run, Status, plain_json};
+use anyhow::Result;
+use serde::Serialize;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// One line of the list.
+#[derive(Debug, Serialize)]
+struct Line {
+    run: String,
+    sandbox: String,
+    name: String,
+    task: Vec<String>,
+    /// RFC 3339; empty where the record does not say.
+    started: String,
+    took_ms: Option<u64>,
+    status: &'static str,
+    /// In words: `exit 0`, `out of memory`, `running` …
+    end: String,
+    exit_code: Option<u8>,
+    folder: PathBuf,
+}
+
+pub(crate) fn runs(dir: &Path, asked: &Runs) -> Result<u8> {
+    let lines = match Project::open(dir)? {
+        Some(project) => project.runs()?.iter().map(line).collect(),
+        None => Vec::new(),
+    };
+    let text = if asked.json { plain_json(serde_json::to_string_pretty(&lines)? + "\n") } else { table(&lines) };
+    if lines.is_empty() && !asked.json {
+        eprintln!("aido: no run in this project yet; `aido run TASK` makes one");
+    }
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(e.into()),
+        _ => Ok(0),
+    }
+}
+
+/// A run that cannot be read is listed as such: it must not hide the others.
+fn line(run: &Run) -> Line {
+    let begun = run.begun();
+    let mut line = Line {
+        run: run.id().to_string(),
+        sandbox: run.sandbox().id().to_string(),
+        name: String::new(),
+        task: Vec::new(),
+        started: begun.as_ref().map(|b| b.time.clone()).unwrap_or_default(),
+        took_ms: None,
+        status: "unreadable",
+        end: "unreadable".to_owned(),
+        exit_code: None,
+        folder: run.folder().to_path_buf(),
+    };
+    let Ok(status) = run.status() else { return line };
+    match past::told(run) {
+        Err(_) => {}
+        Ok(Some(told)) => {
+            line.status = past::status_word(status);
+            line.took_ms = Some(told.outcome.usage.wall_ms);
+            line.end = past::ending(&told.outcome.end);
+            line.exit_code = Some(told.exit_code);
+            (line.name, line.task, line.started) = (told.name, told.task, told.started);
+        }
+        Ok(None) => {
+            line.status = past::status_word(status);
+            line.end = line.status.to_owned();
+            line.name = run.sandbox().state().map(|s| s.name).unwrap_or_default();
+            line.task = past::planned_task(run).unwrap_or_default();
+            let since = |ms: u64| aido_evidence::boottime_ms().saturating_sub(ms);
+            line.took_ms = begun.filter(|_| status == Status::Running).map(|b| since(b.mono_ms));
+        }
+    }
+    line
+}
+
+fn table(lines: &[Line]) -> String {
+    if lines.is_empty() {
+        return String::new();
+    }
+    let head = ["RUN", "SANDBOX", "NAME", "TASK", "STARTED", "TOOK", "END"].map(String::from);
+    let rows = lines.iter().map(|line| {
+        [
+            line.run.clone(),
+            line.sandbox.clone(),
+            cell(&line.name, 24),
+            cell(&words::command_line(&line.task), 40),
+            words::since(&line.started).unwrap_or_else(|| "-".to_owned()),
+            line.took_ms.map_or_else(|| "-".to_owned(), words::took),
+            line.end.clone(),
+        ]
+    });
+    let rows: Vec<[String; 7]> = std::iter::once(head).chain(rows).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..7).map(width).collect();
+    let mut text = String::new();
+    for row in &rows {
+        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        text.push_str(cells.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// Foreign text in a table: harmless, and no wider than its column.
+fn cell(text: &str, width: usize) -> String {
+    let text = words::inert(text);
+    match text.chars().count() {
+        0 => "-".to_owned(),
+        count if count > width => text.chars().take(width - 1).chain(['…']).collect(),
+        _ => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::past::example;
+
+    #[test]
+    fn runs_of_every_kind_are_listed_newest_first() {
+        let (_dir, project) = example::project();
+        let sealed = example::sealed(&project, &example::summary());
+        let odd = example::sealed(&project, &serde_json::json!({"version": 99}));
+        let interrupted = example::interrupted(&project);
+        let running = example::begun(&project);
+        let lines: Vec<Line> = project.runs().unwrap().iter().map(line).collect();
+        let told: Vec<(&str, &str)> = lines.iter().map(|l| (l.run.as_str(), l.end.as_str())).collect();
+        assert_eq!(
+            told,
+            [
+                (running.id().as_str(), "running"),
+                (interrupted.id().as_str(), "interrupted"),
+                (odd.id().as_str(), "unreadable"),
+                (sealed.id().as_str(), "out of memory"),
+            ]
+        );
+        let text = table(&lines);
+        assert_eq!(text.lines().count(), 5, "{text}");
+        assert!(text.contains("2m5s") && !text.chars().any(|c| c.is_control() && c != '\n'), "{text:?}");
+        let head = text.lines().next().unwrap();
+        let column = head.find("END").unwrap();
+        assert!(text.lines().skip(1).all(|l| l.chars().nth(column - 1) == Some(' ')), "{text}");
+    }
+
+    #[test]
+    fn foreign_text_is_harmless_and_fits() {
+        assert_eq!(cell("a\u{1b}[2Jb", 20), "a\\x1b[2Jb");
+        assert_eq!(cell("", 5), "-");
+        assert_eq!(cell("123456", 5), "1234…");
+    }
+}
