@@ -121,7 +121,8 @@ impl Backwards {
         };
         self.bring_near(graph, set);
         self.bring_near(graph, clear);
-        let (jt, jf) = (self.distance(set) as u8, self.distance(clear) as u8);
+        let near = |id| u8::try_from(self.distance(id)).expect("both branches were brought near");
+        let (jt, jf) = (near(set), near(clear));
         self.push(Instruction { code, jt, jf, k });
 
         let wanted = wanted(test);

@@ -271,3 +271,25 @@ fn jumps_farther_than_a_byte_reach_their_target() {
         }
     }
 }
+
+/// Two jumps of one test whose targets lie 254 to 257 instructions away, in every combination: a stepping stone
+/// for one branch moves the other by one.
+#[test]
+fn both_branches_of_a_test_can_be_far() {
+    let machine = Machine::X86_64;
+    let rule = |name: &str, action: &str, data: u64, args: Value| json!({"names": [name], "action": action, "errnoRet": data, "args": args});
+    for (fillers, operator, odd) in (90..150).flat_map(|n| [(n, "EQ", 0), (n, "NE", 0), (n, "EQ", 1), (n, "NE", 1)]) {
+        let args =
+            |op: &str| json!([{"index": 0, "value": 0xFFFF_FFFF_u64, "valueTwo": 5, "op": format!("SCMP_CMP_{op}")}]);
+        let masked = json!([{"index": 0, "value": 7, "valueTwo": 3, "op": "SCMP_CMP_MASKED_EQ"}]);
+        let mut rules = vec![rule("accept4", "SCMP_ACT_ALLOW", 0, args("MASKED_EQ"))];
+        rules.extend((2..fillers).filter_map(|n| Some(rule(name(machine, n)?, "SCMP_ACT_TRACE", n.into(), json!([])))));
+        rules.push(rule("read", "SCMP_ACT_ALLOW", 0, args(operator)));
+        rules.extend((odd == 1).then(|| rule("write", "SCMP_ACT_TRACE", 999, masked)));
+        let profile = json!({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": rules});
+        let (program, oracle) = (compiled(&profile.to_string(), machine), Oracle::new(&profile, machine));
+        for (number, value) in [0, 1, 2, 80, 288].into_iter().flat_map(|n| [(n, 5), (n, 3), (n, 0xFFFF_FFFF)]) {
+            check(&program, &oracle, &Call { arch: machine.audit(), number, args: [value; 6] });
+        }
+    }
+}
