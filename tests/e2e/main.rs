@@ -1,0 +1,22 @@
+//! Drives the real `aido` as a person would. `ci/test` runs it as root and as ordinary users; by hand:
+//! `cargo test --test e2e`. Where something is missing a test says so and is left out, and
+//! `AIDO_MUST_WORK=1` makes that a failure.
+
+#[macro_use]
+mod host;
+mod chain;
+mod output;
+mod project;
+mod relay;
+mod running;
+
+mod config;
+mod evidence;
+mod examples;
+mod files;
+mod hostile;
+mod images;
+mod limits;
+mod run;
+mod sandbox;
+mod ttl;
