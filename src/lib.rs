@@ -1,3 +1,19 @@
 //! `aido`: runs AI-generated code in disposable sandboxes and leaves evidence.
 
+mod backend;
+mod cli;
+mod commands;
+pub mod inputs;
+pub mod plan;
+mod listing;
+mod progress;
+mod recover;
+mod root;
 pub mod settings;
+mod summary;
+mod supervise;
+pub mod task;
+mod view;
+mod words;
+
+pub use commands::main;

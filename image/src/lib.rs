@@ -1,1 +1,35 @@
+//! aido's images: where they come from, how they are unpacked, and the store they live in.
+//!
+//! A [`Store`] is one folder per user. [`Store::obtain`] brings an image into it from a [`Source`]:
+//! manifest, config and layers stream from the origin through a digest check, the decompressor, a
+//! second digest check and the tar reader into one folder for each layer. Whoever runs the image
+//! stacks these folders with an overlay mount (`userxattr`). Nothing is visible in the store before
+//! it is whole and verified, and nothing of the image is written outside its own folder.
 
+mod beneath;
+mod decode;
+mod digest;
+mod error;
+mod layer;
+pub mod limits;
+mod manifest;
+mod origin;
+mod platform;
+mod progress;
+mod pull;
+mod reference;
+mod store;
+mod tape;
+
+pub use digest::{Digest, LayerId};
+pub use error::{Error, Kind};
+pub use layer::Ownership;
+pub use manifest::Config;
+pub use platform::Platform;
+pub use progress::{Progress, Silent, Step};
+pub use pull::Options;
+pub use reference::{Reference, Source};
+pub use store::{Hold, Image, Listed, Removed, Store};
+
+/// What every fallible function of this crate returns.
+pub type Result<T> = std::result::Result<T, Error>;

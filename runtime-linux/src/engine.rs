@@ -135,7 +135,8 @@ impl Runtime for Linux {
 }
 
 fn layer_folder(store: &Store, layer: &str, reference: &str, ownership: Ownership) -> Result<PathBuf, Error> {
-    let id: LayerId = layer.parse().map_err(|_| Error::new(format!("{layer:?} is no digest of a layer")))?;
+    let digest = layer.parse().map_err(|_| Error::new(format!("{layer:?} is no digest of a layer")))?;
+    let id = LayerId(digest);
     let folder = store.layer_folder(&id, ownership);
     if folder.is_dir() {
         return Ok(folder);

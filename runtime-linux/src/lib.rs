@@ -15,6 +15,7 @@ mod failure;
 mod host;
 mod ids;
 mod layout;
+mod mapped;
 mod probe;
 mod script;
 mod seccomp;
@@ -27,3 +28,4 @@ mod wire;
 
 pub use engine::Linux;
 pub use ids::image_ownership;
+pub use mapped::with_image_ids;

@@ -344,6 +344,12 @@ pub(crate) fn unshare_cgroup() -> Result<()> {
     check(unsafe { libc::unshare(libc::CLONE_NEWCGROUP) } as c_long).map(drop)
 }
 
+/// Makes a user namespace and enters it; the process has one thread.
+pub(crate) fn unshare_user() -> Result<()> {
+    // SAFETY: numbers only.
+    check(unsafe { libc::unshare(libc::CLONE_NEWUSER) } as c_long).map(drop)
+}
+
 /// Joins the user namespace that a descriptor names; the process has one thread.
 pub(crate) fn join_user_namespace(fd: BorrowedFd<'_>) -> Result<()> {
     // SAFETY: numbers only.

@@ -1,0 +1,80 @@
+//! Running a job under the ids of image files: unpacking and removing layers.
+//!
+//! With subordinate ids the files of a layer belong to many ids, which only a process inside a user
+//! namespace with that map may make and remove. Root and callers without such ids need no namespace.
+
+use crate::ids::IdMap;
+use crate::sys;
+use aido_runtime::{Error, Identity};
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+
+/// Runs `job` with the right ids: in a child process in a user namespace where subordinate ids are to
+/// be used, else here. The caller has one thread.
+pub fn with_image_ids(job: impl FnOnce() -> Result<(), String>) -> Result<(), Error> {
+    let root = Identity { uid: 0, gid: 0, groups: Vec::new() };
+    match IdMap::choose(&root, true)? {
+        ids @ IdMap::Range { .. } => in_namespace(&ids, job),
+        IdMap::Single { .. } | IdMap::Same { .. } => job().map_err(Error::new),
+    }
+}
+
+fn in_namespace(ids: &IdMap, job: impl FnOnce() -> Result<(), String>) -> Result<(), Error> {
+    let failed = |what: &str, e: std::io::Error| Error::new(format!("cannot use the subordinate ids: {what}: {e}"));
+    let pipe = || rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|e| failed("pipe", e.into()));
+    let (answer, tell) = pipe()?;
+    let (go, mapped) = pipe()?;
+    let pid = sys::fork().map_err(|e| failed("fork", e.into()))?;
+    if pid == 0 {
+        drop((answer, mapped));
+        sys::leave(child(go, tell, job))
+    }
+    drop((go, tell));
+    let mut answer = std::fs::File::from(answer);
+    let mut first = [0; 1];
+    let result = match answer.read_exact(&mut first) {
+        Ok(()) if first == [READY] => ids.write(pid).and_then(|()| release(mapped)),
+        Ok(()) => Ok(()),
+        Err(e) => Err(failed("the helper process", e)),
+    };
+    let mut said = String::new();
+    let heard = answer.read_to_string(&mut said);
+    let status = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid), None);
+    result?;
+    heard.map_err(|e| failed("the helper process", e))?;
+    match status {
+        Ok(nix::sys::wait::WaitStatus::Exited(_, 0)) => Ok(()),
+        _ if !said.is_empty() => Err(Error::new(said)),
+        status => Err(Error::new(format!("the process that works on image files ended without a word: {status:?}"))),
+    }
+}
+
+const READY: u8 = b'r';
+
+fn release(mapped: OwnedFd) -> Result<(), Error> {
+    std::fs::File::from(mapped).write_all(b"g").map_err(|e| Error::new(format!("the helper process is gone: {e}")))
+}
+
+fn child(go: OwnedFd, tell: OwnedFd, job: impl FnOnce() -> Result<(), String>) -> i32 {
+    let mut tell = std::fs::File::from(tell);
+    let result = enter(go, &mut tell).and_then(|()| job());
+    match result {
+        Ok(()) => 0,
+        Err(why) => {
+            let _ = tell.write_all(why.as_bytes());
+            1
+        }
+    }
+}
+
+/// Into a user namespace, then waits for its map, then becomes root in it.
+fn enter(go: OwnedFd, tell: &mut std::fs::File) -> Result<(), String> {
+    // Nobody is left to hear of it if the command line dies: then this ends too.
+    let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+    let unshared = sys::unshare_user().map_err(|e| std::io::Error::from(e).to_string());
+    tell.write_all(&[READY]).map_err(|e| e.to_string())?;
+    unshared.map_err(|e| format!("this host refuses a user namespace: {e}"))?;
+    let mut byte = [0; 1];
+    std::fs::File::from(go).read_exact(&mut byte).map_err(|e| format!("the id map was not written: {e}"))?;
+    sys::become_user(0, 0, Some(&[])).map_err(|e| format!("cannot take on the mapped ids: {}", std::io::Error::from(e)))
+}

@@ -1,0 +1,26 @@
+//! Which engine runs plans here, and where the user's own state lies. The one place that knows the platform.
+
+use aido_runtime::{Error, Runtime};
+use std::path::PathBuf;
+
+/// The engine for one run; `name` tells it from others.
+pub(crate) fn engine(name: &str) -> Result<Box<dyn Runtime>, Error> {
+    Ok(Box::new(aido_runtime_linux::Linux::new(images()?, name)))
+}
+
+/// The folder of the image store.
+pub(crate) fn images() -> Result<PathBuf, Error> {
+    Ok(data_home()?.join("aido").join("images"))
+}
+
+/// `$XDG_DATA_HOME`, as its specification has it: a relative path counts as none.
+fn data_home() -> Result<PathBuf, Error> {
+    let set = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    set("XDG_DATA_HOME").or_else(|| home().map(|home| home.join(".local/share"))).ok_or_else(|| {
+        Error::new("there is no home folder for the image store").remedy("set HOME, or XDG_DATA_HOME, to an absolute path")
+    })
+}
+
+pub(crate) fn home() -> Option<PathBuf> {
+    std::env::var_os("HOME").map(PathBuf::from).filter(|path| path.is_absolute())
+}

@@ -1,0 +1,87 @@
+//! The commands: each takes what was typed and returns the exit status.
+
+mod check;
+mod doctor;
+mod image;
+mod logs;
+mod past;
+mod run;
+mod runs;
+mod sandbox;
+mod show;
+
+use crate::cli::{Cli, Command, Sandbox};
+use crate::{backend, recover};
+use aido_evidence::Project;
+use aido_runtime::exit;
+use anyhow::{Context, Result};
+use clap::Parser;
+use owo_colors::OwoColorize;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// The whole program.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(told) => {
+            // Help and version are no failures; both go where the parser sends them.
+            let failed = told.use_stderr();
+            let _ = told.print();
+            return ExitCode::from(if failed { exit::AIDO_FAILED } else { 0 });
+        }
+    };
+    ExitCode::from(folder(cli.project.as_deref()).and_then(|dir| dispatch(&dir, &cli.command)).unwrap_or_else(
+        |error| {
+            anstream::eprintln!("aido: {}", report(&error));
+            exit::AIDO_FAILED
+        },
+    ))
+}
+
+/// The folder to work in, without links in its path. With `-C` it becomes the current one, as for `git`.
+fn folder(asked: Option<&Path>) -> Result<PathBuf> {
+    if let Some(dir) = asked {
+        std::env::set_current_dir(dir).with_context(|| format!("--project {}", dir.display()))?;
+    }
+    std::env::current_dir().and_then(|dir| dir.canonicalize()).context("the current folder cannot be found")
+}
+
+fn dispatch(dir: &Path, command: &Command) -> Result<u8> {
+    match command {
+        Command::Run(typed) => run::run(dir, typed),
+        Command::Sandbox(Sandbox::Up(typed)) => sandbox::up(dir, typed),
+        Command::Sandbox(Sandbox::List(typed)) => sandbox::list(dir, typed),
+        Command::Sandbox(Sandbox::Destroy(typed)) => sandbox::destroy(dir, typed),
+        Command::Logs(typed) => logs::logs(dir, typed),
+        Command::Runs(typed) => runs::runs(dir, typed),
+        Command::Show(typed) => show::show(dir, typed),
+        Command::Check(typed) => check::check(dir, typed),
+        Command::Image(typed) => image::image(typed),
+        Command::Doctor(typed) => doctor::doctor(typed),
+    }
+}
+
+/// Closes what a crash left open, before a command looks at the project, and says so.
+fn sweep(project: &Project) -> Result<()> {
+    recover::sweep(project, &*backend::engine("sweep")?).iter().for_each(|said| say(said));
+    Ok(())
+}
+
+/// A word to the person, on standard error.
+fn say(what: &str) {
+    anstream::eprintln!("aido: {what}");
+}
+
+fn warn(what: &str) {
+    anstream::eprintln!("aido: {} {what}", "warning:".yellow());
+}
+
+/// The error in full, with what mends it.
+fn report(error: &anyhow::Error) -> String {
+    let mut text = format!("{error:#}");
+    if let Some(remedy) = error.downcast_ref::<aido_runtime::Error>().and_then(|e| e.remedy.as_deref()) {
+        text.push_str(&format!("\n  help: {remedy}"));
+    }
+    text
+}

@@ -1,0 +1,196 @@
+//! `aido run`: from what was typed to a supervised run and its exit status.
+
+use super::{say, warn};
+use crate::cli;
+use crate::inputs;
+use crate::plan;
+use crate::root;
+use crate::settings::Settings;
+use crate::supervise::{self, Job, link::Wish};
+use crate::task::Invocation;
+use crate::view::{self, Ended, Show};
+use crate::summary::Summary;
+use crate::{backend, progress, recover, words};
+use aido_evidence::{Project, Run, Sandbox};
+use aido_runtime::{End, Runtime};
+use anyhow::{Result, anyhow, bail};
+use std::path::Path;
+
+pub(crate) fn run(dir: &Path, typed: &cli::Run) -> Result<u8> {
+    let (project, sandbox) = place(dir, typed)?;
+    let (settings, config) = settings(dir, typed, sandbox.as_ref())?;
+    let quiet = typed.quiet;
+    if let (Some(assumed), None, false) = (settings.assumed(), &sandbox, quiet) {
+        say(&assumed);
+    }
+    let invocation = Invocation::read(&settings.project, &typed.task)?;
+    let layout = inputs::lay_out(&settings, invocation.script(), backend::home().as_deref())?;
+    let shown = progress::shown(quiet);
+    let ready = root::ready(&settings, &*shown)?;
+    drop(shown);
+    let caller = |name: &str| std::env::var_os(name);
+    let (mut plan, secrets) = plan::assemble(&settings, &ready.facts, &invocation, typed.interactive, &layout, &caller)?;
+    if let Some(sandbox) = &sandbox {
+        plan.deadline.ttl_ms = plan.deadline.ttl_ms.min(time_left(sandbox)?);
+    }
+    let project = match project {
+        Some(project) => project,
+        None => Project::create(&settings.project)?,
+    };
+    let (stdin, input) = match typed.interactive {
+        true => view::input_pipe().map(|(theirs, ours)| (Some(theirs), Some(ours)))?,
+        false => (None, None),
+    };
+    let job = Job {
+        project: project.clone(),
+        sandbox,
+        config,
+        plan,
+        secrets,
+        inputs: inputs::digests(&layout.inputs)?,
+        hidden: layout.hidden(),
+        warnings: Vec::new(),
+        stdin,
+        hold: ready.hold,
+        engine: backend::engine,
+    };
+    watch(typed, &project, job, input)
+}
+
+/// The project's evidence and the sandbox to run in: the named one, the current one, or none.
+fn place(dir: &Path, typed: &cli::Run) -> Result<(Option<Project>, Option<Sandbox>)> {
+    let project = Project::open(dir)?;
+    let Some(project) = project else {
+        if let Some(asked) = &typed.sandbox {
+            bail!("there is no sandbox {asked}: this project has none; make one with `aido sandbox up`");
+        }
+        return Ok((None, None));
+    };
+    super::sweep(&project)?;
+    let sandbox = match &typed.sandbox {
+        Some(asked) => Some(project.sandbox(asked)?),
+        None => super::sandbox::current(&project)?,
+    };
+    Ok((Some(project), sandbox))
+}
+
+/// A sandbox that is up keeps the configuration it was made with; a fresh one takes the project's.
+fn settings(
+    dir: &Path,
+    typed: &cli::Run,
+    sandbox: Option<&Sandbox>,
+) -> Result<(Settings, Option<Vec<u8>>)> {
+    let overrides = typed.wanted.overrides();
+    let Some(sandbox) = sandbox else {
+        let settings = Settings::load(dir, typed.wanted.file.as_deref(), &overrides)?;
+        let config = settings.to_yaml().into_bytes();
+        return Ok((settings, Some(config)));
+    };
+    time_left(sandbox)?;
+    super::sandbox::refuse_reshaping(&typed.wanted, sandbox)?;
+    let config = sandbox.config()?.ok_or_else(|| anyhow!("sandbox {} has lost its sandbox.yaml", sandbox.id()))?;
+    let text = String::from_utf8(config).map_err(|_| anyhow!("the sandbox.yaml of sandbox {} is damaged", sandbox.id()))?;
+    let shown = format!("sandbox.yaml of sandbox {}", sandbox.id());
+    Ok((Settings::from_text(&text, &shown, dir, &overrides)?, None))
+}
+
+fn time_left(sandbox: &Sandbox) -> Result<u64> {
+    let state = sandbox.state()?;
+    match state.left_ms()? {
+        0 => bail!("sandbox {} is over: its time limit of {} has passed; make a new one with `aido sandbox up`", sandbox.id(), words::took(state.ttl_ms)),
+        _ if state.ended.is_some() => bail!("sandbox {} has ended; make a new one with `aido sandbox up`", sandbox.id()),
+        left => Ok(left),
+    }
+}
+
+fn watch(
+    typed: &cli::Run,
+    project: &Project,
+    job: Job,
+    input: Option<std::os::fd::OwnedFd>,
+) -> Result<u8> {
+    let mut signals = view::catch_signals()?;
+    let quiet = typed.quiet;
+    let supervisor = supervise::start(job, input)?;
+    let link = supervisor.link;
+    if typed.detach {
+        return detach(&link, quiet);
+    }
+    let mut begun = |run: &str, _: &str| project.run(run).ok().map(|run| run.folder().to_path_buf());
+    let mut ready = |warnings: &[String]| {
+        if !quiet {
+            warnings.iter().for_each(|warning| warn(warning));
+        }
+    };
+    let show = Show { output: !typed.json, stdin: supervisor.input, begun: &mut begun, ready: &mut ready };
+    let ended = view::watch(&link, &mut signals, show)?;
+    drop(link);
+    let _ = nix::sys::wait::waitpid(supervisor.pid, None);
+    finish(typed, project, ended)
+}
+
+/// Waits until the task starts, so that a refusal is still told, and leaves it alone.
+fn detach(link: &supervise::link::Link, quiet: bool) -> Result<u8> {
+    let mut id = String::new();
+    view::until_ready(link, &mut |run| id = run.to_string(), &mut |warnings| {
+        if !quiet {
+            warnings.iter().for_each(|warning| warn(warning));
+        }
+    })?;
+    link.insist(&Wish::Detach);
+    println!("{id}");
+    Ok(0)
+}
+
+fn finish(typed: &cli::Run, project: &Project, ended: Ended) -> Result<u8> {
+    let code = view::exit_code(&ended);
+    match ended {
+        Ended::Sealed { run, .. } => {
+            let run = project.run(&run)?;
+            if typed.json {
+                let summary: Option<serde_json::Value> = run.summary()?;
+                println!("{}", serde_json::to_string_pretty(&summary)?);
+            } else if !typed.quiet {
+                say(&closing_words(&run)?);
+            }
+        }
+        Ended::Failed { run, error } => {
+            if let Some(run) = run.filter(|_| !typed.quiet) {
+                say(&format!("nothing ran; the record is run {run}"));
+            }
+            return Err(error.into());
+        }
+        Ended::Lost => {
+            let engine: Box<dyn Runtime> = backend::engine("sweep")?;
+            let said = recover::sweep(project, &*engine);
+            bail!("the run's supervisor was killed, and the sandbox with it\n  {}", said.join("\n  "));
+        }
+    }
+    Ok(code)
+}
+
+/// One line on how it ended and where the rest is to be found.
+fn closing_words(run: &Run) -> Result<String> {
+    let summary: Summary = run.summary()?.ok_or_else(|| anyhow!("run {} has no summary", run.id()))?;
+    let took = words::took(summary.outcome.usage.wall_ms);
+    let end = match &summary.outcome.end {
+        End::Exited { code } => format!("exit {code}"),
+        End::Signalled { signal } => format!("ended by {}", words::signal(*signal)),
+        End::OutOfMemory { limit, .. } => format!("the memory limit of {} ended it", words::size(*limit)),
+        End::Deadline { ttl_ms } => format!("the time limit of {} ended it", words::took(*ttl_ms)),
+        End::Interrupted { signal } => format!("interrupted ({})", words::signal(*signal)),
+        End::NotFound { program } => format!("{} was not found in {}", words::inert(program), summary.runtime),
+        End::NotExecutable { program, why } => format!("{} cannot be executed: {why}", words::inert(program)),
+        End::Refused { why } | End::Lost { why } => words::inert(why),
+    };
+    let mut line = format!("{end} after {took}, run {}", run.id());
+    let kept = &summary.outputs;
+    if !kept.artifacts.is_empty() {
+        let folder = run.sandbox().outputs();
+        line.push_str(&format!("; {} in {}", words::count(kept.artifacts.len(), "output"), folder.display()));
+    }
+    if !kept.omitted.is_empty() {
+        line.push_str(&format!("; {} left out, see `aido show`", kept.omitted.len()));
+    }
+    Ok(line)
+}

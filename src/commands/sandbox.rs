@@ -1,0 +1,198 @@
+//! `aido sandbox up|list|destroy`.
+
+use super::say;
+use crate::cli;
+use crate::inputs;
+use crate::plan;
+use crate::root;
+use crate::settings::Settings;
+use crate::task::Invocation;
+use crate::{backend, listing, progress, words};
+use aido_evidence::{Kind, NewSandbox, Project, Sandbox, State};
+use anyhow::{Result, bail};
+use std::path::Path;
+use serde_json::json;
+
+/// Checks that the sandbox can be had here, then makes it; its ID alone goes to standard output.
+pub(crate) fn up(dir: &Path, typed: &cli::SandboxUp) -> Result<u8> {
+    let settings = Settings::load(dir, typed.wanted.file.as_deref(), &typed.wanted.overrides())?;
+    if let (Some(assumed), false) = (settings.assumed(), typed.quiet) {
+        say(&assumed);
+    }
+    let layout = inputs::lay_out(&settings, None, backend::home().as_deref())?;
+    let shown = progress::shown(typed.quiet);
+    let ready = root::ready(&settings, &*shown)?;
+    drop(shown);
+    // Any command will do: what is asked is whether the host holds the rest of the plan.
+    let probe = Invocation::Command { program: "true".into(), args: Vec::new() };
+    let caller = |name: &str| std::env::var_os(name);
+    let (plan, _) = plan::assemble(&settings, &ready.facts, &probe, false, &layout, &caller)?;
+    let enforced = backend::engine("probe")?.up(&plan)?;
+    if !typed.quiet {
+        for (control, standing) in enforced.lacking() {
+            super::warn(&format!("{control} will be weaker or absent: {}", standing.why.as_deref().unwrap_or("")));
+        }
+    }
+    let project = Project::create(&settings.project)?;
+    let stored = serde_json::to_vec_pretty(&plan)?;
+    let sandbox = project.new_sandbox(&NewSandbox {
+        name: &settings.name,
+        kind: Kind::Kept,
+        ttl_ms: plan.deadline.ttl_ms,
+        config: Some(settings.to_yaml().as_bytes()),
+        plan: Some(&stored),
+    })?;
+    println!("{}", sandbox.id());
+    if !typed.quiet {
+        say(&format!("up for {}; `aido run TASK` runs in it, `aido sandbox destroy {}` ends it", words::took(plan.deadline.ttl_ms), sandbox.id()));
+    }
+    Ok(0)
+}
+
+/// The sandbox that runs go to: the newest that was made to be kept and has time left.
+pub(crate) fn current(project: &Project) -> Result<Option<Sandbox>> {
+    let mut newest: Option<(String, Sandbox)> = None;
+    for sandbox in project.sandboxes()? {
+        let Ok(state) = sandbox.state() else { continue };
+        let open = state.kind == Kind::Kept && state.ended.is_none() && state.left_ms()? > 0;
+        if open && newest.as_ref().is_none_or(|(created, _)| *created < state.created) {
+            newest = Some((state.created, sandbox));
+        }
+    }
+    Ok(newest.map(|(_, sandbox)| sandbox))
+}
+
+/// A sandbox is what it was made as: a run may add variables and shorten its own time, no more.
+pub(crate) fn refuse_reshaping(wanted: &cli::Wanted, sandbox: &Sandbox) -> Result<()> {
+    let given = [
+        ("--file", wanted.file.is_some()),
+        ("--runtime", wanted.runtime.is_some()),
+        ("--input", !wanted.input.is_empty()),
+        ("--output", !wanted.output.is_empty()),
+        ("--memory", wanted.memory.is_some()),
+        ("--cpus", wanted.cpus.is_some()),
+        ("--pids", wanted.pids.is_some()),
+        ("--disk", wanted.disk.is_some()),
+    ];
+    if let Some((flag, _)) = given.iter().find(|(_, given)| *given) {
+        bail!(
+            "{flag} belongs to a sandbox when it is made, and sandbox {} is up: give it to `aido sandbox up`, or end this one with `aido sandbox destroy {}`",
+            sandbox.id(),
+            sandbox.id()
+        );
+    }
+    Ok(())
+}
+
+pub(crate) fn list(dir: &Path, typed: &cli::SandboxList) -> Result<u8> {
+    let Some(project) = Project::open(dir)? else {
+        if typed.json {
+            println!("[]");
+        } else {
+            say("this project has no sandboxes yet");
+        }
+        return Ok(0);
+    };
+    super::sweep(&project)?;
+    let mut rows = Vec::new();
+    for sandbox in project.sandboxes()? {
+        rows.push((sandbox.state()?, sandbox));
+    }
+    rows.sort_by(|(a, _), (b, _)| b.created.cmp(&a.created));
+    if typed.json {
+        let listed = rows.iter().map(|(state, sandbox)| as_json(state, sandbox)).collect::<Result<Vec<_>>>()?;
+        println!("{}", serde_json::to_string_pretty(&listed)?);
+        return Ok(0);
+    }
+    let mut table = vec![["SANDBOX", "NAME", "CREATED", "LEFT", "RUNS"].map(str::to_string)];
+    for (state, sandbox) in &rows {
+        table.push([
+            sandbox.id().to_string(),
+            state.name.clone(),
+            words::since(&state.created).unwrap_or_else(|| state.created.clone()),
+            left(state, sandbox)?,
+            sandbox.runs()?.len().to_string(),
+        ]);
+    }
+    print!("{}", listing::table(&table));
+    Ok(0)
+}
+
+fn left(state: &State, sandbox: &Sandbox) -> Result<String> {
+    let running = sandbox.running()?.is_some();
+    Ok(match (state.left_ms()?, &state.ended) {
+        (_, Some(_)) => "ended".into(),
+        (0, None) => "expired".into(),
+        (left, None) if running => format!("{} (running)", words::took(left)),
+        (left, None) => words::took(left),
+    })
+}
+
+fn as_json(state: &State, sandbox: &Sandbox) -> Result<serde_json::Value> {
+    Ok(json!({
+        "id": sandbox.id(),
+        "name": state.name,
+        "kind": state.kind,
+        "created": state.created,
+        "ttl_ms": state.ttl_ms,
+        "left_ms": if state.ended.is_some() { 0 } else { state.left_ms()? },
+        "ended": state.ended,
+        "running": sandbox.running()?.map(|run| run.id().to_string()),
+        "runs": sandbox.runs()?.iter().map(|run| run.id().to_string()).collect::<Vec<_>>(),
+        "folder": sandbox.folder(),
+    }))
+}
+
+/// Ends and removes sandboxes. One that cannot be removed does not keep the others.
+pub(crate) fn destroy(dir: &Path, typed: &cli::SandboxDestroy) -> Result<u8> {
+    let Some(project) = Project::open(dir)? else {
+        if typed.ids.is_empty() {
+            say("this project has no sandboxes");
+            return Ok(0);
+        }
+        bail!("this project has no sandboxes");
+    };
+    super::sweep(&project)?;
+    let chosen = chosen(&project, typed)?;
+    let mut failed = 0;
+    for sandbox in chosen {
+        let id = sandbox.id().to_string();
+        match end_runs(&sandbox).and_then(|()| sandbox.destroy("asked for").map_err(Into::into)) {
+            Ok(()) => println!("{id}"),
+            Err(error) => {
+                super::say(&format!("sandbox {id}: {error}"));
+                failed += 1;
+            }
+        }
+    }
+    Ok(if failed == 0 { 0 } else { aido_runtime::exit::AIDO_FAILED })
+}
+
+fn chosen(project: &Project, typed: &cli::SandboxDestroy) -> Result<Vec<Sandbox>> {
+    if !typed.ids.is_empty() {
+        let mut chosen: Vec<Sandbox> = Vec::new();
+        for asked in &typed.ids {
+            let sandbox = project.sandbox(asked)?;
+            if !chosen.iter().any(|other| other.id() == sandbox.id()) {
+                chosen.push(sandbox);
+            }
+        }
+        return Ok(chosen);
+    }
+    let mut chosen = Vec::new();
+    for sandbox in project.sandboxes()? {
+        let state = sandbox.state()?;
+        if typed.all || state.ended.is_some() || state.left_ms()? == 0 {
+            chosen.push(sandbox);
+        }
+    }
+    Ok(chosen)
+}
+
+/// Asks the supervisors of running tasks to end them, and waits until they have sealed their records.
+fn end_runs(sandbox: &Sandbox) -> Result<()> {
+    while let Some(run) = sandbox.running()? {
+        crate::supervise::stop::stop(&run)?;
+    }
+    Ok(())
+}

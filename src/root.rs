@@ -1,0 +1,198 @@
+//! From the `runtime:` that was asked for to the facts of a root: the image is obtained here.
+
+use crate::backend;
+use crate::plan::RootFacts;
+use crate::settings::{Runtime, Settings};
+use aido_image::{Hold, Image, Options, Platform, Progress, Source, Store};
+use aido_runtime::{Error, Root};
+use std::path::Path;
+
+/// The largest `/etc/passwd` or `/etc/group` of an image that is read.
+const MOST_ACCOUNTS: u64 = 1 << 20;
+
+/// A root that is ready to be used, and the lock that keeps its layers in the store.
+pub(crate) struct Ready {
+    pub(crate) facts: RootFacts,
+    pub(crate) hold: Option<Hold>,
+}
+
+/// Finds or obtains the root that the settings name.
+pub(crate) fn ready(settings: &Settings, progress: &dyn Progress) -> Result<Ready, Error> {
+    match &settings.runtime.value {
+        Runtime::Host => Ok(Ready { facts: host(), hold: None }),
+        Runtime::RootFolder { folder } => folder_root(&settings.project.join(folder)),
+        _ => image_root(settings, progress),
+    }
+}
+
+/// The task on the host root is who the caller is.
+fn host() -> RootFacts {
+    RootFacts::host(nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw(), Vec::new())
+}
+
+fn folder_root(folder: &Path) -> Result<Ready, Error> {
+    let failed = |what: String| Error::new(what).remedy("name a folder that holds a whole root file system: bin, etc, usr …");
+    let path = folder.canonicalize().map_err(|e| failed(format!("rootfs {}: {e}", folder.display())))?;
+    let looks = ["bin", "usr", "sbin", "lib", "etc"].iter().any(|name| path.join(name).symlink_metadata().is_ok());
+    if !looks || path == Path::new("/") {
+        return Err(failed(format!("{} does not look like a root file system", path.display())));
+    }
+    let facts = RootFacts { root: Root::Folder { path }, uid: 0, gid: 0, ..host() };
+    Ok(Ready { facts, hold: None })
+}
+
+fn image_root(settings: &Settings, progress: &dyn Progress) -> Result<Ready, Error> {
+    let source = source(settings)?;
+    let ownership = aido_runtime_linux::image_ownership();
+    let store = open_store()?;
+    let found = store.find(&source, ownership).map_err(told)?;
+    let image = match found {
+        Some(image) => image,
+        None => {
+            let options = Options {
+                ownership,
+                offline: settings.offline,
+                insecure: &settings.insecure_registries,
+                refresh: false,
+                progress,
+                platform: Platform::here(),
+            };
+            obtain(&store, &source, &options)?
+        }
+    };
+    let hold = store.hold(&image, ownership).map_err(told)?;
+    let facts = facts(&store, &image)?;
+    Ok(Ready { facts, hold: Some(hold) })
+}
+
+/// The source as the store names it; paths are the project's.
+fn source(settings: &Settings) -> Result<Source, Error> {
+    let project = &settings.project;
+    Ok(match &settings.runtime.value {
+        Runtime::OciLayout { folder, tag } => Source::OciLayout { dir: project.join(folder), tag: tag.clone() },
+        Runtime::OciArchive { file, .. } => Source::OciArchive(project.join(file)),
+        Runtime::DockerArchive { file } => Source::DockerArchive(project.join(file)),
+        other => other.to_string().parse().map_err(told)?,
+    })
+}
+
+pub(crate) fn open_store() -> Result<Store, Error> {
+    Store::open(&backend::images()?).map_err(told)
+}
+
+/// Fetches and unpacks under the ids of the image's files; the caller has one thread.
+pub(crate) fn obtain(store: &Store, source: &Source, options: &Options<'_>) -> Result<Image, Error> {
+    let mut failure = None;
+    let done = aido_runtime_linux::with_image_ids(|| match store.obtain(source, options) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            // Only what is printable crosses from the helper process: the remedy goes along as text.
+            let words = told(error);
+            let text = pack(&words);
+            failure = Some(words);
+            Err(text)
+        }
+    });
+    match (done, failure) {
+        (Err(_), Some(error)) => return Err(error),
+        (Err(error), None) => return Err(unpack(error)),
+        (Ok(()), _) => {}
+    }
+    let found = store.find(source, options.ownership).map_err(told)?;
+    found.ok_or_else(|| Error::new(format!("`{source}` was obtained, and is not in the store")))
+}
+
+/// Separates an error's remedy from its sentence while both are one text.
+const REMEDY: char = '\u{1e}';
+
+fn pack(error: &Error) -> String {
+    match &error.remedy {
+        Some(remedy) => format!("{}{REMEDY}{remedy}", error.what),
+        None => error.what.clone(),
+    }
+}
+
+fn unpack(error: Error) -> Error {
+    match error.what.split_once(REMEDY) {
+        Some((what, remedy)) => Error::new(what).remedy(remedy),
+        None => error,
+    }
+}
+
+pub(crate) fn told(error: aido_image::Error) -> Error {
+    Error { what: error.what, remedy: error.remedy }
+}
+
+fn facts(store: &Store, image: &Image) -> Result<RootFacts, Error> {
+    let config = &image.config;
+    let user = config.user.as_deref().unwrap_or("");
+    let read = |path: &str| -> Result<String, Error> {
+        let bytes = store.read_file(image, path, MOST_ACCOUNTS).map_err(told)?;
+        Ok(String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned())
+    };
+    let (passwd, group) = if user.is_empty() { Default::default() } else { (read("/etc/passwd")?, read("/etc/group")?) };
+    let (uid, gid, groups) = account(user, &passwd, &group)
+        .map_err(|why| Error::new(format!("the user `{}` of image {}: {why}", user.escape_debug(), image.reference)))?;
+    Ok(RootFacts {
+        root: Root::Image {
+            reference: image.reference.clone(),
+            digest: image.digest.to_string(),
+            layers: image.layers.iter().map(ToString::to_string).collect(),
+        },
+        env: config.env.clone(),
+        workdir: config.workdir.clone().unwrap_or_default(),
+        uid,
+        gid,
+        groups,
+        entrypoint: config.entrypoint.clone(),
+        cmd: config.cmd.clone(),
+    })
+}
+
+/// Reads `USER[:GROUP]` of an image, names and numbers, against its own account files.
+fn account(user: &str, passwd: &str, group: &str) -> Result<(u32, u32, Vec<u32>), String> {
+    let (name, wanted) = match user.split_once(':') {
+        Some((name, group)) => (name, Some(group)),
+        None => (user, None),
+    };
+    let fields = |line: &str| line.split(':').map(str::to_string).collect::<Vec<_>>();
+    let number = |fields: &[String], at: usize| fields.get(at).and_then(|field| field.parse::<u32>().ok());
+    let asked: Option<u32> = if name.is_empty() { Some(0) } else { name.parse().ok() };
+    let entry = passwd.lines().map(fields).find(|f| {
+        f.first().is_some_and(|first| first == name) || (asked.is_some() && number(f, 2) == asked)
+    });
+    let uid = asked.or_else(|| entry.as_ref().and_then(|f| number(f, 2)));
+    let uid = uid.ok_or("it is not in the image's /etc/passwd")?;
+    let own_group = entry.as_ref().and_then(|f| number(f, 3)).unwrap_or(0);
+    let login = entry.as_ref().and_then(|f| f.first().cloned()).unwrap_or_default();
+    let Some(wanted) = wanted.filter(|wanted| !wanted.is_empty()) else {
+        let member = |f: &Vec<String>| {
+            !login.is_empty() && f.get(3).is_some_and(|members| members.split(',').any(|member| member == login))
+        };
+        let groups = group.lines().map(fields).filter(member).filter_map(|f| number(&f, 2));
+        return Ok((uid, own_group, groups.filter(|gid| *gid != own_group).take(64).collect()));
+    };
+    let by_name = || group.lines().map(fields).find(|f| f.first().is_some_and(|first| first == wanted));
+    let gid = wanted.parse().ok().or_else(|| number(&by_name()?, 2));
+    Ok((uid, gid.ok_or_else(|| format!("group `{}` is not in its /etc/group", wanted.escape_debug()))?, Vec::new()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\napp:x:1000:1001::/srv:/bin/sh\nbroken:x\n";
+    const GROUP: &str = "root:x:0:\napp:x:1001:\naudio:x:29:app,root\n";
+
+    #[test]
+    fn users_are_read_as_docker_reads_them() {
+        let read = |user| account(user, PASSWD, GROUP);
+        assert_eq!(read(""), Ok((0, 0, vec![29])));
+        assert_eq!(read("app"), Ok((1000, 1001, vec![29])));
+        assert_eq!(read("1000"), Ok((1000, 1001, vec![29])));
+        assert_eq!(read("1000:29"), Ok((1000, 29, vec![])));
+        assert_eq!(read("app:audio"), Ok((1000, 29, vec![])));
+        assert_eq!(read("4321"), Ok((4321, 0, vec![])));
+        assert!(read("nobody").is_err() && read("broken").is_err() && read("app:nogroup").is_err());
+    }
+}

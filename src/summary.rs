@@ -1,0 +1,52 @@
+//! `summary.json`: what a run was, how it ended, what held.
+
+use crate::inputs::InputDigest;
+use aido_runtime::{Collected, Enforced, Outcome};
+use serde::{Deserialize, Serialize};
+
+/// Version of the stored form. 1: first.
+pub(crate) const SUMMARY_VERSION: u32 = 1;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Summary {
+    pub version: u32,
+    pub run: String,
+    pub sandbox: String,
+    /// The sandbox's name.
+    pub name: String,
+    /// What was executed: `argv`.
+    pub task: Vec<String>,
+    /// The root, as the user named it.
+    pub runtime: String,
+    /// The digest of the image's manifest, where the root is an image.
+    pub image_digest: Option<String>,
+    pub backend: String,
+    /// RFC 3339, UTC.
+    pub started: String,
+    pub ended: String,
+    pub outcome: Outcome,
+    pub exit_code: u8,
+    pub enforced: Enforced,
+    pub warnings: Vec<String>,
+    pub inputs: Vec<InputDigest>,
+    /// Paths of the project that were kept from the task.
+    pub hidden: Vec<String>,
+    pub outputs: Collected,
+    pub output: Streams,
+    pub plan_digest: Option<String>,
+    /// The hash of the last event.
+    pub chain_head: String,
+}
+
+/// Bytes of the task's two streams.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Streams {
+    pub stdout: Bytes,
+    pub stderr: Bytes,
+}
+
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Bytes {
+    pub kept: u64,
+    pub dropped: u64,
+}

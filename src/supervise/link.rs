@@ -1,0 +1,92 @@
+//! What the supervisor and the command line tell each other: whole packets of JSON.
+
+use aido_runtime::Error;
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
+use serde::{Deserialize, Serialize};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+/// From the supervisor.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum News {
+    /// The run has a folder.
+    Begun { run: String, sandbox: String },
+    /// The task is about to start; what is weaker than usual.
+    Ready { warnings: Vec<String> },
+    /// There is new output in the logs.
+    Output,
+    /// The run is sealed.
+    Ended { exit_code: u8 },
+    /// Nothing ran.
+    Failed { what: String, remedy: Option<String> },
+}
+
+/// From the command line.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) enum Wish {
+    /// End the run in order.
+    Interrupt { signal: i32 },
+    /// Pass a signal on to the task.
+    Signal { signal: i32 },
+    /// Nobody watches from now on, and that is how it should be.
+    Detach,
+}
+
+/// One end of the link.
+pub(crate) struct Link(OwnedFd);
+
+/// What came of looking into a link.
+pub(crate) enum Heard<T> {
+    Said(T),
+    Nothing,
+    /// The other end is gone.
+    Gone,
+}
+
+impl Link {
+    pub(crate) fn pair() -> Result<(Link, Link), Error> {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let (one, other) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)
+            .map_err(|e| Error::new(format!("cannot make a socket pair: {e}")))?;
+        Ok((Link(one), Link(other)))
+    }
+
+    /// Says something. Lost when the other end is gone, or so far behind that it has enough to read.
+    pub(crate) fn say(&self, what: &impl Serialize) {
+        if let Ok(packet) = serde_json::to_vec(what) {
+            let _ = send(self.0.as_raw_fd(), &packet, MsgFlags::MSG_NOSIGNAL);
+        }
+    }
+
+    /// Says something that must arrive: waits until there is room.
+    pub(crate) fn insist(&self, what: &impl Serialize) {
+        let Ok(packet) = serde_json::to_vec(what) else { return };
+        while send(self.0.as_raw_fd(), &packet, MsgFlags::MSG_NOSIGNAL) == Err(Errno::EAGAIN) {
+            use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+            let mut polled = [PollFd::new(self.0.as_fd(), PollFlags::POLLOUT)];
+            if poll(&mut polled, PollTimeout::from(1000u16)).is_ok_and(|ready| ready == 0) {
+                return;
+            }
+        }
+    }
+
+    /// The next thing said; never blocks.
+    pub(crate) fn hear<T: for<'a> Deserialize<'a>>(&self) -> Heard<T> {
+        let mut packet = vec![0; 1 << 16];
+        match recv(self.0.as_raw_fd(), &mut packet, MsgFlags::empty()) {
+            Ok(0) => Heard::Gone,
+            Ok(length) => match serde_json::from_slice(packet.get(..length).unwrap_or(&[])) {
+                Ok(said) => Heard::Said(said),
+                Err(_) => Heard::Nothing,
+            },
+            Err(Errno::EAGAIN | Errno::EINTR) => Heard::Nothing,
+            Err(_) => Heard::Gone,
+        }
+    }
+}
+
+impl AsFd for Link {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}

@@ -1,0 +1,155 @@
+//! From what the engine tells to what the evidence keeps. The one place where the two meet.
+
+use super::link::{Heard, Link, News, Wish};
+use aido_evidence::{Recording, Stream as Log};
+use aido_runtime::{Collected, Command, Control, Enforced, Error, Event, Force, Listener, Stream};
+use std::collections::VecDeque;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// Writes a run's record while it goes, and listens to the command line.
+pub(super) struct Recorder {
+    pub(super) recording: Recording,
+    pub(super) link: Option<Link>,
+    wishes: VecDeque<Command>,
+    /// Signals from other commands: the run is to end.
+    signals: SignalFd,
+    /// Readable when the link or the signals have something to say.
+    wake: Epoll,
+    /// Bytes kept of each stream.
+    limit: u64,
+    pub(super) enforced: Enforced,
+    pub(super) warnings: Vec<String>,
+    pub(super) collected: Collected,
+    truncated: [bool; 2],
+}
+
+impl Recorder {
+    pub(super) fn new(recording: Recording, link: Link, limit: u64) -> Result<Self, Error> {
+        let failed = |e| Error::new(format!("cannot listen for commands: {e}"));
+        let mut set = SigSet::empty();
+        set.add(Signal::SIGTERM);
+        set.add(Signal::SIGINT);
+        set.thread_block().map_err(failed)?;
+        let signals =
+            SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).map_err(failed)?;
+        let wake = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(failed)?;
+        let readable = EpollEvent::new(EpollFlags::EPOLLIN, 0);
+        wake.add(&signals, readable).map_err(failed)?;
+        wake.add(&link, readable).map_err(failed)?;
+        Ok(Recorder {
+            recording,
+            link: Some(link),
+            wishes: VecDeque::new(),
+            signals,
+            wake,
+            limit,
+            enforced: Enforced::default(),
+            warnings: Vec::new(),
+            collected: Collected::default(),
+            truncated: [false; 2],
+        })
+    }
+
+    pub(super) fn tell(&self, news: &News) {
+        if let Some(link) = &self.link {
+            link.insist(news);
+        }
+    }
+
+    pub(super) fn note(&mut self, kind: &str, data: serde_json::Value) -> Result<(), Error> {
+        self.recording.event(kind, data).map_err(|e| Error::new(e.to_string()))
+    }
+
+    fn forget_link(&mut self) {
+        if let Some(link) = self.link.take() {
+            let _ = self.wake.delete(&link);
+        }
+    }
+
+    /// Hears the command line out, and other commands.
+    fn listen(&mut self) {
+        while let Ok(Some(signal)) = self.signals.read_signal() {
+            self.wishes.push_back(Command::Interrupt(signal.ssi_signo as i32));
+        }
+        while let Some(link) = &self.link {
+            match link.hear() {
+                Heard::Said(Wish::Interrupt { signal }) => self.wishes.push_back(Command::Interrupt(signal)),
+                Heard::Said(Wish::Signal { signal }) => self.wishes.push_back(Command::Signal(signal)),
+                Heard::Said(Wish::Detach) => self.forget_link(),
+                Heard::Nothing => return,
+                Heard::Gone => {
+                    // Whoever watched is dead: the run ends, as it would with the terminal.
+                    self.forget_link();
+                    self.wishes.push_back(Command::Interrupt(nix::libc::SIGHUP));
+                }
+            }
+        }
+    }
+
+    fn truncation(&mut self, stream: Stream, dropped: u64) {
+        let seen = &mut self.truncated[usize::from(stream == Stream::Stderr)];
+        if dropped > 0 && !std::mem::replace(seen, true) {
+            let (stream, limit) = (stream.name().to_string(), self.limit);
+            let warning = format!("{stream} went over its bound of {limit} bytes; what follows is not kept");
+            self.warnings.push(warning);
+            // The end of the run tells how much it was.
+            let _ = self.event(Event::OutputTruncated { stream, limit, dropped });
+        }
+    }
+}
+
+impl Listener for Recorder {
+    fn event(&mut self, event: Event) -> Result<(), Error> {
+        match &event {
+            Event::Enforced { controls } => {
+                self.warnings.extend(lacking(controls));
+                self.enforced = controls.clone();
+                self.tell(&News::Ready { warnings: self.warnings.clone() });
+            }
+            Event::Collected(collected) => self.collected = collected.clone(),
+            _ => {}
+        }
+        let mut data = serde_json::to_value(&event).map_err(|e| Error::new(e.to_string()))?;
+        let kind = data.as_object_mut().and_then(|fields| fields.remove("type"));
+        let kind = kind.as_ref().and_then(|kind| kind.as_str()).unwrap_or("event").to_string();
+        self.note(&kind, data)
+    }
+
+    fn output(&mut self, stream: Stream, bytes: &[u8]) {
+        let log = match stream {
+            Stream::Stdout => Log::Stdout,
+            Stream::Stderr => Log::Stderr,
+        };
+        match self.recording.output(log, bytes) {
+            Ok(captured) => self.truncation(stream, captured.dropped),
+            Err(error) => self.warnings.push(error.to_string()),
+        }
+        if let Some(link) = &self.link {
+            link.say(&News::Output);
+        }
+    }
+
+    fn command(&mut self) -> Option<Command> {
+        self.listen();
+        self.wishes.pop_front()
+    }
+
+    fn wake(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.wake.0.as_fd())
+    }
+}
+
+/// What does not hold in full, a sentence each.
+fn lacking(controls: &Enforced) -> Vec<String> {
+    let sentence = |control: Control, standing: &aido_runtime::Standing| {
+        let why = standing.why.as_deref().unwrap_or("the host does not give it");
+        match standing.force {
+            Force::Weaker => format!("{control} is bounded in a weaker form ({}): {why}", standing.by),
+            _ => format!("{control} is not bounded: {why}"),
+        }
+    };
+    controls.lacking().map(|(control, standing)| sentence(control, standing)).collect()
+}
