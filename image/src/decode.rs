@@ -1,0 +1,120 @@
+//! From a compressed layer to its tar stream, within bounds.
+
+use crate::digest::Meter;
+use crate::{Error, Kind, Result, limits};
+use flate2::bufread::MultiGzDecoder;
+use std::io::{self, BufRead, BufReader, Read};
+use std::sync::atomic::Ordering;
+
+/// The decompressed stream. What it is, its first bytes say: media types in the wild are wrong often
+/// enough, and a wrong guess cannot pass the diff ID.
+pub(crate) fn decode<'a>(raw: impl Read + Send + 'a) -> Result<Box<dyn Read + Send + 'a>> {
+    let mut raw = BufReader::with_capacity(limits::BUFFER_BYTES, raw);
+    let start = raw.fill_buf().map_err(|e| Error::io("reading its first bytes", e))?;
+    Ok(match start {
+        [0x1f, 0x8b, ..] => Box::new(MultiGzDecoder::new(raw)),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => {
+            let mut decoder =
+                zstd::stream::read::Decoder::with_buffer(raw).map_err(|e| Error::io("starting zstd", e))?;
+            decoder.window_log_max(limits::ZSTD_WINDOW_LOG).map_err(|e| Error::io("starting zstd", e))?;
+            Box::new(decoder)
+        }
+        _ => Box::new(raw),
+    })
+}
+
+/// Holds a decompressed stream to the bounds on size and ratio.
+pub(crate) struct Bounded<R> {
+    inner: R,
+    /// Compressed bytes that went in so far.
+    raw: Meter,
+    out: u64,
+}
+
+impl<R: Read> Bounded<R> {
+    pub(crate) fn new(inner: R, raw: Meter) -> Self {
+        Bounded { inner, raw, out: 0 }
+    }
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let got = self.inner.read(buffer)?;
+        self.out += got as u64;
+        if self.out > limits::LAYER_BYTES {
+            let what = format!("it unpacks to more than {} bytes", limits::LAYER_BYTES);
+            return Err(Error::new(Kind::Limit, what).into());
+        }
+        let raw = self.raw.load(Ordering::Relaxed);
+        if self.out > limits::RATIO_FREE_BYTES && self.out > raw.saturating_mul(limits::RATIO) {
+            let what = format!("it unpacks to more than {} times its size: {} bytes of {raw}", limits::RATIO, self.out);
+            return Err(Error::new(Kind::Limit, what).into());
+        }
+        Ok(got)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        out.write_all(bytes).unwrap();
+        out.finish().unwrap()
+    }
+
+    fn decoded(raw: &[u8]) -> io::Result<Vec<u8>> {
+        let mut out = Vec::new();
+        decode(raw).map_err(io::Error::from)?.read_to_end(&mut out).map(|_| out)
+    }
+
+    #[test]
+    fn every_compression_gives_the_same_bytes() {
+        let bytes: Vec<u8> = (0..100_000_u32).flat_map(u32::to_le_bytes).collect();
+        assert_eq!(decoded(&bytes).unwrap(), bytes);
+        assert_eq!(decoded(&gzip(&bytes)).unwrap(), bytes);
+        assert_eq!(decoded(&zstd::encode_all(&bytes[..], 1).unwrap()).unwrap(), bytes);
+        let members = [gzip(&bytes[..70_000]), gzip(&[]), gzip(&bytes[70_000..])].concat();
+        assert_eq!(decoded(&members).unwrap(), bytes);
+        let frames = [&bytes[..9], &bytes[9..]].map(|part| zstd::encode_all(part, 1).unwrap()).concat();
+        assert_eq!(decoded(&frames).unwrap(), bytes);
+    }
+
+    #[test]
+    fn a_cut_stream_is_an_error_and_not_an_end() {
+        let bytes: Vec<u8> = (0..100_000_u32).flat_map(u32::to_le_bytes).collect();
+        for whole in [gzip(&bytes), zstd::encode_all(&bytes[..], 1).unwrap()] {
+            for cut in [5, whole.len() / 2, whole.len() - 1] {
+                assert!(decoded(&whole[..cut]).is_err(), "cut at {cut} of {}", whole.len());
+            }
+        }
+    }
+
+    #[test]
+    fn a_bomb_is_stopped_by_its_ratio() {
+        struct Zeros;
+        impl Read for Zeros {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                buffer.fill(0);
+                Ok(buffer.len())
+            }
+        }
+        let raw = Meter::default();
+        raw.store(1000, Ordering::Relaxed);
+        let error = io::copy(&mut Bounded::new(Zeros, raw.clone()), &mut io::sink()).unwrap_err();
+        assert_eq!(Error::io("", error).kind, Kind::Limit);
+        raw.store(u64::MAX, Ordering::Relaxed);
+        let honest = 2 * limits::RATIO_FREE_BYTES;
+        assert_eq!(io::copy(&mut Bounded::new(Zeros, raw).take(honest), &mut io::sink()).unwrap(), honest);
+    }
+
+    #[test]
+    fn a_zstd_window_beyond_the_bound_is_refused() {
+        let mut out = zstd::stream::Encoder::new(Vec::new(), 1).unwrap();
+        out.window_log(limits::ZSTD_WINDOW_LOG + 1).unwrap();
+        out.write_all(&vec![7; 1 << 20]).unwrap();
+        assert!(decoded(&out.finish().unwrap()).is_err());
+    }
+}

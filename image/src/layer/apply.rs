@@ -1,0 +1,263 @@
+//! Applies the entries of a tar stream to an empty folder.
+//!
+//! Nothing here follows a name: every call works on a descriptor of the parent folder and one
+//! component. Whiteouts wait until the end, because they speak of lower layers only and never of
+//! this one's own entries, in whichever order the archive has them.
+
+use super::folders::{Attributes, Folders, chown_failed, failed, set_xattr};
+use super::name::{Meaning, meaning, normal, split};
+use super::record::{LeftOut, escape};
+use super::{Ownership, Record};
+use crate::beneath;
+use crate::tape::{Body, Entry, Extent, Tape, hostile, shown};
+use crate::{Error, Result};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::io::Errno;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::io::BufRead;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+
+struct Applier {
+    folders: Folders,
+    ownership: Ownership,
+    hidden: BTreeSet<Vec<u8>>,
+    /// Paths that are not made, and what they are.
+    left_out: BTreeMap<Vec<u8>, &'static str>,
+    bytes: u64,
+    entries: u64,
+}
+
+/// Unpacks a tar stream into `root`, an empty folder of mode 0700, and reads it to its end.
+pub(crate) fn unpack(stream: impl BufRead, root: OwnedFd, ownership: Ownership) -> Result<Record> {
+    beneath::check_kernel(root.as_fd())?;
+    let folders = Folders::new(root);
+    let mut applier =
+        Applier { folders, ownership, hidden: BTreeSet::new(), left_out: BTreeMap::new(), bytes: 0, entries: 0 };
+    let mut tape = Tape::new(stream);
+    while let Some(entry) = tape.next()? {
+        applier.apply(entry, &mut tape)?;
+    }
+    tape.drain()?;
+    applier.finish()
+}
+
+impl Applier {
+    fn apply<R: BufRead>(&mut self, entry: Entry, tape: &mut Tape<R>) -> Result<()> {
+        self.entries += 1;
+        match meaning(&entry.path)? {
+            Meaning::Entry(path) => self.place(&path, entry, tape),
+            Meaning::Nothing => Ok(()),
+            _ if entry.body == Body::Folder => {
+                Err(hostile(format!("{} is a folder with a reserved name", shown(&entry.path))))
+            }
+            Meaning::Whiteout(path) => {
+                self.hidden.insert(path);
+                Ok(())
+            }
+            Meaning::Opaque(path) => {
+                self.folders.enter(&path)?;
+                if let Some(folder) = self.folders.get(&path) {
+                    folder.opaque = true;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn place<R: BufRead>(&mut self, path: &[u8], entry: Entry, tape: &mut Tape<R>) -> Result<()> {
+        let Entry { body, mode, uid, gid, mtime, xattrs, .. } = entry;
+        let attributes = Attributes { mode, uid, gid, mtime: mtime.0, mtime_nanos: mtime.1 };
+        if path.is_empty() && body != Body::Folder {
+            return Err(hostile("the root of the layer is no folder"));
+        }
+        self.left_out.remove(path);
+        match body {
+            Body::Folder => self.folders.state(path, attributes, xattrs),
+            Body::File { size } => {
+                let file = self.create(path)?;
+                self.bytes += size;
+                copy(tape, &file, path, None)?;
+                self.describe(&file, path, &attributes, &xattrs)
+            }
+            Body::Sparse { size, extents } => {
+                let file = self.create(path)?;
+                self.bytes += extents.iter().map(|extent| extent.length).sum::<u64>();
+                extents.iter().try_for_each(|extent| copy(tape, &file, path, Some(*extent)))?;
+                rustix::fs::ftruncate(&file, size).map_err(|e| failed("sizing", path, e))?;
+                self.describe(&file, path, &attributes, &xattrs)
+            }
+            Body::Symlink(target) => self.symlink(path, &target, &attributes),
+            Body::Hard(target) => self.link(path, &target),
+            Body::CharDevice => self.leave_out(path, "character device"),
+            Body::BlockDevice => self.leave_out(path, "block device"),
+            Body::Fifo => self.leave_out(path, "fifo"),
+        }
+    }
+
+    /// Calls `make` with the parent and the name; what stands in the way makes room once.
+    fn making<T>(
+        &mut self,
+        path: &[u8],
+        mut make: impl FnMut(std::os::fd::BorrowedFd<'_>, &OsStr) -> rustix::io::Result<T>,
+    ) -> Result<T> {
+        let (parent, name) = split(path);
+        match make(self.folders.enter(parent)?, OsStr::from_bytes(name)) {
+            Err(Errno::EXIST) => {
+                self.make_room(path)?;
+                make(self.folders.enter(parent)?, OsStr::from_bytes(name)).map_err(|e| failed("making", path, e))
+            }
+            made => made.map_err(|e| failed("making", path, e)),
+        }
+        .inspect(|_| {
+            if let Some(folder) = self.folders.get(parent) {
+                folder.filled = true;
+            }
+        })
+    }
+
+    fn make_room(&mut self, path: &[u8]) -> Result<()> {
+        if self.folders.has(path) {
+            return self.folders.give_way(path);
+        }
+        let (parent, name) = split(path);
+        match rustix::fs::unlinkat(self.folders.enter(parent)?, OsStr::from_bytes(name), AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(e) => Err(failed("replacing", path, e)),
+        }
+    }
+
+    fn create(&mut self, path: &[u8]) -> Result<OwnedFd> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        self.making(path, |parent, name| rustix::fs::openat(parent, name, flags, Mode::RUSR | Mode::WUSR))
+    }
+
+    /// Owner first: the kernel drops set-id bits and capabilities of a file that changes hands.
+    fn describe(&self, file: &OwnedFd, path: &[u8], of: &Attributes, xattrs: &[(Vec<u8>, Vec<u8>)]) -> Result<()> {
+        if self.ownership.keeps_owners() {
+            let (uid, gid) = of.ids(path)?;
+            rustix::fs::fchown(file, Some(uid), Some(gid)).map_err(|e| chown_failed(path, of, e))?;
+        }
+        for (name, value) in xattrs.iter().filter(|(name, _)| self.ownership.takes(name)) {
+            set_xattr(file.as_fd(), path, name, value)?;
+        }
+        let mode = Mode::from_raw_mode(self.ownership.mode(of.mode));
+        rustix::fs::fchmod(file, mode).map_err(|e| failed("setting the mode of", path, e))?;
+        rustix::fs::futimens(file, &of.times()).map_err(|e| failed("setting the time of", path, e))
+    }
+
+    /// The target is text for whoever runs the image; nothing here ever reads it.
+    fn symlink(&mut self, path: &[u8], target: &[u8], of: &Attributes) -> Result<()> {
+        if target.len() > crate::limits::PATH_BYTES {
+            let what = format!("{} links to a path longer than {} bytes", shown(path), crate::limits::PATH_BYTES);
+            return Err(Error::new(crate::Kind::Limit, what));
+        }
+        let ids = if self.ownership.keeps_owners() { Some(of.ids(path)?) } else { None };
+        self.making(path, |parent, name| rustix::fs::symlinkat(OsStr::from_bytes(target), parent, name))?;
+        let (parent, name) = split(path);
+        let (parent, name) = (self.folders.enter(parent)?, OsStr::from_bytes(name));
+        if let Some((uid, gid)) = ids {
+            rustix::fs::chownat(parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
+                .map_err(|e| chown_failed(path, of, e))?;
+        }
+        rustix::fs::utimensat(parent, name, &of.times(), AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(|e| failed("setting the time of", path, e))
+    }
+
+    /// Another name for something that this layer made before, found below its root and through no link.
+    fn link(&mut self, path: &[u8], target: &[u8]) -> Result<()> {
+        let target = normal(target)?;
+        if let Some(kind) = self.left_out.get(&target).copied() {
+            return self.leave_out(path, kind);
+        }
+        let missing = || {
+            hostile(format!(
+                "{} is a hard link to {}, which this layer does not have before it",
+                shown(path),
+                shown(&target)
+            ))
+        };
+        if target == path || target.is_empty() || self.folders.has(&target) || !self.folders.has(split(&target).0) {
+            return Err(missing());
+        }
+        let (folder, last) = split(&target);
+        let source = beneath::folder(self.folders.root(), folder).map_err(|e| failed("opening", folder, e))?;
+        self.making(path, |parent, name| {
+            rustix::fs::linkat(&source, OsStr::from_bytes(last), parent, name, AtFlags::empty())
+        })
+        .map_err(|e| if exists(&source, last) { e } else { missing() })
+    }
+
+    /// A device, FIFO or socket has no business on the host. Its name is still taken: whatever a
+    /// lower layer has there must not show through.
+    fn leave_out(&mut self, path: &[u8], kind: &'static str) -> Result<()> {
+        if self.folders.has(path) {
+            self.folders.give_way(path)?;
+        }
+        self.make_room(path)?;
+        self.left_out.insert(path.to_vec(), kind);
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Record> {
+        let hidden: BTreeSet<Vec<u8>> = self.hidden.iter().chain(self.left_out.keys()).cloned().collect();
+        for path in &hidden {
+            self.white_out(path)?;
+        }
+        let left_out =
+            self.left_out.iter().map(|(path, kind)| LeftOut { path: escape(path), kind: (*kind).to_owned() });
+        let left_out = left_out.collect();
+        let folders = self.folders.finish(self.ownership)?;
+        Ok(Record::new(self.bytes, self.entries, left_out, folders, hidden))
+    }
+
+    /// Hides what lower layers have at `path`. Where this layer has a folder of that name, the
+    /// folder is new and shows nothing of theirs; where it has a file, that hides enough.
+    fn white_out(&mut self, path: &[u8]) -> Result<()> {
+        if let Some(folder) = self.folders.get(path) {
+            folder.opaque = true;
+            return Ok(());
+        }
+        let (above, name) = split(path);
+        let parent = self.folders.enter(above)?;
+        // Device 0:0 is overlayfs' whiteout, and the one device that everybody may make (Linux 5.8).
+        match rustix::fs::mknodat(parent, OsStr::from_bytes(name), FileType::CharacterDevice, Mode::empty(), 0) {
+            Ok(()) => {}
+            Err(Errno::EXIST) => return Ok(()),
+            Err(e) => return Err(failed("making a whiteout for", path, e)),
+        }
+        if let Some(folder) = self.folders.get(above) {
+            folder.holds_whiteouts = true;
+        }
+        Ok(())
+    }
+}
+
+fn exists(folder: &OwnedFd, name: &[u8]) -> bool {
+    rustix::fs::statat(folder, OsStr::from_bytes(name), AtFlags::SYMLINK_NOFOLLOW).is_ok()
+}
+
+/// Writes the entry's data, or as much of it as one extent takes, straight from the stream's buffer.
+fn copy<R: BufRead>(tape: &mut Tape<R>, file: &OwnedFd, path: &[u8], extent: Option<Extent>) -> Result<()> {
+    let mut left = extent.map_or(u64::MAX, |extent| extent.length);
+    let mut offset = extent.map_or(0, |extent| extent.offset);
+    while left > 0 {
+        let chunk = tape.chunk()?;
+        let chunk = &chunk[..chunk.len().min(usize::try_from(left).unwrap_or(usize::MAX))];
+        if chunk.is_empty() {
+            break;
+        }
+        let written = match rustix::io::pwrite(file, chunk, offset) {
+            Err(Errno::INTR) => 0,
+            other => other.map_err(|e| failed("writing", path, e))?,
+        };
+        tape.consume(written);
+        left -= written as u64;
+        offset += written as u64;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,338 @@
+use super::*;
+use crate::{Kind, limits};
+use proptest::prelude::*;
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::process::Command;
+use tar::EntryType;
+
+/// Builds archives that honest tools would not.
+#[derive(Default)]
+struct Archive(Vec<u8>);
+
+impl Archive {
+    fn raw(mut self, kind: u8, name: &[u8], link: &[u8], mode: u32, data: &[u8]) -> Self {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(EntryType::new(kind));
+        header.set_mode(mode);
+        header.set_size(data.len() as u64);
+        (header.as_old_mut().name[..name.len()]).copy_from_slice(name);
+        (header.as_old_mut().linkname[..link.len()]).copy_from_slice(link);
+        header.set_mtime(1_000_000_000);
+        header.set_cksum();
+        self.0.extend_from_slice(header.as_bytes());
+        self.0.extend_from_slice(data);
+        self.0.resize(self.0.len().next_multiple_of(512), 0);
+        self
+    }
+
+    fn file(self, name: &str, data: &str) -> Self {
+        self.raw(b'0', name.as_bytes(), b"", 0o644, data.as_bytes())
+    }
+
+    fn folder(self, name: &str, mode: u32) -> Self {
+        self.raw(b'5', name.as_bytes(), b"", mode, b"")
+    }
+
+    fn link(self, kind: u8, name: &str, target: &str) -> Self {
+        self.raw(kind, name.as_bytes(), target.as_bytes(), 0o777, b"")
+    }
+
+    fn unpack(&self) -> Result<(tempfile::TempDir, Record)> {
+        self.unpack_as(Ownership::Squash)
+    }
+
+    fn unpack_as(&self, ownership: Ownership) -> Result<(tempfile::TempDir, Record)> {
+        let scratch = tempfile::tempdir().unwrap();
+        fs::create_dir(scratch.path().join("layer")).unwrap();
+        fs::set_permissions(scratch.path().join("layer"), fs::Permissions::from_mode(0o700)).unwrap();
+        let root = beneath::own_folder(&scratch.path().join("layer")).unwrap();
+        let record = unpack(&self.0[..], root, ownership);
+        let others = fs::read_dir(scratch.path()).unwrap().count();
+        assert_eq!(others, 1, "something was written outside of the layer");
+        record.map(|record| (scratch, record))
+    }
+
+    #[track_caller]
+    fn refused(&self, kind: Kind) {
+        assert_eq!(self.unpack().map(|_| ()).unwrap_err().kind, kind);
+    }
+}
+
+fn new() -> Archive {
+    Archive::default()
+}
+
+fn at(unpacked: &tempfile::TempDir, path: &str) -> std::path::PathBuf {
+    unpacked.path().join("layer").join(path)
+}
+
+#[test]
+fn names_that_climb_are_refused_and_absolute_ones_stay_inside() {
+    for name in ["../out", "a/../../out", "..", "/../out", "a/.."] {
+        new().file(name, "x").refused(Kind::Hostile);
+        new().link(b'2', name, "/etc").refused(Kind::Hostile);
+    }
+    let (made, _) = new().file("/etc/passwd", "inside").unpack().unwrap();
+    assert_eq!(fs::read_to_string(at(&made, "etc/passwd")).unwrap(), "inside");
+}
+
+#[test]
+fn no_entry_passes_through_a_link_of_the_same_layer() {
+    for target in ["/etc", "..", "real", "."] {
+        new().folder("real/", 0o755).link(b'2', "a", target).file("a/out", "x").refused(Kind::Hostile);
+        new().folder("real/", 0o755).link(b'2', "a", target).folder("a/b/", 0o755).refused(Kind::Hostile);
+        new().link(b'2', "a", target).file("a/b/c/d", "x").refused(Kind::Hostile);
+        new().file("f", "").link(b'2', "a", target).link(b'1', "a/hard", "f").refused(Kind::Hostile);
+        new().link(b'2', "a", target).file("a/.wh.passwd", "").refused(Kind::Hostile);
+        new().link(b'2', "a", target).file("a/.wh..wh..opq", "").refused(Kind::Hostile);
+    }
+    new().file("a", "").file("a/b", "x").refused(Kind::Hostile);
+}
+
+#[test]
+fn a_link_that_a_file_replaces_is_not_written_through() {
+    let (made, _) = new().file("real", "old").link(b'2', "a", "real").file("a", "new").unpack().unwrap();
+    assert_eq!(fs::read_to_string(at(&made, "real")).unwrap(), "old");
+    assert_eq!(fs::read_to_string(at(&made, "a")).unwrap(), "new");
+    let (made, _) = new().folder("real/", 0o755).link(b'2', "a", "real").folder("a/", 0o700).unpack().unwrap();
+    assert!(!at(&made, "a").is_symlink());
+    assert_eq!(fs::metadata(at(&made, "real")).unwrap().mode() & 0o777, 0o755);
+}
+
+#[test]
+fn a_file_that_replaces_a_hard_link_leaves_the_other_name_alone() {
+    let (made, _) = new().file("a", "one").link(b'1', "b", "a").file("b", "two").unpack().unwrap();
+    assert_eq!(fs::read_to_string(at(&made, "a")).unwrap(), "one");
+}
+
+#[test]
+fn hard_links_stay_inside_the_layer() {
+    let target = tempfile::NamedTempFile::new().unwrap();
+    new().link(b'1', "a", target.path().to_str().unwrap()).refused(Kind::Hostile);
+    new().link(b'1', "a", "../layer").refused(Kind::Hostile);
+    new().link(b'1', "a", "missing").refused(Kind::Hostile);
+    new().folder("d/", 0o755).link(b'1', "a", "d").refused(Kind::Hostile);
+    new().link(b'1', "a", ".").refused(Kind::Hostile);
+    new().link(b'2', "s", "/etc").link(b'1', "a", "s/passwd").refused(Kind::Hostile);
+    new().file("a", "").link(b'1', "a", "a").refused(Kind::Hostile);
+    let (made, _) = new()
+        .file("d/a", "x")
+        .link(b'1', "b", "./d/a")
+        .link(b'2', "s", "/etc/passwd")
+        .link(b'1', "t", "s")
+        .unpack()
+        .unwrap();
+    let inode = |path: &str| fs::symlink_metadata(at(&made, path)).unwrap().ino();
+    assert_eq!(inode("d/a"), inode("b"));
+    assert_eq!(inode("s"), inode("t"));
+    assert!(at(&made, "t").is_symlink());
+}
+
+#[test]
+fn devices_fifos_and_sockets_are_recorded_and_not_made() {
+    let archive = new().raw(b'3', b"dev/null", b"", 0o666, b"").raw(b'4', b"dev/sda", b"", 0o660, b"");
+    let (made, record) = archive.raw(b'6', b"pipe", b"", 0o622, b"").link(b'1', "again", "pipe").unpack().unwrap();
+    let listed: Vec<(&str, &str)> = record.left_out.iter().map(|l| (l.path.as_str(), l.kind.as_str())).collect();
+    let expected = [("again", "fifo"), ("dev/null", "character device"), ("dev/sda", "block device"), ("pipe", "fifo")];
+    assert_eq!(listed, expected);
+    for (path, _) in expected {
+        let there = fs::symlink_metadata(at(&made, path)).unwrap();
+        assert!(there.file_type().is_char_device() && there.rdev() == 0, "{path} is no whiteout");
+    }
+}
+
+#[test]
+fn whiteouts_take_the_form_that_overlayfs_reads() {
+    let archive = new().file("a/.wh.gone", "").file("b/.wh..wh..opq", "").folder("c/new/", 0o755).file("c/.wh.new", "");
+    let (made, _) = archive.file("d/.wh.f", "").file("d/f", "mine").file(".wh..wh.plnk", "").unpack().unwrap();
+    let gone = fs::symlink_metadata(at(&made, "a/gone")).unwrap();
+    assert!(gone.file_type().is_char_device() && gone.rdev() == 0);
+    let mark = |path: &str, name: &str| {
+        let mut value = [0_u8; 8];
+        rustix::fs::getxattr(at(&made, path), name, &mut value).ok().map(|n| value[..n].to_vec())
+    };
+    assert_eq!(mark("a", "user.overlay.origin").unwrap(), b"");
+    assert_eq!(mark("b", "user.overlay.opaque").unwrap(), b"y");
+    // A folder that replaces one of a lower layer shows nothing of it.
+    assert_eq!(mark("c/new", "user.overlay.opaque").unwrap(), b"y");
+    assert_eq!((mark("a", "user.overlay.opaque"), mark("d", "user.overlay.opaque")), (None, None));
+    assert_eq!(fs::read_to_string(at(&made, "d/f")).unwrap(), "mine");
+    assert_eq!(fs::read_dir(at(&made, "")).unwrap().count(), 4);
+}
+
+#[test]
+fn whiteouts_with_no_meaning_are_refused() {
+    for name in [".wh.", "a/.wh..", "a/.wh...", ".wh.a/b"] {
+        new().file(name, "").refused(Kind::Hostile);
+    }
+    new().folder(".wh.a/", 0o755).refused(Kind::Hostile);
+}
+
+#[test]
+fn closed_folders_are_filled_before_they_close() {
+    let archive = new().folder("./", 0o555).folder("shut/", 0).folder("shut/in/", 0).file("shut/in/file", "x");
+    let (made, record) = archive.file("shut/late", "y").unpack().unwrap();
+    let mode = |path: &str| fs::symlink_metadata(at(&made, path)).unwrap().mode() & 0o7777;
+    assert_eq!((mode(""), mode("shut")), (0o555, 0));
+    fs::set_permissions(at(&made, "shut"), fs::Permissions::from_mode(0o700)).unwrap();
+    assert_eq!(mode("shut/in"), 0);
+    assert_eq!(fs::read_to_string(at(&made, "shut/late")).unwrap(), "y");
+    assert_eq!((record.bytes, record.entries), (2, 5));
+    assert_eq!(fs::metadata(at(&made, "shut")).unwrap().mtime(), 1_000_000_000);
+    let parent = beneath::own_folder(made.path()).unwrap();
+    beneath::delete(parent.as_fd(), OsStr::new("layer")).unwrap();
+}
+
+#[test]
+fn set_id_bits_do_not_reach_the_host() {
+    let archive = new().raw(b'0', b"su", b"", 0o6755, b"x").folder("d/", 0o7777);
+    let (made, _) = archive.unpack().unwrap();
+    let mode = |path: &str| fs::metadata(at(&made, path)).unwrap().mode() & 0o7777;
+    assert_eq!((mode("su"), mode("d")), (0o755, 0o1777));
+}
+
+#[test]
+fn marks_that_steer_overlay_mounts_are_not_taken_from_the_image() {
+    for (name, taken) in [
+        (&b"user.note"[..], true),
+        (b"user.overlay.opaque", false),
+        (b"user.overlay.redirect", false),
+        (b"user.fuseoverlayfs.opaque", false),
+        (b"trusted.overlay.opaque", false),
+        (b"security.capability", false),
+        (b"security.selinux", false),
+        (b"system.posix_acl_access", false),
+    ] {
+        assert_eq!(Ownership::Squash.takes(name), taken);
+        assert_eq!(Ownership::Keep { set_id: false }.takes(name), taken);
+    }
+    assert!(Ownership::Keep { set_id: true }.takes(b"security.capability"));
+    let record = b"35 SCHILY.xattr.user.overlay.opaque=y\n";
+    let record = [format!("{} ", record.len()).as_bytes(), &record[3..]].concat();
+    let note = b"30 SCHILY.xattr.user.note=hello\n";
+    let note = [format!("{} ", note.len()).as_bytes(), &note[3..]].concat();
+    let (made, _) = new().raw(b'x', b"p", b"", 0, &[record, note].concat()).folder("d/", 0o755).unpack().unwrap();
+    let mut value = [0_u8; 8];
+    assert!(rustix::fs::getxattr(at(&made, "d"), "user.overlay.opaque", &mut value).is_err());
+    assert_eq!(rustix::fs::getxattr(at(&made, "d"), "user.note", &mut value), Ok(5));
+}
+
+#[test]
+fn depth_and_names_are_bounded() {
+    let deep = format!("{}f", "d/".repeat(limits::DEPTH));
+    let record = |key: &str, value: &str| {
+        let mut length = key.len() + value.len() + 3;
+        length += length.to_string().len();
+        length += usize::from((length).to_string().len() > (length - 1).to_string().len());
+        let text = format!("{length} {key}={value}\n");
+        assert_eq!(text.len(), length);
+        text
+    };
+    let named = |path: &str| new().raw(b'x', b"p", b"", 0, record("path", path).as_bytes()).file("x", "");
+    named(&deep).refused(Kind::Limit);
+    named(&"n".repeat(limits::NAME_BYTES + 1)).refused(Kind::Limit);
+    named(&deep[2..]).unpack().unwrap();
+    let target = record("linkpath", &"t".repeat(limits::PATH_BYTES + 1));
+    new().raw(b'x', b"p", b"", 0, target.as_bytes()).link(b'2', "s", "x").refused(Kind::Limit);
+}
+
+#[test]
+fn folders_and_files_replace_each_other_only_where_nothing_is_lost() {
+    let (made, _) = new().folder("a/", 0o755).file("a", "file now").unpack().unwrap();
+    assert!(at(&made, "a").is_file());
+    let (made, _) = new().file("a", "").folder("a/", 0o755).file("a/b", "x").unpack().unwrap();
+    assert!(at(&made, "a/b").is_file());
+    new().file("a/b", "").file("a", "").refused(Kind::Hostile);
+    new().raw(b'0', b"./", b"", 0o644, b"").refused(Kind::Hostile);
+    let (made, _) = new().raw(b'3', b"a", b"", 0, b"").file("a/b", "x").unpack().unwrap();
+    assert!(at(&made, "a/b").is_file());
+}
+
+/// A tree of files, folders and links for `tar` to pack.
+fn plant(root: &Path, seeds: &[(u8, u8, Vec<u8>)]) {
+    let mut folders = vec![root.to_owned()];
+    let mut files = Vec::new();
+    for (n, (kind, place, data)) in seeds.iter().enumerate() {
+        let parent = &folders[usize::from(*place) % folders.len()];
+        let long = "long".repeat(usize::from(*place) % 50);
+        let path = parent.join(format!("{n}-{}é {long}", kind % 6));
+        match kind % 6 {
+            0 | 1 => {
+                fs::write(&path, data.repeat(1 + usize::from(*place) * 40)).unwrap();
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o400 | u32::from(*place) & 0o377)).unwrap();
+                files.push(path);
+            }
+            2 => {
+                fs::create_dir(&path).unwrap();
+                folders.push(path);
+            }
+            3 => std::os::unix::fs::symlink(format!("../{n}/{long}"), &path).unwrap(),
+            4 => {
+                let file = fs::File::create(&path).unwrap();
+                file.set_len(1 << 20).unwrap();
+                std::os::unix::fs::FileExt::write_at(&file, data, u64::from(*place) << 12).unwrap();
+            }
+            _ => drop(files.last().map(|file| fs::hard_link(file, &path).unwrap())),
+        }
+    }
+}
+
+/// All that should survive, by path.
+fn seen(root: &Path) -> BTreeMap<std::path::PathBuf, (u32, i64, u64, Vec<u8>)> {
+    let mut all = BTreeMap::new();
+    let mut todo = vec![root.to_owned()];
+    while let Some(path) = todo.pop() {
+        let meta = fs::symlink_metadata(&path).unwrap();
+        let content = if meta.is_dir() {
+            todo.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+            Vec::new()
+        } else if meta.is_symlink() {
+            fs::read_link(&path).unwrap().into_os_string().into_encoded_bytes()
+        } else {
+            fs::read(&path).unwrap()
+        };
+        let links = if meta.is_dir() { 0 } else { meta.nlink() };
+        all.insert(path.strip_prefix(root).unwrap().to_owned(), (meta.mode() & !0o6000, meta.mtime(), links, content));
+    }
+    all
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn what_the_systems_tar_packs_is_unpacked_the_same(
+        seeds in prop::collection::vec((any::<u8>(), any::<u8>(), prop::collection::vec(any::<u8>(), 1..64)), 0..24),
+        format in prop::sample::select(vec![&["--format=gnu"][..], &["--format=posix"], &["--format=gnu", "-S"],
+            &["--format=posix", "-S", "--sparse-version=1.0"], &["--format=posix", "-S", "--sparse-version=0.1"],
+            &["--format=posix", "-S", "--sparse-version=0.0"]]),
+    ) {
+        let planted = tempfile::tempdir().unwrap();
+        plant(planted.path(), &seeds);
+        let packed = Command::new("tar").args(format).args(["-C", planted.path().to_str().unwrap(), "-cf", "-", "."]).output();
+        let packed = packed.expect("the system's tar is needed");
+        prop_assert!(packed.status.success());
+        let (made, _) = Archive(packed.stdout).unpack().unwrap();
+        prop_assert_eq!(seen(planted.path()), seen(&at(&made, "")));
+    }
+
+    #[test]
+    fn no_bytes_lead_outside_or_panic(noise in prop::collection::vec((any::<u16>(), any::<u8>()), 1..12)) {
+        let mut archive = new().folder("d/", 0o755).file("d/f", "data").link(b'2', "d/s", "/etc").link(b'1', "h", "d/f");
+        for (place, byte) in noise {
+            let place = usize::from(place) % archive.0.len();
+            archive.0[place] = byte;
+        }
+        // Wrong checksums would hide everything behind them from this test.
+        for start in (0..archive.0.len()).step_by(512) {
+            let mut header = tar::Header::from_byte_slice(&archive.0[start..start + 512]).clone();
+            if header.as_bytes()[257..262] == *b"ustar" {
+                header.set_cksum();
+                archive.0[start..start + 512].copy_from_slice(header.as_bytes());
+            }
+        }
+        let _ = archive.unpack();
+    }
+}

@@ -1,0 +1,43 @@
+//! The bounds on what an image may cost this machine, all in one place.
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+/// A manifest or an index, in bytes.
+pub const MANIFEST_BYTES: u64 = 4 * MIB;
+/// An image's config, in bytes.
+pub const CONFIG_BYTES: u64 = 8 * MIB;
+/// Indexes within indexes.
+pub const INDEX_DEPTH: usize = 3;
+/// Layers of one image.
+pub const LAYERS: usize = 500;
+/// One layer, uncompressed, in bytes; holes of sparse files count as if they were written.
+pub const LAYER_BYTES: u64 = 32 * GIB;
+/// All layers of one image, uncompressed, in bytes.
+pub const IMAGE_BYTES: u64 = 64 * GIB;
+/// Entries of one layer.
+pub const ENTRIES: u64 = 2_000_000;
+/// Folders below each other.
+pub const DEPTH: usize = 256;
+/// One component of a path, in bytes.
+pub const NAME_BYTES: usize = 255;
+/// A path, or what a symbolic link holds, in bytes.
+pub const PATH_BYTES: usize = 4095;
+/// An extended header (PAX records, a GNU long name), in bytes.
+pub const HEADER_BYTES: u64 = MIB;
+/// Extents of a sparse file.
+pub const EXTENTS: usize = 65_536;
+/// Uncompressed bytes for one compressed byte, once a layer is over [`RATIO_FREE_BYTES`].
+pub const RATIO: u64 = 200;
+/// What a layer may unpack to whatever its ratio: small files of zeros compress a thousandfold.
+pub const RATIO_FREE_BYTES: u64 = GIB;
+/// The window that a zstd frame may ask for, as a power of two: 32 MiB.
+pub const ZSTD_WINDOW_LOG: u32 = 25;
+/// Layers unpacked at the same time.
+pub const LAYERS_AT_ONCE: usize = 3;
+/// Bytes that wait between two stages of a layer's pipeline, in buffers of [`BUFFER_BYTES`].
+pub const BUFFERS: usize = 8;
+pub const BUFFER_BYTES: usize = 256 * KIB as usize;
+/// Files of a docker-archive or OCI archive, and of an OCI layout's index.
+pub const ARCHIVE_ENTRIES: usize = 100_000;

@@ -1,0 +1,143 @@
+//! A tar file as a set of named files that are read where they lie.
+
+use super::layout::Files;
+use crate::decode::{Bounded, decode};
+use crate::digest::Hashing;
+use crate::tape::{Body, Tape};
+use crate::{Error, Kind, Result, limits};
+use rustix::fs::{Mode, OFlags};
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Links to follow before they count as a loop.
+const LINKS: usize = 8;
+
+enum Member {
+    File {
+        at: u64,
+        size: u64,
+    },
+    /// Another member's name.
+    Link(Vec<u8>),
+}
+
+pub(super) struct Archive {
+    file: Arc<File>,
+    members: HashMap<Vec<u8>, Member>,
+}
+
+/// A stretch of a file, read without moving anybody's position.
+struct Section {
+    file: Arc<File>,
+    at: u64,
+    left: u64,
+}
+
+impl Read for Section {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let end = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
+        let got = self.file.read_at(&mut buffer[..end], self.at)?;
+        self.at += got as u64;
+        self.left -= got as u64;
+        Ok(got)
+    }
+}
+
+impl Archive {
+    pub(super) fn open(path: &Path, scratch: &Path) -> Result<Archive> {
+        let place = format!("`{}`", path.display());
+        let mut file = File::open(path).map_err(|e| Error::io(&place, e))?;
+        if !file.metadata().is_ok_and(|found| found.is_file()) {
+            return Err(Error::new(Kind::Missing, format!("{place} is no file")));
+        }
+        if is_compressed(&file) {
+            file = decompressed(file, scratch).map_err(|e| e.within(&place))?;
+        }
+        file.rewind().map_err(|e| Error::io(&place, e))?;
+        let members = index(&file).map_err(|e| e.within(&place))?;
+        Ok(Archive { file: Arc::new(file), members })
+    }
+}
+
+impl Files for Archive {
+    fn open(&self, name: &str) -> Result<Option<Box<dyn Read + Send>>> {
+        let mut name = name.as_bytes().to_vec();
+        for _ in 0..LINKS {
+            match self.members.get(&name) {
+                None => return Ok(None),
+                Some(Member::Link(target)) => name.clone_from(target),
+                Some(Member::File { at, size }) => {
+                    return Ok(Some(Box::new(Section { file: self.file.clone(), at: *at, left: *size })));
+                }
+            }
+        }
+        Err(Error::new(Kind::Hostile, "its links lead in a circle"))
+    }
+
+    fn size(&self, name: &str) -> Option<u64> {
+        let mut name = name.as_bytes();
+        for _ in 0..LINKS {
+            match self.members.get(name)? {
+                Member::Link(target) => name = target,
+                Member::File { size, .. } => return Some(*size),
+            }
+        }
+        None
+    }
+}
+
+fn is_compressed(file: &File) -> bool {
+    let mut start = [0; 4];
+    file.read_exact_at(&mut start, 0).is_ok() && (start[..2] == [0x1f, 0x8b] || start == [0x28, 0xb5, 0x2f, 0xfd])
+}
+
+/// The archive as a plain file without a name, which vanishes with its descriptor.
+fn decompressed(file: File, scratch: &Path) -> Result<File> {
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    let failed = |e: io::Error| Error::io("decompressing it", e);
+    let fresh = rustix::fs::open(scratch, flags, Mode::RUSR | Mode::WUSR).map_err(|e| failed(e.into()))?;
+    let mut fresh = File::from(fresh);
+    let raw = Hashing::new(file);
+    let meter = raw.meter();
+    io::copy(&mut Bounded::new(decode(raw)?, meter), &mut fresh).map_err(failed)?;
+    Ok(fresh)
+}
+
+fn index(file: &File) -> Result<HashMap<Vec<u8>, Member>> {
+    let mut members = HashMap::new();
+    let mut tape = Tape::new(BufReader::with_capacity(limits::BUFFER_BYTES, file));
+    while let Some(entry) = tape.next()? {
+        let name = clean(&[], &entry.path);
+        let folder = name.iter().rposition(|b| *b == b'/').map_or(&b""[..], |slash| &name[..slash]);
+        let member = match entry.body {
+            Body::File { size } => Member::File { at: tape.position(), size },
+            // Old `docker save` names a layer that two images share by a link.
+            Body::Symlink(target) => Member::Link(clean(folder, &target)),
+            Body::Hard(target) => Member::Link(clean(&[], &target)),
+            _ => continue,
+        };
+        members.insert(name, member);
+        if members.len() > limits::ARCHIVE_ENTRIES {
+            return Err(Error::new(Kind::Limit, format!("it holds more than {} files", limits::ARCHIVE_ENTRIES)));
+        }
+    }
+    Ok(members)
+}
+
+/// A name within the archive. These are keys, never paths of the host.
+fn clean(folder: &[u8], name: &[u8]) -> Vec<u8> {
+    let mut parts: Vec<&[u8]> = Vec::new();
+    let folder = if name.starts_with(b"/") { b"" } else { folder };
+    for part in folder.split(|b| *b == b'/').chain(name.split(|b| *b == b'/')) {
+        match part {
+            b"" | b"." => {}
+            b".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    parts.join(&b'/')
+}

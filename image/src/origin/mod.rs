@@ -1,0 +1,40 @@
+//! Where images come from. An origin hands out bytes; nobody believes them before they are verified.
+
+mod archive;
+mod docker;
+mod layout;
+mod login;
+mod registry;
+
+use crate::manifest::{Blob, Entry};
+use crate::{Options, Result, Source};
+use std::io::Read;
+use std::path::Path;
+
+/// What a name means at its origin.
+pub(crate) enum Top {
+    /// A manifest or an index.
+    Document(Vec<u8>),
+    /// The entries of an OCI layout that bear the name.
+    Entries(Vec<Entry>),
+}
+
+pub(crate) trait Origin: Sync {
+    fn top(&self) -> Result<Top>;
+
+    /// A manifest that an index points to; not verified.
+    fn manifest(&self, blob: &Blob) -> Result<Box<dyn Read + Send + '_>>;
+
+    /// A config or a layer as it is stored; not verified.
+    fn blob(&self, blob: &Blob) -> Result<Box<dyn Read + Send + '_>>;
+}
+
+/// Opens the origin of `source`. `scratch` takes nameless files where an archive must be decompressed.
+pub(crate) fn open(source: &Source, options: &Options<'_>, scratch: &Path) -> Result<Box<dyn Origin>> {
+    Ok(match source {
+        Source::Registry(reference) => Box::new(registry::Registry::connect(reference, options.insecure)?),
+        Source::OciLayout { dir, tag } => Box::new(layout::Layout::new(layout::Dir::open(dir)?, tag.clone())),
+        Source::OciArchive(file) => Box::new(layout::Layout::new(archive::Archive::open(file, scratch)?, None)),
+        Source::DockerArchive(file) => Box::new(docker::Docker::open(archive::Archive::open(file, scratch)?)?),
+    })
+}

@@ -1,0 +1,30 @@
+//! What a pull tells while it works.
+
+use crate::LayerId;
+
+/// Hears the steps of a pull; called from several threads.
+pub trait Progress: Sync {
+    fn step(&self, step: Step<'_>);
+}
+
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Step<'a> {
+    /// The origin is being asked what this name means.
+    Resolving { name: &'a str },
+    /// These layers will be fetched, with their compressed sizes; `present` more are here already.
+    Planned { layers: &'a [(LayerId, u64)], present: usize },
+    /// So many more compressed bytes of this layer went through.
+    Advanced { layer: &'a LayerId, bytes: u64 },
+    /// Another process is unpacking this layer; this one waits for it.
+    Waiting { layer: &'a LayerId },
+    /// This layer is whole, verified and in the store.
+    Unpacked { layer: &'a LayerId },
+}
+
+/// Listens to nothing.
+pub struct Silent;
+
+impl Progress for Silent {
+    fn step(&self, _: Step<'_>) {}
+}

@@ -1,0 +1,286 @@
+//! What people type for an image, read as Docker reads it.
+
+use crate::{Digest, Error, Kind, Result};
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// An image in a registry.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Reference {
+    /// Host, with a port where one was given; `docker.io` for short names.
+    pub registry: String,
+    pub repository: String,
+    /// Not kept beside a digest, which says all.
+    pub tag: Option<String>,
+    pub digest: Option<Digest>,
+}
+
+/// Where an image comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Source {
+    Registry(Reference),
+    /// A folder in the OCI image layout.
+    OciLayout {
+        dir: PathBuf,
+        tag: Option<String>,
+    },
+    /// A tar file of such a folder.
+    OciArchive(PathBuf),
+    /// What `docker save` writes.
+    DockerArchive(PathBuf),
+}
+
+fn wrong(text: &str, why: impl fmt::Display) -> Error {
+    let text: String = text.chars().take(200).collect();
+    Error::new(Kind::Name, format!("`{}` is no image reference: {why}", text.escape_debug()))
+        .remedy("write it as `python:3.11`, `registry.example/team/image:tag` or `name@sha256:…`")
+}
+
+/// One component of a repository: lower-case letters and digits, with single separators between.
+fn component(text: &str) -> bool {
+    let alphanumeric = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let bytes = text.as_bytes();
+    let edges = bytes.first().copied().is_some_and(alphanumeric) && bytes.last().copied().is_some_and(alphanumeric);
+    edges
+        && bytes
+            .split(|b| alphanumeric(*b))
+            .all(|separator| matches!(separator, b"" | b"." | b"_" | b"__") || separator.iter().all(|b| *b == b'-'))
+}
+
+fn registry(text: &str) -> bool {
+    let (host, port) = match text.strip_prefix('[') {
+        Some(v6) => match v6.split_once(']') {
+            Some((host, rest)) if host.parse::<std::net::Ipv6Addr>().is_ok() => {
+                ("v6", rest.strip_prefix(':').or(if rest.is_empty() { Some("0") } else { None }))
+            }
+            _ => return false,
+        },
+        None => match text.rsplit_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (text, Some("0")),
+        },
+    };
+    let label = |l: &str| {
+        !l.is_empty()
+            && !l.starts_with('-')
+            && !l.ends_with('-')
+            && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+    port.is_some_and(|p| !p.is_empty() && p.bytes().all(|b| b.is_ascii_digit()) && p.parse::<u16>().is_ok())
+        && host.split('.').all(label)
+}
+
+fn valid_tag(tag: &str) -> bool {
+    let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    tag.len() <= 128 && tag.bytes().next().is_some_and(word) && tag.bytes().all(|b| word(b) || b == b'.' || b == b'-')
+}
+
+impl FromStr for Reference {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let (rest, digest) = match text.split_once('@') {
+            Some((rest, digest)) => (rest, Some(digest.parse::<Digest>().map_err(|e| wrong(text, e))?)),
+            None => (text, None),
+        };
+        let (name, tag) = match rest.rsplit_once(':') {
+            Some((name, tag)) if !tag.contains('/') => (name, Some(tag)),
+            _ => (rest, None),
+        };
+        if let Some(tag) = tag.filter(|tag| !valid_tag(tag)) {
+            return Err(wrong(text, format!("the tag `{}` is not one", tag.escape_debug())));
+        }
+        let named_host = |first: &str| {
+            first.contains(['.', ':']) || first == "localhost" || first.chars().any(|c| c.is_ascii_uppercase())
+        };
+        let (host, path) = match name.split_once('/') {
+            Some((first, path)) if named_host(first) => (first, path.to_owned()),
+            _ => ("docker.io", name.to_owned()),
+        };
+        let host = if host == "index.docker.io" { "docker.io" } else { host };
+        let short = host == "docker.io" && !path.contains('/');
+        let repository = if short { format!("library/{path}") } else { path };
+        if !registry(host) {
+            return Err(wrong(text, format!("`{}` is no registry", host.escape_debug())));
+        }
+        if let Some(bad) = repository.split('/').find(|c| !component(c)) {
+            let rule = "names are lower-case letters and digits with single `.`, `_`, `__` or dashes between";
+            return Err(wrong(text, format!("`{}` is no repository name ({rule})", bad.escape_debug())));
+        }
+        if repository.len() > 255 {
+            return Err(wrong(text, "the name is longer than 255 bytes"));
+        }
+        let tag = if digest.is_some() { None } else { Some(tag.unwrap_or("latest").to_owned()) };
+        Ok(Reference { registry: host.to_owned(), repository, tag, digest })
+    }
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.registry, self.repository)?;
+        match (&self.digest, &self.tag) {
+            (Some(digest), _) => write!(f, "@{digest}"),
+            (None, Some(tag)) => write!(f, ":{tag}"),
+            (None, None) => Ok(()),
+        }
+    }
+}
+
+impl Reference {
+    /// The host alone, without port.
+    fn host(&self) -> &str {
+        match self.registry.strip_prefix('[').and_then(|v6| v6.split_once(']')) {
+            Some((host, _)) => host,
+            None => self.registry.split(':').next().unwrap_or_default(),
+        }
+    }
+
+    /// Whether the registry is this machine, where nobody can listen on the way.
+    pub(crate) fn is_loopback(&self) -> bool {
+        let host = self.host();
+        host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    }
+}
+
+impl FromStr for Source {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let file = |path: &str, kind: &str| match path {
+            "" => Err(Error::new(Kind::Name, format!("`{kind}:` needs a path: `{kind}:FILE`"))),
+            path => Ok(PathBuf::from(path)),
+        };
+        if let Some(path) = text.strip_prefix("oci-archive:") {
+            return Ok(Source::OciArchive(file(path, "oci-archive")?));
+        }
+        if let Some(path) = text.strip_prefix("docker-archive:") {
+            return Ok(Source::DockerArchive(file(path, "docker-archive")?));
+        }
+        if let Some(rest) = text.strip_prefix("oci:") {
+            let (dir, tag) = match rest.rsplit_once(':') {
+                Some((dir, tag)) if !tag.contains('/') && !tag.is_empty() => (dir, Some(tag.to_owned())),
+                _ => (rest, None),
+            };
+            return Ok(Source::OciLayout { dir: file(dir, "oci")?, tag });
+        }
+        text.parse().map(Source::Registry)
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Registry(reference) => reference.fmt(f),
+            Source::OciLayout { dir, tag: None } => write!(f, "oci:{}", dir.display()),
+            Source::OciLayout { dir, tag: Some(tag) } => write!(f, "oci:{}:{tag}", dir.display()),
+            Source::OciArchive(file) => write!(f, "oci-archive:{}", file.display()),
+            Source::DockerArchive(file) => write!(f, "docker-archive:{}", file.display()),
+        }
+    }
+}
+
+impl Source {
+    /// The same source under the name that the store knows it by: paths are absolute.
+    pub(crate) fn absolute(&self) -> Result<Source> {
+        let absolute =
+            |path: &PathBuf| std::path::absolute(path).map_err(|e| Error::io(format!("`{}`", path.display()), e));
+        Ok(match self {
+            Source::Registry(_) => self.clone(),
+            Source::OciLayout { dir, tag } => Source::OciLayout { dir: absolute(dir)?, tag: tag.clone() },
+            Source::OciArchive(file) => Source::OciArchive(absolute(file)?),
+            Source::DockerArchive(file) => Source::DockerArchive(absolute(file)?),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const D: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    #[test]
+    fn short_names_are_read_as_docker_reads_them() {
+        for (typed, meant) in [
+            ("python", "docker.io/library/python:latest"),
+            ("python:3.11", "docker.io/library/python:3.11"),
+            ("team/app", "docker.io/team/app:latest"),
+            ("index.docker.io/library/python", "docker.io/library/python:latest"),
+            ("localhost/app:1", "localhost/app:1"),
+            ("localhost:5000/a/b:1", "localhost:5000/a/b:1"),
+            ("127.0.0.1:5055/tiny", "127.0.0.1:5055/tiny:latest"),
+            ("[::1]:5000/tiny", "[::1]:5000/tiny:latest"),
+            ("ghcr.io/a/b-c__d.e", "ghcr.io/a/b-c__d.e:latest"),
+        ] {
+            assert_eq!(typed.parse::<Reference>().unwrap().to_string(), meant);
+        }
+        let pinned = format!("python:3.11@{D}").parse::<Reference>().unwrap();
+        assert_eq!(pinned.to_string(), format!("docker.io/library/python@{D}"));
+    }
+
+    #[test]
+    fn what_is_no_name_is_refused() {
+        for wrong in [
+            "",
+            ":",
+            "/",
+            "Python",
+            "a//b",
+            "a/../b",
+            "a:b:c",
+            "a@sha256:1",
+            "-a",
+            "a-",
+            "a..b",
+            "a___b",
+            "a b",
+            "a\0",
+            "x.y:99999/a",
+            "x.y:/a",
+            "[::1/a",
+            "[nope]/a",
+            "a:-t",
+            "../a",
+            "http://x.y/a",
+            "a/",
+            "é",
+            "-x.y/a",
+        ] {
+            assert!(wrong.parse::<Reference>().is_err(), "{wrong:?} was taken");
+        }
+    }
+
+    #[test]
+    fn loopback_is_known_by_address_and_not_by_likeness() {
+        let loopback = |text: &str| text.parse::<Reference>().unwrap().is_loopback();
+        assert!(loopback("localhost:5000/a") && loopback("127.9.9.9/a") && loopback("[::1]:80/a"));
+        assert!(!loopback("localhost.evil.example/a") && !loopback("127.0.0.1.evil.example/a") && !loopback("a"));
+    }
+
+    #[test]
+    fn local_sources_are_told_from_references() {
+        let source = |text: &str| text.parse::<Source>().unwrap();
+        let layout = |dir: &str, tag: Option<&str>| Source::OciLayout { dir: dir.into(), tag: tag.map(str::to_owned) };
+        assert_eq!(source("oci:dir"), layout("dir", None));
+        assert_eq!(source("oci:/a/dir:v1"), layout("/a/dir", Some("v1")));
+        assert_eq!(source("oci:/a:b/dir"), layout("/a:b/dir", None));
+        assert_eq!(source("docker-archive:x.tar"), Source::DockerArchive("x.tar".into()));
+        assert!("oci:".parse::<Source>().is_err() && "oci-archive:".parse::<Source>().is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_read_reads_back_the_same(text in "[a-zA-Z0-9._:/@-]{1,40}") {
+            if let Ok(reference) = text.parse::<Reference>() {
+                prop_assert_eq!(reference.to_string().parse::<Reference>().unwrap(), reference);
+            }
+        }
+
+        #[test]
+        fn no_text_panics(text in ".{0,60}") {
+            let _ = text.parse::<Source>();
+        }
+    }
+}

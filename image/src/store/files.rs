@@ -1,0 +1,72 @@
+//! Small files of the store: read whole, replaced whole.
+
+use crate::{Error, Kind, Result, limits};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::io::{self, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+pub(super) fn folder(path: &Path) -> Result<()> {
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|e| Error::io(format!("making `{}`", path.display()), e))
+}
+
+/// The content, or nothing if there is no such file.
+pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Error::io(format!("reading `{}`", path.display()), e)),
+    }
+}
+
+pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    let Some(bytes) = read(path)? else { return Ok(None) };
+    serde_json::from_slice(&bytes).map(Some).map_err(|e| {
+        let what = format!("the image store's `{}` cannot be read: {e}", path.display());
+        Error::new(Kind::Storage, what).remedy("remove this file; the image is then pulled again")
+    })
+}
+
+/// Every record of a folder, with its path.
+pub(super) fn read_all<T: DeserializeOwned>(folder: &Path) -> Result<Vec<(PathBuf, T)>> {
+    let failed = |e| Error::io(format!("listing `{}`", folder.display()), e);
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let ours = path.file_name().is_some_and(|name| !name.as_encoded_bytes().starts_with(b"."));
+        // A record that another process removes meanwhile is no longer one.
+        if let Some(record) = ours.then(|| read_json(&path)).transpose()?.flatten() {
+            all.push((path, record));
+        }
+        if all.len() > limits::ARCHIVE_ENTRIES {
+            return Err(Error::new(Kind::Storage, format!("`{}` holds too many records", folder.display())));
+        }
+    }
+    Ok(all)
+}
+
+pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+    let mut bytes = serde_json::to_vec(value).map_err(|e| Error::io(format!("writing `{}`", path.display()), e))?;
+    bytes.push(b'\n');
+    write(path, &bytes)
+}
+
+/// Readers see the old content or the new one, never a part.
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let failed = |e| Error::io(format!("writing `{}`", path.display()), e);
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(failed(io::ErrorKind::InvalidInput.into()));
+    };
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let fresh = parent.join(format!(".{}-{}-{count}", name.to_string_lossy(), std::process::id()));
+    let mut file = std::fs::File::create(&fresh).map_err(failed)?;
+    let done = file.write_all(bytes).and_then(|()| std::fs::rename(&fresh, path));
+    done.map_err(|e| {
+        let _ = std::fs::remove_file(&fresh);
+        failed(e)
+    })
+}

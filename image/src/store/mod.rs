@@ -1,0 +1,299 @@
+//! The store: one folder per user.
+//!
+//! ```text
+//! store.json                 version of this layout
+//! blobs/HEX.{manifest,config} both as they came, by manifest digest
+//! images/HEX.json            one record for each image, by manifest digest
+//! names/HEX.json             what a name means on a platform, by the digest of both
+//! layers/FLAVOUR/HEX         one unpacked layer, by diff ID; HEX.json beside it is its record
+//! layers/empty               nothing
+//! locks/NAME                 held while a layer is unpacked, an image is used, something is removed
+//! ```
+//!
+//! Names that start with a dot are in the making or on their way out; nobody but the holder of the
+//! lock looks at them.
+
+mod files;
+mod lock;
+mod look;
+mod records;
+mod remove;
+
+pub use lock::Hold;
+pub use records::Image;
+pub use remove::Removed;
+
+pub(crate) use lock::Lock;
+pub(crate) use records::Name;
+
+use crate::layer::Record;
+use crate::{Digest, Error, Kind, LayerId, Ownership, Platform, Result, Source, beneath};
+use records::{ImageRecord, Stamp};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// Version of the layout. 1: first.
+const VERSION: u32 = 1;
+
+/// The images of one user.
+#[derive(Debug, Clone)]
+pub struct Store {
+    dir: PathBuf,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Layout {
+    version: u32,
+}
+
+/// One image in a listing.
+#[derive(Debug, Clone, Serialize)]
+pub struct Listed {
+    /// The names that mean it; empty if all of them mean something else by now.
+    pub names: Vec<String>,
+    pub digest: Digest,
+    pub platform: String,
+    /// Bytes that its files hold, unpacked.
+    pub size: u64,
+    /// Of these, in layers that other images use too.
+    pub shared: u64,
+    /// Seconds since 1970.
+    pub fetched: u64,
+    /// How its layers are unpacked here: `squash`, `keep`, `keep-set-id`.
+    pub unpacked: Vec<String>,
+}
+
+impl Store {
+    /// Opens the store in `dir`, and makes it if it is not there. Only its owner may enter.
+    pub fn open(dir: &Path) -> Result<Store> {
+        let dir = std::path::absolute(dir).map_err(|e| Error::io(format!("`{}`", dir.display()), e))?;
+        let failed = |e| Error::io(format!("opening the image store `{}`", dir.display()), e);
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(failed)?;
+        let found = std::fs::metadata(&dir).map_err(failed)?;
+        if found.uid() != rustix::process::geteuid().as_raw() {
+            let what = format!("the image store `{}` belongs to user {}", dir.display(), found.uid());
+            return Err(Error::new(Kind::Storage, what).remedy("give aido a data folder of its own user"));
+        }
+        if found.mode() & 0o777 != 0o700 {
+            std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o700)).map_err(failed)?;
+        }
+        let store = Store { dir };
+        for folder in ["blobs", "images", "names", "locks"] {
+            files::folder(&store.dir.join(folder))?;
+        }
+        Ownership::ALL.iter().try_for_each(|o| files::folder(&store.flavour(*o)))?;
+        files::folder(&store.empty_folder())?;
+        store.check_version()?;
+        Ok(store)
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    fn check_version(&self) -> Result<()> {
+        let path = self.dir.join("store.json");
+        let Some(layout) = files::read_json::<Layout>(&path)? else {
+            return files::write_json(&path, &Layout { version: VERSION });
+        };
+        if layout.version == VERSION {
+            return Ok(());
+        }
+        let what = format!(
+            "the image store `{}` has version {}; this aido knows {VERSION}",
+            self.dir.display(),
+            layout.version
+        );
+        Err(Error::new(Kind::Storage, what).remedy("use the aido that made it, or remove the folder and pull again"))
+    }
+
+    fn flavour(&self, ownership: Ownership) -> PathBuf {
+        self.dir.join("layers").join(ownership.flavour())
+    }
+
+    /// Where a layer lies, or would lie.
+    pub fn layer_folder(&self, id: &LayerId, ownership: Ownership) -> PathBuf {
+        self.flavour(ownership).join(id.0.hex())
+    }
+
+    /// The folders of an image for `lowerdir`, topmost first. There are at least two: without an
+    /// upper folder the kernel stacks no fewer, so an empty one may lie at the bottom.
+    pub fn stack(&self, layers: &[LayerId], ownership: Ownership) -> Vec<PathBuf> {
+        let mut folders: Vec<PathBuf> = layers.iter().rev().map(|id| self.layer_folder(id, ownership)).collect();
+        if folders.len() < 2 {
+            folders.push(self.empty_folder());
+        }
+        folders
+    }
+
+    fn empty_folder(&self) -> PathBuf {
+        self.dir.join("layers").join("empty")
+    }
+
+    pub(crate) fn layer_record_path(&self, id: &LayerId, ownership: Ownership) -> PathBuf {
+        self.flavour(ownership).join(format!("{}.json", id.0.hex()))
+    }
+
+    /// Where a layer grows before it is whole.
+    pub(crate) fn growing(&self, id: &LayerId, ownership: Ownership) -> PathBuf {
+        self.flavour(ownership).join(format!(".new-{}", id.0.hex()))
+    }
+
+    pub(crate) fn has_layer(&self, id: &LayerId, ownership: Ownership) -> bool {
+        self.layer_folder(id, ownership).is_dir()
+    }
+
+    pub(crate) fn layer_record(&self, id: &LayerId, ownership: Ownership) -> Result<Record> {
+        let path = self.layer_record_path(id, ownership);
+        let bytes = std::fs::read(&path).map_err(|e| Error::io(format!("reading `{}`", path.display()), e))?;
+        Record::parse(&bytes).map_err(|e| e.within(path.display()))
+    }
+
+    fn blob_path(&self, manifest: &Digest, kind: &str) -> PathBuf {
+        self.dir.join("blobs").join(format!("{}.{kind}", manifest.hex()))
+    }
+
+    /// Manifest and config of an image that came by earlier; their digests are yet to be checked.
+    pub(crate) fn documents(&self, manifest: &Digest) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
+        let both =
+            (files::read(&self.blob_path(manifest, "manifest"))?, files::read(&self.blob_path(manifest, "config"))?);
+        Ok(both.0.zip(both.1))
+    }
+
+    pub(crate) fn keep_documents(&self, digest: &Digest, manifest: &[u8], config: &[u8]) -> Result<()> {
+        files::write(&self.blob_path(digest, "config"), config)?;
+        files::write(&self.blob_path(digest, "manifest"), manifest)
+    }
+
+    pub(crate) fn keep_record(&self, record: &Record, ownership: Ownership) -> Result<()> {
+        files::write_json(&self.layer_record_path(&record.id, ownership), record)
+    }
+
+    /// The image that `source` means here and now, if it is whole in the store. Never asks the
+    /// network; of a local source it looks whether its file is still the one that was imported.
+    pub fn find(&self, source: &Source, ownership: Ownership) -> Result<Option<Image>> {
+        self.find_for(source, ownership, &Platform::here())
+    }
+
+    pub(crate) fn find_for(&self, source: &Source, ownership: Ownership, on: &Platform) -> Result<Option<Image>> {
+        let Some(digest) = self.known(source, on)? else { return Ok(None) };
+        let Some(record) = self.image_record(&digest)? else { return Ok(None) };
+        let whole = record.layers.iter().all(|layer| self.has_layer(layer, ownership));
+        Ok(whole.then(|| record.image(source.to_string())))
+    }
+
+    /// The manifest digest that a source means, as far as the store knows.
+    pub(crate) fn known(&self, source: &Source, on: &Platform) -> Result<Option<Digest>> {
+        if let Some(name) = files::read_json::<Name>(&self.name_path(source, on)?)? {
+            let same = name.stamp == Stamp::of(source)?;
+            return Ok(same.then_some(name.digest));
+        }
+        let Source::Registry(reference) = source else { return Ok(None) };
+        let Some(digest) = reference.digest else { return Ok(None) };
+        let record = self.image_record(&digest)?;
+        Ok(record.filter(|record| record.fits(on)).map(|record| record.digest))
+    }
+
+    fn name_path(&self, source: &Source, on: &Platform) -> Result<PathBuf> {
+        let key = Digest::of(format!("{on} {}", source.absolute()?).as_bytes());
+        Ok(self.dir.join("names").join(format!("{}.json", key.hex())))
+    }
+
+    fn image_record(&self, digest: &Digest) -> Result<Option<ImageRecord>> {
+        files::read_json(&self.dir.join("images").join(format!("{}.json", digest.hex())))
+    }
+
+    /// Makes a whole image known under its name. The last step of a pull.
+    pub(crate) fn remember(&self, image: &Image, source: &Source, on: &Platform) -> Result<()> {
+        let record = ImageRecord::of(image);
+        files::write_json(&self.dir.join("images").join(format!("{}.json", image.digest.hex())), &record)?;
+        files::write_json(&self.name_path(source, on)?, &Name::new(source, on, image.digest)?)
+    }
+
+    fn image_records(&self) -> Result<BTreeMap<Digest, ImageRecord>> {
+        let records = files::read_all::<ImageRecord>(&self.dir.join("images"))?;
+        Ok(records.into_iter().map(|(_, record)| (record.digest, record)).collect())
+    }
+
+    fn names(&self) -> Result<Vec<(PathBuf, Name)>> {
+        files::read_all(&self.dir.join("names"))
+    }
+
+    /// All images, by name.
+    pub fn list(&self) -> Result<Vec<Listed>> {
+        let (records, names) = (self.image_records()?, self.names()?);
+        let mut uses: BTreeMap<LayerId, usize> = BTreeMap::new();
+        records.values().flat_map(|record| &record.layers).for_each(|layer| *uses.entry(*layer).or_default() += 1);
+        let mut listed: Vec<Listed> = records.values().map(|record| self.listed(record, &names, &uses)).collect();
+        listed.sort_by(|a, b| (a.names.is_empty(), &a.names, a.digest).cmp(&(b.names.is_empty(), &b.names, b.digest)));
+        Ok(listed)
+    }
+
+    fn listed(&self, record: &ImageRecord, names: &[(PathBuf, Name)], uses: &BTreeMap<LayerId, usize>) -> Listed {
+        let mut own: Vec<String> =
+            names.iter().filter(|(_, n)| n.digest == record.digest).map(|(_, n)| n.name.clone()).collect();
+        own.sort();
+        let bytes = |layer: &LayerId| self.any_record(layer).map_or(0, |record| record.bytes);
+        let shared = record.layers.iter().filter(|layer| uses.get(layer).is_some_and(|n| *n > 1)).map(bytes).sum();
+        let unpacked = |o: &Ownership| record.layers.iter().all(|layer| self.has_layer(layer, *o));
+        Listed {
+            names: own,
+            digest: record.digest,
+            platform: record.platform().to_string(),
+            size: record.size,
+            shared,
+            fetched: record.fetched,
+            unpacked: Ownership::ALL.iter().filter(|o| unpacked(o)).map(|o| o.flavour().to_owned()).collect(),
+        }
+    }
+
+    fn any_record(&self, layer: &LayerId) -> Option<Record> {
+        Ownership::ALL.iter().find_map(|ownership| self.layer_record(layer, *ownership).ok())
+    }
+
+    fn lock_path(&self, name: &str) -> PathBuf {
+        self.dir.join("locks").join(name)
+    }
+
+    /// Held while layers come in, so that nobody removes one between its arrival and its image.
+    pub(crate) fn lock_arriving(&self) -> Result<Lock> {
+        Lock::shared(&self.lock_path("store"))
+    }
+
+    pub(crate) fn layer_lock_path(&self, id: &LayerId, ownership: Ownership) -> PathBuf {
+        self.lock_path(&format!("{}-{}", ownership.flavour(), id.0.hex()))
+    }
+
+    /// Deletes what killed processes left half-made or half-deleted, as far as this one may.
+    pub(crate) fn sweep(&self, ownership: Ownership) -> Result<()> {
+        let flavour = self.flavour(ownership);
+        let failed = |e| Error::io(format!("listing `{}`", flavour.display()), e);
+        for entry in std::fs::read_dir(&flavour).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            let lock = match name.strip_prefix(".new-") {
+                Some(hex) => self.lock_path(&format!("{}-{hex}", ownership.flavour())),
+                None if name.starts_with(".gone-") => self.lock_path("clearing"),
+                None => continue,
+            };
+            // What somebody holds is no leftover; what cannot be deleted now is tried again next time.
+            if let Some(_held) = Lock::try_exclusive(&lock)? {
+                let _ = self.clear(&path);
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes a tree of the store. The caller holds the lock that covers it.
+    pub(crate) fn clear(&self, path: &Path) -> Result<()> {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
+        let parent = beneath::own_folder(parent)?;
+        beneath::delete(std::os::fd::AsFd::as_fd(&parent), name)
+            .map_err(|e| Error::io(format!("deleting `{}`", path.display()), e))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,134 @@
+//! Takes images out of the store.
+
+use super::lock::Lock;
+use super::records::ImageRecord;
+use super::{Name, Store};
+use crate::{Digest, Error, Kind, LayerId, Ownership, Result, Source};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How long a removal waits for pulls to end.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What a removal took away.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// Names that mean nothing any more.
+    pub names: Vec<String>,
+    /// The image, if no other name means it.
+    pub image: Option<Digest>,
+    /// Layers that no other image uses.
+    pub layers: Vec<LayerId>,
+    /// Bytes of their files.
+    pub bytes: u64,
+}
+
+impl Store {
+    /// Removes a name, or by its digest (or the start of it) an image with all its names. An image
+    /// goes when its last name goes; layers stay while another image uses them. Where layers belong
+    /// to a range of ids, the caller must be root of that namespace.
+    pub fn remove(&self, name: &str) -> Result<Removed> {
+        let busy = || {
+            let what = "another aido is pulling an image into this store, so nothing can be removed now";
+            Error::new(Kind::Busy, what).remedy("try again when it is done")
+        };
+        let alone = Lock::exclusive_within(&self.lock_path("store"), PATIENCE)?.ok_or_else(busy)?;
+        let (names, record) = self.meant(name)?;
+        let mut removed = Removed { names: names.iter().map(|(_, n)| n.name.clone()).collect(), ..Removed::default() };
+        removed.names.sort();
+        removed.names.dedup();
+        let others = self
+            .names()?
+            .into_iter()
+            .filter(|(path, n)| n.digest == record.digest && !names.iter().any(|(going, _)| going == path));
+        if others.count() > 0 {
+            names.iter().try_for_each(|(path, _)| unlink(path))?;
+            return Ok(removed);
+        }
+        let image_lock = self.image_lock_path(&record.digest);
+        let _unused = Lock::try_exclusive(&image_lock)?.ok_or_else(|| {
+            Error::new(Kind::Busy, format!("a sandbox uses the image `{name}`")).remedy("aido sandbox list")
+        })?;
+        names.iter().try_for_each(|(path, _)| unlink(path))?;
+        let going = self.forget(&record, &mut removed)?;
+        unlink(&image_lock)?;
+        // Nothing points to these folders any more; large trees are deleted without holding anybody up.
+        let _clearing = Lock::exclusive(&self.lock_path("clearing"), || ())?;
+        drop(alone);
+        going.iter().try_for_each(|folder| self.clear(folder))?;
+        Ok(removed)
+    }
+
+    /// The names that go and the image they mean.
+    fn meant(&self, name: &str) -> Result<(Vec<(PathBuf, Name)>, ImageRecord)> {
+        let missing = || {
+            let what = format!("no image `{}` is in the store", name.escape_debug());
+            Error::new(Kind::Missing, what).remedy("aido image list")
+        };
+        let names = self.names()?;
+        if let Ok(full) = name.parse::<Source>().and_then(|source| source.absolute()) {
+            let full = full.to_string();
+            let matching: Vec<_> = names.iter().filter(|(_, n)| n.name == full).cloned().collect();
+            if let Some((_, first)) = matching.first() {
+                let record = self.image_record(&first.digest)?.ok_or_else(missing)?;
+                let same = matching.into_iter().filter(|(_, n)| n.digest == record.digest).collect();
+                return Ok((same, record));
+            }
+        }
+        let start = name.rsplit_once('@').map_or(name, |(_, digest)| digest);
+        let start = start.strip_prefix("sha256:").unwrap_or(start);
+        if start.len() < 4 || !start.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(missing());
+        }
+        let mut fitting = self.image_records()?.into_values().filter(|record| record.digest.hex().starts_with(start));
+        let record = fitting.next().ok_or_else(missing)?;
+        if fitting.next().is_some() {
+            let what = format!("`{start}` is the start of more than one image's digest");
+            return Err(Error::new(Kind::Name, what).remedy("give more of its digits"));
+        }
+        let own = names.into_iter().filter(|(_, n)| n.digest == record.digest).collect();
+        Ok((own, record))
+    }
+
+    /// Takes the image and the layers that only it used out of sight; returns what is to be deleted.
+    fn forget(&self, record: &ImageRecord, removed: &mut Removed) -> Result<Vec<PathBuf>> {
+        let others = self.image_records()?.into_values().filter(|other| other.digest != record.digest);
+        let used: BTreeSet<LayerId> = others.flat_map(|other| other.layers).collect();
+        unlink(&self.dir.join("images").join(format!("{}.json", record.digest.hex())))?;
+        ["manifest", "config"].iter().try_for_each(|kind| unlink(&self.blob_path(&record.digest, kind)))?;
+        removed.image = Some(record.digest);
+        let mut going = Vec::new();
+        let own: BTreeSet<LayerId> = record.layers.iter().filter(|layer| !used.contains(layer)).copied().collect();
+        for layer in own {
+            removed.bytes += self.any_record(&layer).map_or(0, |record| record.bytes);
+            for ownership in Ownership::ALL {
+                let folder = self.layer_folder(&layer, ownership);
+                if folder.is_dir() {
+                    going.push(self.out_of_sight(&folder, &layer)?);
+                }
+                unlink(&self.layer_record_path(&layer, ownership))?;
+                unlink(&self.layer_lock_path(&layer, ownership))?;
+            }
+            removed.layers.push(layer);
+        }
+        Ok(going)
+    }
+
+    /// Renames within the same folder: a closed folder cannot be moved to another one by its owner.
+    fn out_of_sight(&self, folder: &std::path::Path, layer: &LayerId) -> Result<PathBuf> {
+        let gone = folder.with_file_name(format!(".gone-{}-{}", layer.0.hex(), std::process::id()));
+        self.clear(&gone)?;
+        std::fs::rename(folder, &gone).map_err(|e| Error::io(format!("removing `{}`", folder.display()), e))?;
+        Ok(gone)
+    }
+}
+
+fn unlink(path: &std::path::Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::io(format!("removing `{}`", path.display()), e))
+        }
+        _ => Ok(()),
+    }
+}
