@@ -34,7 +34,7 @@ impl Linux {
 
     fn ground(&self, plan: &Plan) -> Result<(Ground, bool), Error> {
         match &plan.root {
-            Root::Host => Ok((Ground::Host { root: "/".into() }, false)),
+            Root::Host => Ok((host_ground(), false)),
             Root::Folder { path } => Ok((Ground::Layers(vec![path.clone()]), false)),
             Root::Image { reference, layers, .. } => {
                 let store = Store::open(&self.images).map_err(|e| Error::new(e.to_string()))?;
@@ -45,25 +45,6 @@ impl Linux {
                 Ok((Ground::Layers(folders), true))
             }
         }
-    }
-
-    fn script(&self, plan: &Plan, ground: &Ground, exec: Exec) -> Result<Script, Error> {
-        let disk = plan.limits.disk.value;
-        let options =
-            [("size", disk.to_string()), ("nr_inodes", stand::inodes(disk).to_string()), ("mode", "0755".to_string())];
-        let options = options
-            .into_iter()
-            .map(|(key, value)| Ok((c_string(key)?, c_string(value)?)))
-            .collect::<Result<_, Error>>();
-        let ends_ms = plan.deadline.ttl_ms.saturating_add(plan.deadline.grace_ms).saturating_add(BACKSTOP_MS);
-        Ok(Script {
-            ops: layout::compile(ground, &plan.mounts, &texts(plan, ground))?,
-            base: options?,
-            host_name: c_string(&plan.name)?,
-            exec,
-            backstop_ms: i32::try_from(ends_ms).unwrap_or(i32::MAX),
-            strings: sys::Strings::of_this_process(),
-        })
     }
 
     fn conduct(
@@ -108,7 +89,7 @@ impl Runtime for Linux {
         }
         let result = stand::settle(plan, held, &mut enforced).and_then(|weaker| {
             let exec = exec::compile(plan, &io.secrets, &ids, &weaker, filter.instructions())?;
-            let script = self.script(plan, &ground, exec)?;
+            let script = script(plan, &ground, exec)?;
             let live = spawn::build(&script, &ids, group.as_ref(), io.stdin.take())?;
             let outcome = listener
                 .event(Event::Enforced { controls: enforced })
@@ -132,6 +113,29 @@ impl Runtime for Linux {
     fn destroy(&self, leftover: &str) -> Result<(), Error> {
         cgroup::destroy(leftover).map_err(|e| Error::new(format!("cannot end what a lost run left: {e}")))
     }
+}
+
+/// The root that is made of this host's toolchains.
+pub(crate) fn host_ground() -> Ground {
+    Ground::Host { root: "/".into() }
+}
+
+/// The whole script of a plan.
+pub(crate) fn script(plan: &Plan, ground: &Ground, exec: Exec) -> Result<Script, Error> {
+    let disk = plan.limits.disk.value;
+    let options =
+        [("size", disk.to_string()), ("nr_inodes", stand::inodes(disk).to_string()), ("mode", "0755".to_string())];
+    let options =
+        options.into_iter().map(|(key, value)| Ok((c_string(key)?, c_string(value)?))).collect::<Result<_, Error>>();
+    let ends_ms = plan.deadline.ttl_ms.saturating_add(plan.deadline.grace_ms).saturating_add(BACKSTOP_MS);
+    Ok(Script {
+        ops: layout::compile(ground, &plan.mounts, &texts(plan, ground))?,
+        base: options?,
+        host_name: c_string(&plan.name)?,
+        exec,
+        backstop_ms: i32::try_from(ends_ms).unwrap_or(i32::MAX),
+        strings: sys::Strings::of_this_process(),
+    })
 }
 
 fn layer_folder(store: &Store, layer: &str, reference: &str, ownership: Ownership) -> Result<PathBuf, Error> {

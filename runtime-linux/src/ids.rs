@@ -97,6 +97,15 @@ pub fn image_ownership() -> Ownership {
     }
 }
 
+/// The same in words, for a person.
+pub(crate) fn owners_words() -> &'static str {
+    match image_ownership() {
+        Ownership::Keep { set_id: false } => "all, since the caller is root",
+        Ownership::Keep { set_id: true } => "all, by subordinate ids",
+        Ownership::Squash => "one: this user has no subordinate ids, or newuidmap is missing (Debian: uidmap)",
+    }
+}
+
 /// Turns `/proc/self/uid_map` into the map that gives every id to itself.
 fn same(map: &str) -> String {
     map.lines()

@@ -20,16 +20,17 @@ pub(crate) fn doctor(typed: &crate::cli::Doctor) -> Result<u8> {
     }
     let mut page = String::new();
     for (name, value) in &probe.facts {
-        writeln!(page, "{:<14} {value}", name.dimmed())?;
+        writeln!(page, "{} {value}", format!("{name:<27}").dimmed())?;
     }
     writeln!(page)?;
     for (control, standing) in &probe.controls.0 {
         let word = match standing.force {
-            Force::InForce => "ok".green().to_string(),
-            Force::Weaker => "weaker".yellow().to_string(),
-            Force::Absent => "absent".red().to_string(),
+            Force::InForce => format!("{:<7}", "ok").green().to_string(),
+            Force::Weaker => format!("{:<7}", "weaker").yellow().to_string(),
+            Force::Absent => format!("{:<7}", "absent").red().to_string(),
         };
-        writeln!(page, "{word:<7} {:<12} {}", control.to_string().bold(), standing.by)?;
+        let line = format!("{word} {} {}", format!("{control:<12}").bold(), standing.by);
+        writeln!(page, "{}", line.trim_end())?;
         if let Some(why) = &standing.why {
             writeln!(page, "        why:  {why}")?;
         }

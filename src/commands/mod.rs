@@ -11,7 +11,7 @@ mod sandbox;
 mod show;
 
 use crate::cli::{Cli, Command, Sandbox};
-use crate::{backend, recover};
+use crate::{backend, recover, words};
 use aido_evidence::Project;
 use aido_runtime::exit;
 use anyhow::{Context, Result};
@@ -83,5 +83,6 @@ fn report(error: &anyhow::Error) -> String {
     if let Some(remedy) = error.downcast_ref::<aido_runtime::Error>().and_then(|e| e.remedy.as_deref()) {
         text.push_str(&format!("\n  help: {remedy}"));
     }
-    text
+    // Errors quote files, images and registries, which strangers write.
+    text.lines().map(words::inert).collect::<Vec<_>>().join("\n")
 }

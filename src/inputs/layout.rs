@@ -11,6 +11,9 @@ pub const OUTPUTS: &str = "/outputs";
 /// The task's own home folder.
 pub const HOME: &str = "/home/aido";
 
+/// The folder of the project's evidence.
+const EVIDENCE: &str = ".aido";
+
 /// The outputs folder, inputs, outputs, scratch places. An output may lie in an input folder that has nothing at its place:
 /// to make room there is the engine's part.
 pub(super) fn mounts(inputs: &[Entry], outputs: &[Output]) -> Vec<Mount> {
@@ -21,8 +24,12 @@ pub(super) fn mounts(inputs: &[Entry], outputs: &[Output]) -> Vec<Mount> {
     }
     for entry in inputs {
         // What an output covers needs no hiding.
-        let hidden =
+        let mut hidden: Vec<String> =
             entry.hidden.iter().filter(|hidden| !covers(outputs, &within(&entry.path, hidden))).cloned().collect();
+        // The first run makes it after this look at the project, and must not see it either.
+        if entry.path.is_empty() && !hidden.iter().any(|hidden| hidden == EVIDENCE) {
+            hidden.push(EVIDENCE.to_string());
+        }
         mounts.push(mount(&target(&entry.path), MountKind::Input { source: entry.source.clone(), hidden }));
     }
     for output in outputs {

@@ -2,11 +2,11 @@
 
 use super::link::{Heard, Link, News, Wish};
 use aido_evidence::{Recording, Stream as Log};
-use aido_runtime::{Collected, Command, Control, Enforced, Error, Event, Force, Listener, Stream};
-use std::collections::VecDeque;
+use aido_runtime::{Collected, Command, Enforced, Error, Event, Force, Listener, Stream};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
 
 /// Writes a run's record while it goes, and listens to the command line.
@@ -33,8 +33,7 @@ impl Recorder {
         set.add(Signal::SIGTERM);
         set.add(Signal::SIGINT);
         set.thread_block().map_err(failed)?;
-        let signals =
-            SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).map_err(failed)?;
+        let signals = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).map_err(failed)?;
         let wake = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(failed)?;
         let readable = EpollEvent::new(EpollFlags::EPOLLIN, 0);
         wake.add(&signals, readable).map_err(failed)?;
@@ -142,14 +141,19 @@ impl Listener for Recorder {
     }
 }
 
-/// What does not hold in full, a sentence each.
-fn lacking(controls: &Enforced) -> Vec<String> {
-    let sentence = |control: Control, standing: &aido_runtime::Standing| {
-        let why = standing.why.as_deref().unwrap_or("the host does not give it");
-        match standing.force {
-            Force::Weaker => format!("{control} is bounded in a weaker form ({}): {why}", standing.by),
-            _ => format!("{control} is not bounded: {why}"),
-        }
+/// What does not hold in full, in one sentence; the reasons are in the record, control by control.
+fn lacking(controls: &Enforced) -> Option<String> {
+    let names = |force: Force| {
+        let chosen = controls.lacking().filter(|(_, standing)| standing.force == force);
+        chosen.map(|(control, _)| control.name()).collect::<Vec<_>>().join(", ")
     };
-    controls.lacking().map(|(control, standing)| sentence(control, standing)).collect()
+    let (absent, weaker) = (names(Force::Absent), names(Force::Weaker));
+    let mut parts = Vec::new();
+    if !absent.is_empty() {
+        parts.push(format!("not bounded: {absent}"));
+    }
+    if !weaker.is_empty() {
+        parts.push(format!("bounded in a weaker form: {weaker}"));
+    }
+    (!parts.is_empty()).then(|| format!("{}; `aido doctor` says why, and what mends it", parts.join("; ")))
 }

@@ -32,6 +32,7 @@ impl Program {
     }
 
     /// What `seccomp(SECCOMP_SET_MODE_FILTER, 0, …)` takes. The kernel only reads through the pointer.
+    #[cfg(test)]
     pub(crate) fn fprog(&self) -> libc::sock_fprog {
         // The compiler bounds a program at 4096 instructions.
         let len = self.instructions.len() as libc::c_ushort;
