@@ -8,6 +8,11 @@ pub(crate) fn engine(name: &str) -> Result<Box<dyn Runtime>, Error> {
     Ok(Box::new(aido_runtime_linux::Linux::new(images()?, name)))
 }
 
+/// Descriptors that the caller left open are not for aido and not for the task. Called first of all.
+pub(crate) fn close_inherited() {
+    aido_runtime_linux::close_inherited();
+}
+
 /// The folder of the image store.
 pub(crate) fn images() -> Result<PathBuf, Error> {
     Ok(data_home()?.join("aido").join("images"))
@@ -17,7 +22,8 @@ pub(crate) fn images() -> Result<PathBuf, Error> {
 fn data_home() -> Result<PathBuf, Error> {
     let set = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     set("XDG_DATA_HOME").or_else(|| home().map(|home| home.join(".local/share"))).ok_or_else(|| {
-        Error::new("there is no home folder for the image store").remedy("set HOME, or XDG_DATA_HOME, to an absolute path")
+        Error::new("there is no home folder for the image store")
+            .remedy("set HOME, or XDG_DATA_HOME, to an absolute path")
     })
 }
 

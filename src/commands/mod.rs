@@ -22,6 +22,7 @@ use std::process::ExitCode;
 
 /// The whole program.
 pub fn main() -> ExitCode {
+    backend::close_inherited();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(told) => {

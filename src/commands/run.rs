@@ -6,10 +6,10 @@ use crate::inputs;
 use crate::plan;
 use crate::root;
 use crate::settings::Settings;
+use crate::summary::Summary;
 use crate::supervise::{self, Job, link::Wish};
 use crate::task::Invocation;
 use crate::view::{self, Ended, Show};
-use crate::summary::Summary;
 use crate::{backend, progress, recover, words};
 use aido_evidence::{Project, Run, Sandbox};
 use aido_runtime::{End, Runtime};
@@ -20,8 +20,12 @@ pub(crate) fn run(dir: &Path, typed: &cli::Run) -> Result<u8> {
     let (project, sandbox) = place(dir, typed)?;
     let (settings, config) = settings(dir, typed, sandbox.as_ref())?;
     let quiet = typed.quiet;
-    if let (Some(assumed), None, false) = (settings.assumed(), &sandbox, quiet) {
-        say(&assumed);
+    match &sandbox {
+        Some(sandbox) if !quiet => {
+            say(&format!("in sandbox {}, which has {} left", sandbox.id(), words::took(time_left(sandbox)?)));
+        }
+        None if !quiet => settings.assumed().iter().for_each(|assumed| say(assumed)),
+        _ => {}
     }
     let invocation = Invocation::read(&settings.project, &typed.task)?;
     let layout = inputs::lay_out(&settings, invocation.script(), backend::home().as_deref())?;
@@ -29,7 +33,8 @@ pub(crate) fn run(dir: &Path, typed: &cli::Run) -> Result<u8> {
     let ready = root::ready(&settings, &*shown)?;
     drop(shown);
     let caller = |name: &str| std::env::var_os(name);
-    let (mut plan, secrets) = plan::assemble(&settings, &ready.facts, &invocation, typed.interactive, &layout, &caller)?;
+    let (mut plan, secrets) =
+        plan::assemble(&settings, &ready.facts, &invocation, typed.interactive, &layout, &caller)?;
     if let Some(sandbox) = &sandbox {
         plan.deadline.ttl_ms = plan.deadline.ttl_ms.min(time_left(sandbox)?);
     }
@@ -75,11 +80,7 @@ fn place(dir: &Path, typed: &cli::Run) -> Result<(Option<Project>, Option<Sandbo
 }
 
 /// A sandbox that is up keeps the configuration it was made with; a fresh one takes the project's.
-fn settings(
-    dir: &Path,
-    typed: &cli::Run,
-    sandbox: Option<&Sandbox>,
-) -> Result<(Settings, Option<Vec<u8>>)> {
+fn settings(dir: &Path, typed: &cli::Run, sandbox: Option<&Sandbox>) -> Result<(Settings, Option<Vec<u8>>)> {
     let overrides = typed.wanted.overrides();
     let Some(sandbox) = sandbox else {
         let settings = Settings::load(dir, typed.wanted.file.as_deref(), &overrides)?;
@@ -87,9 +88,18 @@ fn settings(
         return Ok((settings, Some(config)));
     };
     time_left(sandbox)?;
+    if let Some(run) = sandbox.running()? {
+        bail!(
+            "run {} is still going on in sandbox {}, and its outputs would mix: wait for it (`aido logs -f {}`), or use a sandbox of its own",
+            run.id(),
+            sandbox.id(),
+            run.id()
+        );
+    }
     super::sandbox::refuse_reshaping(&typed.wanted, sandbox)?;
     let config = sandbox.config()?.ok_or_else(|| anyhow!("sandbox {} has lost its sandbox.yaml", sandbox.id()))?;
-    let text = String::from_utf8(config).map_err(|_| anyhow!("the sandbox.yaml of sandbox {} is damaged", sandbox.id()))?;
+    let text =
+        String::from_utf8(config).map_err(|_| anyhow!("the sandbox.yaml of sandbox {} is damaged", sandbox.id()))?;
     let shown = format!("sandbox.yaml of sandbox {}", sandbox.id());
     Ok((Settings::from_text(&text, &shown, dir, &overrides)?, None))
 }
@@ -97,18 +107,19 @@ fn settings(
 fn time_left(sandbox: &Sandbox) -> Result<u64> {
     let state = sandbox.state()?;
     match state.left_ms()? {
-        0 => bail!("sandbox {} is over: its time limit of {} has passed; make a new one with `aido sandbox up`", sandbox.id(), words::took(state.ttl_ms)),
-        _ if state.ended.is_some() => bail!("sandbox {} has ended; make a new one with `aido sandbox up`", sandbox.id()),
+        0 => bail!(
+            "sandbox {} is over: its time limit of {} has passed; make a new one with `aido sandbox up`",
+            sandbox.id(),
+            words::took(state.ttl_ms)
+        ),
+        _ if state.ended.is_some() => {
+            bail!("sandbox {} has ended; make a new one with `aido sandbox up`", sandbox.id())
+        }
         left => Ok(left),
     }
 }
 
-fn watch(
-    typed: &cli::Run,
-    project: &Project,
-    job: Job,
-    input: Option<std::os::fd::OwnedFd>,
-) -> Result<u8> {
+fn watch(typed: &cli::Run, project: &Project, job: Job, input: Option<std::os::fd::OwnedFd>) -> Result<u8> {
     let mut signals = view::catch_signals()?;
     let quiet = typed.quiet;
     let supervisor = supervise::start(job, input)?;
