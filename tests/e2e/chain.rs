@@ -4,7 +4,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 /// The records, if the chain is whole.
-pub fn check(bytes: &[u8]) -> Result<Vec<Value>, String> {
+pub(crate) fn check(bytes: &[u8]) -> Result<Vec<Value>, String> {
     if !bytes.ends_with(b"\n") {
         return Err("the last line has no end".into());
     }
@@ -35,6 +35,6 @@ pub fn check(bytes: &[u8]) -> Result<Vec<Value>, String> {
 }
 
 /// The types, in order.
-pub fn kinds(records: &[Value]) -> Vec<&str> {
+pub(crate) fn kinds(records: &[Value]) -> Vec<&str> {
     records.iter().filter_map(|r| r["type"].as_str()).collect()
 }

@@ -22,7 +22,10 @@ fn a_run_leaves_everything_that_is_promised() {
     assert_eq!(find(&summary, "code").unwrap(), 4);
     assert!(find(&summary, "wall_ms").is_some_and(Value::is_u64), "{summary}");
     // The SHA-256 of "abc": the input is tied to the run by what it was.
-    assert!(summary.to_string().contains("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"), "{summary}");
+    assert!(
+        summary.to_string().contains("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
+        "{summary}"
+    );
     for control in ["files", "read-only", "network", "privileges", "syscalls", "deadline"] {
         let standing = find(&summary, control).unwrap_or_else(|| panic!("{control} is not recorded: {summary}"));
         assert!(standing.to_string().contains("in-force"), "{control}: {standing}");
@@ -79,7 +82,8 @@ fn the_ledger_tells_of_every_sandbox_and_run_and_survives_their_removal() {
 #[test]
 fn the_task_cannot_write_to_its_own_record() {
     let p = Project::with(&[("sandbox.yaml", "inputs: []\n")]);
-    let script = "ls -A /workspace; printf '{\"v\":1,\"seq\":0}\\n'; find / -name events.log -o -name .aido 2>/dev/null; true";
+    let script =
+        "ls -A /workspace; printf '{\"v\":1,\"seq\":0}\\n'; find / -name events.log -o -name .aido 2>/dev/null; true";
     let out = p.sh(script);
     assert!(!out.text().contains("events.log") && !out.text().contains(".aido"), "{out}");
     check(&p.evidence("events.log")).unwrap();
@@ -89,7 +93,14 @@ fn the_task_cannot_write_to_its_own_record() {
 fn logs_show_what_was_written_live() {
     let p = Project::new();
     let mark = marker();
-    let mut running = p.start(["run", "--quiet", "--", "sh", "-c", &format!("echo first; sleep 1; echo second; echo bad >&2; : {mark}")]);
+    let mut running = p.start([
+        "run",
+        "--quiet",
+        "--",
+        "sh",
+        "-c",
+        &format!("echo first; sleep 1; echo second; echo bad >&2; : {mark}"),
+    ]);
     running.wait_for("first");
     // On the disk while the task still runs.
     crate::host::wait_for("the live log", || (p.evidence("stdout.log") == b"first\n").then_some(()));

@@ -28,7 +28,10 @@ fn inputs_cannot_be_changed_in_any_way() {
         assert!(out.told().contains("Read-only file system") || out.told().contains("denied"), "{attempt}{out}");
     }
     let after = fs::metadata(p.path().join("data.txt")).unwrap();
-    assert_eq!((after.mtime(), after.mode(), after.ino(), after.len()), (before.mtime(), before.mode(), before.ino(), 10));
+    assert_eq!(
+        (after.mtime(), after.mode(), after.ino(), after.len()),
+        (before.mtime(), before.mode(), before.ino(), 10)
+    );
     assert!(!p.path().join("new.txt").exists() && !p.path().join("new").exists());
 }
 
@@ -115,7 +118,8 @@ fn host_files_are_not_there() {
          cat /etc/shadow /etc/ssh/ssh_host_rsa_key /etc/sudoers /etc/machine-id"
     );
     let out = p.sh(&script);
-    let names: Vec<String> = out.text().lines().filter(|l| !l.is_empty() && !l.ends_with(':')).map(str::to_string).collect();
+    let names: Vec<String> =
+        out.text().lines().filter(|l| !l.is_empty() && !l.ends_with(':')).map(str::to_string).collect();
     assert!(names.is_empty(), "found {names:?}{out}");
 }
 
@@ -127,7 +131,10 @@ fn outputs_are_brought_home() {
     assert_eq!(p.output("results/deep/r.txt"), "r\n");
     assert_eq!(p.output("migration.log"), "log\n");
     assert_eq!(p.output("free.txt"), "free\n");
-    assert!(!p.path().join("results").exists() && !p.path().join("migration.log").exists(), "the project was written to");
+    assert!(
+        !p.path().join("results").exists() && !p.path().join("migration.log").exists(),
+        "the project was written to"
+    );
     let summary = p.summary().to_string();
     for name in ["results/deep/r.txt", "migration.log", "free.txt"] {
         assert!(summary.contains(name), "{name} is not listed: {summary}");

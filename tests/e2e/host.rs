@@ -14,13 +14,13 @@ macro_rules! skip {
     }};
 }
 
-pub fn left_out(why: &str) {
+pub(crate) fn left_out(why: &str) {
     assert!(env::var_os("AIDO_MUST_WORK").is_none_or(|v| v != "1"), "nothing may be skipped here: {why}");
     eprintln!("SKIPPED: {why}");
 }
 
 /// The program under test.
-pub fn aido() -> PathBuf {
+pub(crate) fn aido() -> PathBuf {
     env::var_os("AIDO_BIN").map_or_else(|| env!("CARGO_BIN_EXE_aido").into(), PathBuf::from)
 }
 
@@ -29,31 +29,31 @@ fn folder(variable: &str, name: &str) -> PathBuf {
 }
 
 /// A file of `tests/`.
-pub fn ours(name: &str) -> String {
+pub(crate) fn ours(name: &str) -> String {
     let path = folder("AIDO_TESTS", "tests").join(name);
     fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
-pub fn examples() -> PathBuf {
+pub(crate) fn examples() -> PathBuf {
     folder("AIDO_EXAMPLES", "examples")
 }
 
 /// What `ci/images build` wrote.
-pub fn images() -> Option<PathBuf> {
+pub(crate) fn images() -> Option<PathBuf> {
     env::var_os("AIDO_IMAGES").map(PathBuf::from)
 }
 
 /// HOST:PORT of a registry that holds them.
-pub fn registry() -> Option<String> {
+pub(crate) fn registry() -> Option<String> {
     env::var("AIDO_REGISTRY").ok()
 }
 
-pub fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
 /// Whether this user has a range of subordinate ids and the programs to use it.
-pub fn has_subordinate_ids() -> bool {
+pub(crate) fn has_subordinate_ids() -> bool {
     let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).ok().flatten().map(|u| u.name).unwrap_or_default();
     let uid = nix::unistd::geteuid().to_string();
     let listed = |file: &str| {
@@ -65,7 +65,7 @@ pub fn has_subordinate_ids() -> bool {
 
 /// Whether this user may bound memory, processors and processes here. `ci/test` knows it; elsewhere what
 /// `aido doctor` says is taken, since then the tests try whether that is true.
-pub fn has_cgroups() -> bool {
+pub(crate) fn has_cgroups() -> bool {
     static KNOWN: OnceLock<bool> = OnceLock::new();
     *KNOWN.get_or_init(|| match env::var("AIDO_CGROUPS").as_deref() {
         Ok("yes") => true,
@@ -78,13 +78,13 @@ pub fn has_cgroups() -> bool {
 }
 
 /// A text that no other test and no other process has, usable as a number for `sleep`.
-pub fn marker() -> String {
+pub(crate) fn marker() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     format!("9{:07}.{:05}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// Processes of the host whose arguments have `marker` in them.
-pub fn alive(marker: &str) -> Vec<String> {
+pub(crate) fn alive(marker: &str) -> Vec<String> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").expect("/proc is readable").flatten() {
         let Ok(line) = fs::read(entry.path().join("cmdline")) else { continue };
@@ -98,7 +98,7 @@ pub fn alive(marker: &str) -> Vec<String> {
 
 /// Waits until `done` gives something.
 #[track_caller]
-pub fn wait_for<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn wait_for<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
     let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
     loop {
         if let Some(got) = done() {
@@ -111,7 +111,7 @@ pub fn wait_for<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
 
 /// Fails if anything of a run is on the host after at most a moment: the kernel reaps in its own time.
 #[track_caller]
-pub fn assert_gone(marker: &str) {
+pub(crate) fn assert_gone(marker: &str) {
     let end = std::time::Instant::now() + std::time::Duration::from_secs(2);
     while !alive(marker).is_empty() && std::time::Instant::now() < end {
         std::thread::sleep(std::time::Duration::from_millis(10));

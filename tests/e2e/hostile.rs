@@ -148,7 +148,11 @@ fn an_image_makes_no_device_and_no_setuid_file_on_the_host() {
             let kind = meta.mode() & 0o170000;
             // Overlay's own mark for something deleted is a character device 0:0, which opens nothing.
             let whiteout = kind == 0o020000 && meta.rdev() == 0;
-            assert!([0o100000, 0o040000, 0o120000].contains(&kind) || whiteout, "{} is of kind {kind:o}", path.display());
+            assert!(
+                [0o100000, 0o040000, 0o120000].contains(&kind) || whiteout,
+                "{} is of kind {kind:o}",
+                path.display()
+            );
         });
     }
 }

@@ -4,7 +4,7 @@ use crate::host;
 use crate::output::find;
 use crate::project::Project;
 use crate::relay::Relay;
-use std::path::PathBuf;
+use std::path::Path;
 
 macro_rules! images {
     () => {
@@ -24,7 +24,7 @@ macro_rules! registry {
     };
 }
 
-fn layout(images: &PathBuf, name: &str) -> String {
+fn layout(images: &Path, name: &str) -> String {
     format!("oci:{}/{name}", images.display())
 }
 
@@ -34,7 +34,8 @@ fn an_image_is_pulled_once_and_then_needs_no_registry() {
     let p = Project::new();
     let name = format!("{}/tiny", relay.address());
     let run = |options: &[&str]| {
-        let line = [&["run", "--quiet"][..], options, &["--runtime", &name, "--", "sh", "-c", "cat /srv/app/motd; ls /usr"]];
+        let line =
+            [&["run", "--quiet"][..], options, &["--runtime", &name, "--", "sh", "-c", "cat /srv/app/motd; ls /usr"]];
         p.aido(line.concat())
     };
     run(&[]).ok().stdout("from the image\nbin\n");
@@ -91,19 +92,13 @@ fn what_the_registry_does_not_have_is_a_clear_error() {
 }
 
 #[test]
-fn plain_http_is_for_loopback_and_for_registries_named_as_insecure() {
-    // 192.0.2.0/24 is nobody's: asking for TLS or not must be decided before anything is sent.
-    let p = Project::new();
-    let out = p.aido(["image", "pull", "--help"]);
-    out.ok().prints("--insecure-registry");
-}
-
-#[test]
 fn an_index_gives_this_platform_and_skips_the_others() {
     let relay = registry!();
     let p = Project::new();
     let name = format!("{}/multi", relay.address());
-    p.aido(["run", "--quiet", "--runtime", &name, "--", "sh", "-c", "test ! -e /other && cat /srv/app/motd"]).ok().stdout("from the image\n");
+    p.aido(["run", "--quiet", "--runtime", &name, "--", "sh", "-c", "test ! -e /other && cat /srv/app/motd"])
+        .ok()
+        .stdout("from the image\n");
     let foreign = format!("{}/foreign", relay.address());
     let other = if cfg!(target_arch = "x86_64") { "arm64" } else { "amd64" };
     p.aido(["run", "--runtime", &foreign, "--", "true"]).refused(&[other, "linux"]);
@@ -150,7 +145,9 @@ fn an_images_configuration_holds_where_the_task_says_nothing() {
     let images = images!();
     let runtime = layout(&images, "configured");
     let p = Project::new();
-    let run = |options: &[&str], task: &[&str]| p.aido([&["run", "--quiet", "--runtime", &runtime][..], options, &["--"], task].concat());
+    let run = |options: &[&str], task: &[&str]| {
+        p.aido([&["run", "--quiet", "--runtime", &runtime][..], options, &["--"], task].concat())
+    };
     let out = run(&[], &["sh", "-c", "echo $GREETING; echo $PATH; id -u; id -g"]);
     let text = out.ok().text();
     assert!(text.contains("hello from the image\n/opt/bin:/bin\n1234\n4321\n"), "{out}");
@@ -180,7 +177,17 @@ fn archives_layouts_and_folders_are_roots_too() {
         at("docker-archive", "tiny.docker.tar"),
         at("rootfs", "tiny.rootfs"),
     ] {
-        let out = p.aido(["run", "--quiet", "--offline", "--runtime", &runtime, "--", "sh", "-c", "cat /srv/app/motd; echo x > /srv/app/motd"]);
+        let out = p.aido([
+            "run",
+            "--quiet",
+            "--offline",
+            "--runtime",
+            &runtime,
+            "--",
+            "sh",
+            "-c",
+            "cat /srv/app/motd; echo x > /srv/app/motd",
+        ]);
         assert!(out.code != Some(0) && out.told().contains("Read-only"), "{runtime}{out}");
         out.stdout("from the image\n");
     }
@@ -195,7 +202,9 @@ fn an_imported_image_has_a_name() {
     let images = images!();
     let p = Project::new();
     p.aido(["image", "import", &layout(&images, "tiny"), "mine:1"]).ok();
-    p.aido(["run", "--quiet", "--offline", "--runtime", "mine:1", "--", "cat", "/srv/app/motd"]).ok().stdout("from the image\n");
+    p.aido(["run", "--quiet", "--offline", "--runtime", "mine:1", "--", "cat", "/srv/app/motd"])
+        .ok()
+        .stdout("from the image\n");
     p.aido(["image", "import", "oci:nowhere", "x"]).refused(&["nowhere"]);
 }
 
@@ -215,6 +224,7 @@ fn the_store_is_the_users_and_outlives_projects() {
     let p = Project::new();
     p.aido(["image", "import", &layout(&images, "tiny"), "kept"]).ok();
     assert!(!p.path().join(".aido/images").exists());
-    let found = std::process::Command::new("find").arg(p.home()).args(["-path", "*aido*", "-maxdepth", "5"]).output().unwrap();
+    let found =
+        std::process::Command::new("find").arg(p.home()).args(["-path", "*aido*", "-maxdepth", "5"]).output().unwrap();
     assert!(!found.stdout.is_empty(), "the store is not below HOME");
 }

@@ -19,7 +19,8 @@ fn refused_without_cgroups(flag: &str, value: &str) {
     out.refused(&[control, "--accept-weaker"]);
     let weaker = p.aido(["run", "--quiet", flag, value, "--accept-weaker", control, "--", "echo", "ran"]);
     weaker.ok().stdout("ran\n");
-    let enforced = find(&p.summary(), control).unwrap_or_else(|| panic!("{control} is not in {}", p.summary())).to_string();
+    let enforced =
+        find(&p.summary(), control).unwrap_or_else(|| panic!("{control} is not in {}", p.summary())).to_string();
     assert!(enforced.contains("weaker") || enforced.contains("absent"), "{enforced}");
 }
 
@@ -43,11 +44,13 @@ fn memory_that_is_no_process_is_bounded_too() {
     if !host::has_cgroups() {
         return refused_without_cgroups("--memory", "64MiB");
     }
-    let memfd = "import os\nfd = os.memfd_create('x')\nfor i in range(512): os.write(fd, b'x' * (1 << 20))\nprint('all')\n";
+    let memfd =
+        "import os\nfd = os.memfd_create('x')\nfor i in range(512): os.write(fd, b'x' * (1 << 20))\nprint('all')\n";
     let p = with("memfd.py", memfd);
     let out = p.aido(["run", "--quiet", "--memory", "64MiB", "--disk", "1GiB", "memfd.py"]);
     assert!(out.code(137).stdout.is_empty(), "{out}");
-    let out = p.aido(["run", "--quiet", "--memory", "64MiB", "--", "dd", "if=/dev/zero", "of=/tmp/x", "bs=1M", "count=512"]);
+    let out =
+        p.aido(["run", "--quiet", "--memory", "64MiB", "--", "dd", "if=/dev/zero", "of=/tmp/x", "bs=1M", "count=512"]);
     assert_ne!(out.code, Some(0), "tmpfs is not counted{out}");
 }
 
@@ -88,7 +91,11 @@ fn what_is_not_asked_for_is_held_where_it_can_be_and_named_where_not() {
         let enforced = find(&summary, "enforced").unwrap_or(&summary);
         let standing = find(enforced, control).unwrap_or_else(|| panic!("nothing on {control}: {summary}")).to_string();
         assert_eq!(standing.contains("in-force"), host::has_cgroups(), "{control}: {standing}");
-        assert_eq!(out.told().contains(control), !host::has_cgroups(), "a warning names {control}, or none is needed{out}");
+        assert_eq!(
+            out.told().contains(control),
+            !host::has_cgroups(),
+            "a warning names {control}, or none is needed{out}"
+        );
     }
 }
 

@@ -11,13 +11,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
-pub struct Project {
+pub(crate) struct Project {
     /// Holds `home/` and `project/`.
     place: TempDir,
 }
 
 impl Project {
-    pub fn new() -> Project {
+    pub(crate) fn new() -> Project {
         let place = tempfile::Builder::new().prefix("aido-e2e-").tempdir().expect("a temporary folder");
         fs::create_dir(place.path().join("home")).unwrap();
         fs::create_dir(place.path().join("project")).unwrap();
@@ -25,22 +25,22 @@ impl Project {
     }
 
     /// With these files.
-    pub fn with(files: &[(&str, &str)]) -> Project {
+    pub(crate) fn with(files: &[(&str, &str)]) -> Project {
         let project = Project::new();
         files.iter().for_each(|(path, text)| project.write(path, text));
         project
     }
 
-    pub fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.place.path().join("project")
     }
 
-    pub fn home(&self) -> PathBuf {
+    pub(crate) fn home(&self) -> PathBuf {
         self.place.path().join("home")
     }
 
     /// What begins with `#!` can be executed.
-    pub fn write(&self, path: &str, content: impl AsRef<[u8]>) {
+    pub(crate) fn write(&self, path: &str, content: impl AsRef<[u8]>) {
         let (file, content) = (self.path().join(path), content.as_ref());
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         fs::write(&file, content).unwrap();
@@ -49,13 +49,13 @@ impl Project {
     }
 
     #[track_caller]
-    pub fn read(&self, path: &str) -> String {
+    pub(crate) fn read(&self, path: &str) -> String {
         let file = self.path().join(path);
         fs::read_to_string(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()))
     }
 
     /// `aido` in this project; the caller's environment is not passed on.
-    pub fn command<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Command {
+    pub(crate) fn command<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Command {
         let mut command = Command::new(host::aido());
         command.args(args).current_dir(self.path()).env_clear().stdin(Stdio::null());
         command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin").env("HOME", self.home());
@@ -65,43 +65,43 @@ impl Project {
 
     /// Runs it to its end; standard input is empty.
     #[track_caller]
-    pub fn aido<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Output {
+    pub(crate) fn aido<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Output {
         self.start(args).end()
     }
 
     #[track_caller]
-    pub fn start<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Running {
+    pub(crate) fn start<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Running {
         Running::start(self.command(args))
     }
 
     /// Runs a shell script of the project, which the host's root can.
     #[track_caller]
-    pub fn sh(&self, script: &str) -> Output {
+    pub(crate) fn sh(&self, script: &str) -> Output {
         self.aido(["run", "--quiet", "--", "sh", "-c", script])
     }
 
-    pub fn last_sandbox(&self) -> PathBuf {
+    pub(crate) fn last_sandbox(&self) -> PathBuf {
         self.path().join(".aido/sandboxes/latest")
     }
 
-    pub fn last_run(&self) -> PathBuf {
+    pub(crate) fn last_run(&self) -> PathBuf {
         self.last_sandbox().join("runs/latest")
     }
 
     #[track_caller]
-    pub fn evidence(&self, name: &str) -> Vec<u8> {
+    pub(crate) fn evidence(&self, name: &str) -> Vec<u8> {
         let file = self.last_run().join(name);
         fs::read(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()))
     }
 
     #[track_caller]
-    pub fn summary(&self) -> Value {
+    pub(crate) fn summary(&self) -> Value {
         serde_json::from_slice(&self.evidence("summary.json")).expect("summary.json is JSON")
     }
 
     /// How the last run ended, by its own account.
     #[track_caller]
-    pub fn reason(&self) -> String {
+    pub(crate) fn reason(&self) -> String {
         let summary = self.summary();
         let reason = crate::output::find(&summary, "reason").and_then(Value::as_str);
         reason.unwrap_or_else(|| panic!("no reason in {summary}")).to_string()
@@ -109,9 +109,10 @@ impl Project {
 
     /// A file that the last run left among the outputs.
     #[track_caller]
-    pub fn output(&self, name: &str) -> String {
+    pub(crate) fn output(&self, name: &str) -> String {
         let file = self.last_sandbox().join("outputs").join(name);
-        fs::read_to_string(&file).unwrap_or_else(|e| panic!("{}: {e}\n{}", file.display(), listing(&self.last_sandbox())))
+        fs::read_to_string(&file)
+            .unwrap_or_else(|e| panic!("{}: {e}\n{}", file.display(), listing(&self.last_sandbox())))
     }
 }
 

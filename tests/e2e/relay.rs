@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-pub struct Relay {
+pub(crate) struct Relay {
     address: String,
     shut: Arc<AtomicBool>,
     count: Arc<AtomicUsize>,
 }
 
 impl Relay {
-    pub fn to(target: &str) -> Relay {
+    pub(crate) fn to(target: &str) -> Relay {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (shut, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
@@ -33,17 +33,17 @@ impl Relay {
     }
 
     /// HOST:PORT
-    pub fn address(&self) -> &str {
+    pub(crate) fn address(&self) -> &str {
         &self.address
     }
 
     /// From now on every connection is cut at once.
-    pub fn shut(&self) {
+    pub(crate) fn shut(&self) {
         self.shut.store(true, Ordering::SeqCst);
     }
 
     /// How many have connected so far.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.count.load(Ordering::SeqCst)
     }
 }

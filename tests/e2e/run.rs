@@ -97,7 +97,22 @@ fn the_task_starts_in_the_workspace_with_a_clean_environment() {
     let text = out.ok().text();
     assert!(text.starts_with("/workspace\n"), "{out}");
     assert!(!text.contains("AIDO_E2E_LEAK") && !text.contains("the caller's own"), "{out}");
-    let allowed = ["AIDO_OUTPUTS", "AIDO", "HOME", "LANG", "LC_ALL", "PATH", "PWD", "SHLVL", "OLDPWD", "_", "TERM", "TMPDIR", "USER", "HOSTNAME"];
+    let allowed = [
+        "AIDO_OUTPUTS",
+        "AIDO",
+        "HOME",
+        "LANG",
+        "LC_ALL",
+        "PATH",
+        "PWD",
+        "SHLVL",
+        "OLDPWD",
+        "_",
+        "TERM",
+        "TMPDIR",
+        "USER",
+        "HOSTNAME",
+    ];
     for line in text.lines().skip(1) {
         let name = line.split('=').next().unwrap();
         assert!(allowed.contains(&name), "an unexpected variable {name}{out}");
@@ -110,9 +125,22 @@ fn the_task_starts_in_the_workspace_with_a_clean_environment() {
 #[test]
 fn variables_come_by_value_or_from_the_caller_and_the_latter_leave_no_trace() {
     let p = Project::with(&[("sandbox.yaml", "env: {STAGE: test, TOKEN: {from: AIDO_E2E_LEAK}}\n")]);
-    let out = p.aido(["run", "--quiet", "-e", "MORE=a=b", "--", "sh", "-c", "echo $STAGE; echo $MORE; test -n \"$TOKEN\" && echo given"]);
+    let out = p.aido([
+        "run",
+        "--quiet",
+        "-e",
+        "MORE=a=b",
+        "--",
+        "sh",
+        "-c",
+        "echo $STAGE; echo $MORE; test -n \"$TOKEN\" && echo given",
+    ]);
     out.ok().stdout("test\na=b\ngiven\n");
-    let found = std::process::Command::new("grep").args(["-r", "the caller's own"]).arg(p.path().join(".aido")).output().unwrap();
+    let found = std::process::Command::new("grep")
+        .args(["-r", "the caller's own"])
+        .arg(p.path().join(".aido"))
+        .output()
+        .unwrap();
     assert!(found.stdout.is_empty(), "the value is on the disk: {}", String::from_utf8_lossy(&found.stdout));
 }
 
@@ -179,7 +207,8 @@ fn json_is_the_summary_and_nothing_else() {
 #[test]
 fn a_mistake_in_the_command_line_is_125() {
     let p = Project::new();
-    for line in [&["run", "--no-such-option", "x"][..], &["run", "--ttl", "soon", "x"], &["no-such-command"], &["run"]] {
+    for line in [&["run", "--no-such-option", "x"][..], &["run", "--ttl", "soon", "x"], &["no-such-command"], &["run"]]
+    {
         p.aido(line).refused(&[]);
     }
     assert!(!p.path().join(".aido").exists(), "a refused command left records");
@@ -189,7 +218,8 @@ fn a_mistake_in_the_command_line_is_125() {
 fn a_detached_run_prints_its_id_and_goes_on() {
     let p = Project::new();
     let mark = crate::host::marker();
-    let id = p.aido(["run", "--detach", "--quiet", "--", "sh", "-c", &format!("echo begun; sleep 1; echo {mark}")]).word();
+    let id =
+        p.aido(["run", "--detach", "--quiet", "--", "sh", "-c", &format!("echo begun; sleep 1; echo {mark}")]).word();
     let out = p.aido(["logs", "--follow", &id]);
     out.ok().stdout(&format!("begun\n{mark}\n"));
     p.aido(["show", &id, "--json"]).ok().json();

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 /// No command of these tests may take longer.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-pub struct Running {
+pub(crate) struct Running {
     line: String,
     child: Child,
     began: Instant,
@@ -24,7 +24,7 @@ pub struct Running {
 
 impl Running {
     #[track_caller]
-    pub fn start(mut command: Command) -> Running {
+    pub(crate) fn start(mut command: Command) -> Running {
         let line = format!("{command:?}");
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|e| panic!("{line}: {e}"));
@@ -33,17 +33,17 @@ impl Running {
         Running { line, child, began: Instant::now(), stdout, stderr, so_far: Vec::new() }
     }
 
-    pub fn pid(&self) -> i32 {
+    pub(crate) fn pid(&self) -> i32 {
         self.child.id() as i32
     }
 
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.pid()), signal).expect("the command line lives");
     }
 
     /// Waits until the task has printed this.
     #[track_caller]
-    pub fn wait_for(&mut self, words: &str) {
+    pub(crate) fn wait_for(&mut self, words: &str) {
         while !String::from_utf8_lossy(&self.so_far).contains(words) {
             match self.stdout.recv_timeout(Duration::from_secs(30)) {
                 Ok(bytes) => self.so_far.extend(bytes),
@@ -51,7 +51,11 @@ impl Running {
                     let _ = self.child.kill();
                     let said: Vec<u8> = self.stderr.iter().flatten().collect();
                     let so_far = String::from_utf8_lossy(&self.so_far).into_owned();
-                    panic!("$ {}\nnever printed {words:?} ({why}): {so_far}\n{}", self.line, String::from_utf8_lossy(&said));
+                    panic!(
+                        "$ {}\nnever printed {words:?} ({why}): {so_far}\n{}",
+                        self.line,
+                        String::from_utf8_lossy(&said)
+                    );
                 }
             }
         }
@@ -59,7 +63,7 @@ impl Running {
 
     /// Waits for its end, and for the end of what it says.
     #[track_caller]
-    pub fn end(mut self) -> Output {
+    pub(crate) fn end(mut self) -> Output {
         let status = loop {
             if let Some(status) = self.child.try_wait().expect("wait") {
                 break status;

@@ -5,7 +5,10 @@ use crate::project::Project;
 
 #[test]
 fn up_prints_the_id_alone_and_runs_go_into_it() {
-    let p = Project::with(&[("sandbox.yaml", "name: kept\nttl: 10m\noutputs: [out/]\n"), ("a.sh", "#!/bin/sh\necho in > out/x\n")]);
+    let p = Project::with(&[
+        ("sandbox.yaml", "name: kept\nttl: 10m\noutputs: [out/]\n"),
+        ("a.sh", "#!/bin/sh\necho in > out/x\n"),
+    ]);
     let id = p.aido(["sandbox", "up"]).word();
     assert!(p.path().join(".aido/sandboxes").join(&id).is_dir());
     p.aido(["run", "--quiet", "--sandbox", &id, "a.sh"]).ok();
