@@ -352,3 +352,7 @@ impl Ground {
 fn name_in(root: &Path, path: &Path) -> String {
     path.strip_prefix(root).unwrap_or(path).to_string_lossy().into_owned()
 }
+
+#[cfg(test)]
+#[path = "layout_tests.rs"]
+mod tests;

@@ -45,7 +45,7 @@ fn nothing(plan: &Plan, error: &Error) -> Enforced {
     enforced
 }
 
-fn plan() -> Plan {
+pub(crate) fn plan() -> Plan {
     // A layer over /usr that hides a name: an overlay without a copy of anything.
     let input = MountKind::Input { source: "/usr".into(), hidden: vec!["aido-probe".into()] };
     let limits = Limits {

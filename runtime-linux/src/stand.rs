@@ -127,3 +127,54 @@ fn amount(control: Control, value: u64) -> String {
         _ => value.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe;
+    use std::collections::BTreeSet;
+
+    fn lacking() -> Vec<Held> {
+        let lack = |control| Held { control, standing: Standing::absent("no cgroup", Some("mend it".into())) };
+        vec![lack(Control::Memory), lack(Control::Cpus), lack(Control::Pids)]
+    }
+
+    fn plan(asked: bool, accepted: &[Control]) -> Plan {
+        let mut plan = probe::plan();
+        plan.accept_weaker = BTreeSet::from_iter(accepted.iter().copied());
+        if asked {
+            plan.limits.memory = Limit::asked(64 << 20);
+            plan.limits.pids = Limit::asked(10);
+        }
+        plan
+    }
+
+    #[test]
+    fn what_was_asked_for_is_refused_by_name_with_the_remedy() {
+        let error = settle(&plan(true, &[]), lacking(), &mut Enforced::default()).err().expect("refused");
+        assert!(error.what.contains("memory (67108864 bytes), pids (10)"), "{}", error.what);
+        assert!(!error.what.contains("cpus"), "a default is no reason to refuse: {}", error.what);
+        assert_eq!(error.remedy.unwrap(), "mend it\n  or accept weaker bounds by name: --accept-weaker memory,pids");
+    }
+
+    #[test]
+    fn what_was_accepted_is_weaker_and_says_so() {
+        let mut enforced = Enforced::default();
+        let weaker = settle(&plan(true, &[Control::Memory, Control::Pids]), lacking(), &mut enforced).unwrap();
+        assert_eq!((weaker.address_space, weaker.processes, weaker.processors), (Some(64 << 20), Some(10), Some(1)));
+        for control in [Control::Memory, Control::Pids, Control::Cpus] {
+            assert_eq!(enforced.get(control).unwrap().force, Force::Weaker, "{control}");
+        }
+        // One of two is not enough.
+        assert!(settle(&plan(true, &[Control::Memory]), lacking(), &mut Enforced::default()).is_err());
+    }
+
+    #[test]
+    fn a_default_memory_bound_is_absent_rather_than_an_address_space_limit() {
+        let mut enforced = Enforced::default();
+        let weaker = settle(&plan(false, &[]), lacking(), &mut enforced).unwrap();
+        assert_eq!(weaker.address_space, None);
+        assert_eq!(enforced.get(Control::Memory).unwrap().force, Force::Absent);
+        assert_eq!(enforced.lacking().count(), 3);
+    }
+}

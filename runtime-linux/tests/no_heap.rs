@@ -1,0 +1,142 @@
+//! Between the clone and the exec nothing may touch the heap: another thread of the parent might have
+//! held its lock. Here the allocator ends any process that tries, by the number that the sandbox's
+//! first two processes have in their own process namespace.
+
+use aido_runtime::{
+    Command, Control, Deadline, End, EnvValue, Error, Event, Identity, Io, Limit, Limits, Listener, Mount, MountKind,
+    Network, PLAN_VERSION, Plan, Root, Runtime, Stream, SyscallProfile, Task,
+};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+use std::process::Stdio;
+
+struct Forbidding;
+
+// SAFETY: hands everything on to the system's allocator, or ends the process.
+unsafe impl GlobalAlloc for Forbidding {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        stop_in_a_sandbox();
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        stop_in_a_sandbox();
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+fn stop_in_a_sandbox() {
+    if std::process::id() <= 2 {
+        std::process::abort();
+    }
+}
+
+#[global_allocator]
+static HEAP: Forbidding = Forbidding;
+
+#[derive(Default)]
+struct Heard {
+    stdout: Vec<u8>,
+    events: Vec<Event>,
+}
+
+impl Listener for Heard {
+    fn event(&mut self, event: Event) -> Result<(), Error> {
+        self.events.push(event);
+        Ok(())
+    }
+
+    fn output(&mut self, stream: Stream, bytes: &[u8]) {
+        if stream == Stream::Stdout {
+            self.stdout.extend_from_slice(bytes);
+        }
+    }
+
+    fn command(&mut self) -> Option<Command> {
+        None
+    }
+
+    fn wake(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+}
+
+fn plan(project: &Path) -> Plan {
+    let mount = |target: &str, kind| Mount { target: target.into(), kind };
+    let input = MountKind::Input { source: project.to_path_buf(), hidden: vec![".env".into()] };
+    let limits = Limits {
+        memory: Limit::default(256 << 20),
+        cpus: Limit::default(1000),
+        pids: Limit::default(64),
+        disk: Limit::default(16 << 20),
+        output: Limit::default(1 << 20),
+    };
+    Plan {
+        version: PLAN_VERSION,
+        name: "no-heap".into(),
+        root: Root::Host,
+        mounts: vec![
+            mount("/workspace", input),
+            mount("/outputs", MountKind::OutputFolder { path: String::new() }),
+            mount("/workspace/log", MountKind::OutputFile { path: "log".into() }),
+            mount("/tmp", MountKind::Scratch { mode: 0o1777 }),
+        ],
+        task: Task {
+            programs: vec!["nowhere".into(), "sh".into()],
+            args: vec!["-c".into(), "echo $A; ls -A; echo kept > log".into()],
+            workdir: "/workspace".into(),
+            env: BTreeMap::from([("A".to_string(), EnvValue::Literal("here".into()))]),
+            stdin: false,
+        },
+        identity: Identity {
+            uid: rustix::process::geteuid().as_raw(),
+            gid: rustix::process::getegid().as_raw(),
+            groups: Vec::new(),
+        },
+        limits,
+        network: Network::None,
+        syscalls: SyscallProfile::Default,
+        deadline: Deadline { ttl_ms: 30_000, grace_ms: 1_000 },
+        accept_weaker: BTreeSet::from([Control::Memory, Control::Cpus, Control::Pids]),
+    }
+}
+
+#[test]
+fn a_whole_run_happens_without_the_heap() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("seen"), "").unwrap();
+    std::fs::write(folder.path().join(".env"), "SECRET=1").unwrap();
+    let outputs = folder.path().join("outputs");
+    std::fs::create_dir(&outputs).unwrap();
+    let mut heard = Heard::default();
+    let engine = aido_runtime_linux::Linux::new(folder.path().join("images"), format!("heap{}", std::process::id()));
+    let io = Io { secrets: BTreeMap::new(), outputs: outputs.clone(), stdin: None };
+    let outcome = engine.run(&plan(folder.path()), io, &mut heard).unwrap();
+    assert_eq!(outcome.end, End::Exited { code: 0 }, "{:?}", heard.events);
+    assert_eq!(String::from_utf8(heard.stdout).unwrap(), "here\nlog\noutputs\nseen\n");
+    assert_eq!(std::fs::read_to_string(outputs.join("log")).unwrap(), "kept\n");
+}
+
+#[test]
+fn the_allocator_does_end_a_process_with_such_a_number() {
+    // This test program itself, as the first process of a process namespace.
+    let me = std::env::current_exe().unwrap();
+    let status = std::process::Command::new("unshare")
+        .args(["--user", "--map-root-user", "--pid", "--fork", "--kill-child"])
+        .arg(me)
+        .arg("--list")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    match status {
+        Ok(status) => assert!(!status.success(), "the heap was used and nobody ended the process"),
+        Err(e) => {
+            assert!(std::env::var_os("AIDO_MUST_WORK").is_none(), "unshare: {e}");
+            eprintln!("skipped: no unshare(1) here: {e}");
+        }
+    }
+}
