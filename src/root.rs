@@ -31,7 +31,8 @@ fn host() -> RootFacts {
 }
 
 fn folder_root(folder: &Path) -> Result<Ready, Error> {
-    let failed = |what: String| Error::new(what).remedy("name a folder that holds a whole root file system: bin, etc, usr …");
+    let failed =
+        |what: String| Error::new(what).remedy("name a folder that holds a whole root file system: bin, etc, usr …");
     let path = folder.canonicalize().map_err(|e| failed(format!("rootfs {}: {e}", folder.display())))?;
     let looks = ["bin", "usr", "sbin", "lib", "etc"].iter().any(|name| path.join(name).symlink_metadata().is_ok());
     if !looks || path == Path::new("/") {
@@ -130,7 +131,8 @@ fn facts(store: &Store, image: &Image) -> Result<RootFacts, Error> {
         let bytes = store.read_file(image, path, MOST_ACCOUNTS).map_err(told)?;
         Ok(String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned())
     };
-    let (passwd, group) = if user.is_empty() { Default::default() } else { (read("/etc/passwd")?, read("/etc/group")?) };
+    let (passwd, group) =
+        if user.is_empty() { Default::default() } else { (read("/etc/passwd")?, read("/etc/group")?) };
     let (uid, gid, groups) = account(user, &passwd, &group)
         .map_err(|why| Error::new(format!("the user `{}` of image {}: {why}", user.escape_debug(), image.reference)))?;
     Ok(RootFacts {
@@ -158,9 +160,10 @@ fn account(user: &str, passwd: &str, group: &str) -> Result<(u32, u32, Vec<u32>)
     let fields = |line: &str| line.split(':').map(str::to_string).collect::<Vec<_>>();
     let number = |fields: &[String], at: usize| fields.get(at).and_then(|field| field.parse::<u32>().ok());
     let asked: Option<u32> = if name.is_empty() { Some(0) } else { name.parse().ok() };
-    let entry = passwd.lines().map(fields).find(|f| {
-        f.first().is_some_and(|first| first == name) || (asked.is_some() && number(f, 2) == asked)
-    });
+    let entry = passwd
+        .lines()
+        .map(fields)
+        .find(|f| f.first().is_some_and(|first| first == name) || (asked.is_some() && number(f, 2) == asked));
     let uid = asked.or_else(|| entry.as_ref().and_then(|f| number(f, 2)));
     let uid = uid.ok_or("it is not in the image's /etc/passwd")?;
     let own_group = entry.as_ref().and_then(|f| number(f, 3)).unwrap_or(0);

@@ -159,11 +159,10 @@ impl Viewer<'_> {
     }
 
     fn wait(&self, signals: &SignalFd) -> Result<(), Error> {
-        let mut polled = vec![
-            PollFd::new(self.link.as_fd(), PollFlags::POLLIN),
-            PollFd::new(signals.as_fd(), PollFlags::POLLIN),
-        ];
-        polled.extend(self.tails.iter().filter(|t| t.waits()).map(|t| PollFd::new(t.target.as_fd(), PollFlags::POLLOUT)));
+        let mut polled =
+            vec![PollFd::new(self.link.as_fd(), PollFlags::POLLIN), PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
+        polled
+            .extend(self.tails.iter().filter(|t| t.waits()).map(|t| PollFd::new(t.target.as_fd(), PollFlags::POLLOUT)));
         let stdin = std::io::stdin();
         if let Some(target) = self.input.waits_for_room() {
             polled.push(PollFd::new(target, PollFlags::POLLOUT));

@@ -10,8 +10,8 @@ use crate::task::Invocation;
 use crate::{backend, listing, progress, words};
 use aido_evidence::{Kind, NewSandbox, Project, Sandbox, State};
 use anyhow::{Result, bail};
-use std::path::Path;
 use serde_json::json;
+use std::path::Path;
 
 /// Checks that the sandbox can be had here, then makes it; its ID alone goes to standard output.
 pub(crate) fn up(dir: &Path, typed: &cli::SandboxUp) -> Result<u8> {
@@ -44,7 +44,11 @@ pub(crate) fn up(dir: &Path, typed: &cli::SandboxUp) -> Result<u8> {
     })?;
     println!("{}", sandbox.id());
     if !typed.quiet {
-        say(&format!("up for {}; `aido run TASK` runs in it, `aido sandbox destroy {}` ends it", words::took(plan.deadline.ttl_ms), sandbox.id()));
+        say(&format!(
+            "up for {}; `aido run TASK` runs in it, `aido sandbox destroy {}` ends it",
+            words::took(plan.deadline.ttl_ms),
+            sandbox.id()
+        ));
     }
     Ok(0)
 }
