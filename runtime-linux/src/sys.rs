@@ -75,11 +75,11 @@ pub fn close_inherited() {
 
 /// Puts `from` on the number `to`, which stays open over an exec.
 pub(crate) fn place(from: RawFd, to: RawFd) -> Result<()> {
-    // SAFETY: numbers only; the caller knows what stood on `to`.
     if from == to {
+        // SAFETY: numbers only.
         check(unsafe { libc::fcntl(from, libc::F_SETFD, 0) } as c_long).map(drop)
     } else {
-        // SAFETY: as above.
+        // SAFETY: numbers only; the caller knows what stood on `to`.
         check(unsafe { libc::dup2(from, to) } as c_long).map(drop)
     }
 }

@@ -37,8 +37,10 @@ fn every_mistake_is_placed_and_nothing_starts() {
         let out = p.aido(["run", "--", "touch", "/outputs/started"]);
         out.refused(&[place]).refused(words);
         assert!(!p.last_run().exists(), "{yaml:?} started{out}");
-        // The same from `aido check`, which is for this.
-        p.aido(["check"]).code(125).says(place);
+        // The same from `aido check`, which is for this; a variable may be set when it matters.
+        if !yaml.contains("NO_SUCH_VARIABLE_HERE") {
+            p.aido(["check"]).code(125).says(place);
+        }
     }
 }
 

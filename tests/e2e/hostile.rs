@@ -101,6 +101,8 @@ fn the_hosts_mounts_are_as_before() {
 fn tried(kind: &str) -> Option<(Project, bool)> {
     let images = host::images()?;
     let p = Project::new();
+    // An honest image must be taken, or a refusal would say nothing.
+    p.aido(["image", "import", &format!("oci:{}", images.join("tiny").display()), "honest"]).ok();
     let source = format!("oci:{}", images.join(format!("hostile-{kind}")).display());
     let imported = p.aido(["image", "import", &source, "enemy"]);
     if imported.code != Some(0) {

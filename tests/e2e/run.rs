@@ -99,7 +99,7 @@ fn the_task_starts_in_the_workspace_with_a_clean_environment() {
     assert!(!text.contains("AIDO_E2E_LEAK") && !text.contains("the caller's own"), "{out}");
     let allowed = [
         "AIDO_OUTPUTS",
-        "AIDO",
+        "AIDO_SANDBOX",
         "HOME",
         "LANG",
         "LC_ALL",

@@ -1,1 +1,479 @@
+use super::*;
+use crate::{Reference, Removed};
+use serde_json::json;
+use std::collections::HashMap;
+use std::io::{BufRead, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
+/// A tar stream of files, by path and content.
+fn tar(files: &[(&str, &str)]) -> Vec<u8> {
+    let mut tar = ::tar::Builder::new(Vec::new());
+    for (path, content) in files {
+        let mut header = ::tar::Header::new_gnu();
+        header.set_mode(0o644);
+        header.set_size(content.len() as u64);
+        tar.append_data(&mut header, path, content.as_bytes()).unwrap();
+    }
+    tar.into_inner().unwrap()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    out.write_all(bytes).unwrap();
+    out.finish().unwrap()
+}
+
+/// Blobs and names, as a registry or a layout has them.
+#[derive(Clone, Default)]
+struct Content {
+    blobs: HashMap<String, Vec<u8>>,
+    tags: HashMap<String, String>,
+}
+
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+
+impl Content {
+    fn add(&mut self, bytes: Vec<u8>) -> serde_json::Value {
+        let (digest, size) = (Digest::of(&bytes).to_string(), bytes.len());
+        self.blobs.insert(digest.clone(), bytes);
+        json!({"mediaType": "application/octet-stream", "digest": digest, "size": size})
+    }
+
+    /// An image of these layers under a tag; returns its manifest's descriptor.
+    fn image(&mut self, tag: &str, layers: &[Vec<u8>], platform: &Platform) -> serde_json::Value {
+        let ids: Vec<String> = layers.iter().map(|layer| Digest::of(layer).to_string()).collect();
+        let config = json!({"os": platform.os, "architecture": platform.architecture, "variant": platform.variant,
+            "config": {"Env": ["A=1"], "Cmd": ["sh"]}, "rootfs": {"type": "layers", "diff_ids": ids}});
+        let mut config = self.add(config.to_string().into_bytes());
+        config["mediaType"] = json!("application/vnd.oci.image.config.v1+json");
+        let layers = layers.iter().map(|layer| {
+            let mut blob = self.add(gzip(layer));
+            blob["mediaType"] = json!("application/vnd.oci.image.layer.v1.tar+gzip");
+            blob
+        });
+        let layers: Vec<_> = layers.collect();
+        let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": layers});
+        self.document(tag, MANIFEST, &manifest)
+    }
+
+    fn document(&mut self, tag: &str, kind: &str, document: &serde_json::Value) -> serde_json::Value {
+        let mut blob = self.add(document.to_string().into_bytes());
+        blob["mediaType"] = json!(kind);
+        self.tags.insert(tag.to_owned(), blob["digest"].as_str().unwrap().to_owned());
+        blob
+    }
+
+    fn simple(files: &[&[(&str, &str)]]) -> Content {
+        let mut content = Content::default();
+        let layers: Vec<Vec<u8>> = files.iter().map(|files| tar(files)).collect();
+        content.image("latest", &layers, &Platform::here());
+        content
+    }
+
+    /// The compressed layer at this height.
+    fn layer(&mut self, height: usize) -> &mut Vec<u8> {
+        let manifest: serde_json::Value = serde_json::from_slice(&self.blobs[&self.tags["latest"]]).unwrap();
+        self.blobs.get_mut(manifest["layers"][height]["digest"].as_str().unwrap()).unwrap()
+    }
+
+    fn layout(&self, dir: &Path) -> Source {
+        std::fs::create_dir_all(dir.join("blobs/sha256")).unwrap();
+        for (digest, bytes) in &self.blobs {
+            std::fs::write(dir.join("blobs/sha256").join(&digest[7..]), bytes).unwrap();
+        }
+        let entries = self.tags.iter().map(|(tag, digest)| {
+            json!({"mediaType": MANIFEST, "digest": digest, "size": self.blobs[digest].len(),
+                   "annotations": {"org.opencontainers.image.ref.name": tag}})
+        });
+        let entries: Vec<_> = entries.collect();
+        std::fs::write(dir.join("oci-layout"), r#"{"imageLayoutVersion": "1.0.0"}"#).unwrap();
+        std::fs::write(dir.join("index.json"), json!({"schemaVersion": 2, "manifests": entries}).to_string()).unwrap();
+        Source::OciLayout { dir: dir.to_owned(), tag: None }
+    }
+}
+
+/// A registry on loopback, for as long as the value lives.
+struct Server {
+    address: String,
+    requests: Arc<AtomicUsize>,
+}
+
+impl Server {
+    fn start(content: Content) -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let requests = Arc::new(AtomicUsize::new(0));
+        let counter = requests.clone();
+        let content = Arc::new(content);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(io::Result::ok) {
+                let (content, counter) = (content.clone(), counter.clone());
+                std::thread::spawn(move || drop(serve(&stream, &content, &counter)));
+            }
+        });
+        Server { address, requests }
+    }
+
+    fn source(&self, rest: &str) -> Source {
+        format!("{}/{rest}", self.address).parse().unwrap()
+    }
+
+    fn asked(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
+    }
+}
+
+fn serve(stream: &std::net::TcpStream, content: &Content, counter: &AtomicUsize) -> io::Result<()> {
+    let mut reader = BufReader::new(stream);
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line)? == 0 {
+            return Ok(());
+        }
+        let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
+        while reader.read_line(&mut line)? > 2 {}
+        counter.fetch_add(1, Ordering::SeqCst);
+        let last = path.rsplit('/').next().unwrap_or_default();
+        let name = content.tags.get(last).map_or(last, String::as_str);
+        let (status, body) = match content.blobs.get(name) {
+            _ if path == "/v2/" => ("200 OK", &b"{}"[..]),
+            Some(body) => ("200 OK", &body[..]),
+            None => ("404 Not Found", &br#"{"errors":[{"code":"MANIFEST_UNKNOWN"}]}"#[..]),
+        };
+        // Sending less than announced and closing is how a broken transfer looks.
+        let announced = body.len();
+        write!(&*stream, "HTTP/1.1 {status}\r\ncontent-length: {announced}\r\n\r\n")?;
+        (&*stream).write_all(body)?;
+    }
+}
+
+struct Place {
+    dir: tempfile::TempDir,
+    store: Store,
+}
+
+fn place() -> Place {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("store")).unwrap();
+    Place { dir, store }
+}
+
+impl Place {
+    fn obtain(&self, source: &Source) -> Result<Image> {
+        self.store.obtain(source, &Options::new(Ownership::Squash))
+    }
+
+    fn read(&self, image: &Image, path: &str) -> Option<String> {
+        let bytes = self.store.read_file(image, path, 1 << 20).unwrap();
+        bytes.map(|bytes| String::from_utf8(bytes).unwrap())
+    }
+
+    /// Layer folders and half-made ones.
+    fn layers(&self) -> Vec<String> {
+        let folder = self.dir.path().join("store/layers/squash");
+        let names = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| !name.ends_with(".json")).collect()
+    }
+
+    #[track_caller]
+    fn refuses(&self, content: &Content, kind: Kind) -> Error {
+        let layout = tempfile::tempdir().unwrap();
+        let error = self.obtain(&content.layout(layout.path())).unwrap_err();
+        assert_eq!(error.kind, kind, "{error}");
+        assert!(self.store.list().unwrap().is_empty());
+        error
+    }
+}
+
+#[test]
+fn a_pulled_image_is_whole_and_then_needs_no_registry() {
+    let server =
+        Server::start(Content::simple(&[&[("etc/a", "one"), ("etc/b", "two")], &[("etc/.wh.a", ""), ("c", "three")]]));
+    let place = place();
+    let source = server.source("team/app");
+    assert_eq!(place.store.find(&source, Ownership::Squash).unwrap(), None);
+    let image = place.obtain(&source).unwrap();
+    assert_eq!((image.layers.len(), image.size, image.config.env.len()), (2, 11, 1));
+    assert_eq!(place.read(&image, "/etc/a"), None);
+    assert_eq!(place.read(&image, "etc/b").unwrap(), "two");
+    assert_eq!(place.read(&image, "/c").unwrap(), "three");
+    let before = server.asked();
+    let offline = Options { offline: true, ..Options::new(Ownership::Squash) };
+    assert_eq!(place.store.obtain(&source, &offline).unwrap(), image);
+    assert_eq!(place.obtain(&source).unwrap(), image);
+    let pinned = format!("{}/team/app@{}", server.address, image.digest).parse().unwrap();
+    assert_eq!(place.obtain(&pinned).unwrap().digest, image.digest);
+    assert_eq!(server.asked(), before, "a present image asked the registry");
+    let again = place.store.obtain(&source, &Options { refresh: true, ..Options::new(Ownership::Squash) }).unwrap();
+    assert_eq!(again.layers, image.layers);
+    assert!(server.asked() > before);
+}
+
+#[test]
+fn offline_opens_no_socket_and_says_what_would() {
+    let server = Server::start(Content::simple(&[&[("a", "")]]));
+    let source = server.source("app:latest");
+    let options = Options { offline: true, refresh: true, ..Options::new(Ownership::Squash) };
+    let error = place().store.obtain(&source, &options).unwrap_err();
+    assert_eq!((error.kind, server.asked()), (Kind::Offline, 0));
+    assert_eq!(error.remedy.unwrap(), format!("aido image pull {source}"));
+}
+
+#[test]
+fn what_the_registry_does_not_have_is_missing() {
+    let server = Server::start(Content::default());
+    assert_eq!(place().obtain(&server.source("nothing:1")).unwrap_err().kind, Kind::Missing);
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    assert_eq!(place().obtain(&format!("{closed}/a").parse().unwrap()).unwrap_err().kind, Kind::Registry);
+}
+
+#[test]
+fn an_index_gives_this_platform_and_names_those_it_has() {
+    let mut content = Content::default();
+    let (here, other) = (Platform::here(), "linux/s390x".parse::<Platform>().unwrap());
+    let mut entry = |files: &[(&str, &str)], platform: &Platform| {
+        let mut blob = content.image("any", &[tar(files)], platform);
+        blob["platform"] =
+            json!({"os": platform.os, "architecture": platform.architecture, "variant": platform.variant});
+        blob
+    };
+    let (ours, theirs) = (entry(&[("f", "ours")], &here), entry(&[("f", "theirs")], &other));
+    let mut unknown = theirs.clone();
+    unknown["platform"] = json!({"os": "unknown", "architecture": "unknown"});
+    let inner = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [unknown, theirs.clone(), ours]});
+    content.document("latest", INDEX, &inner);
+    content.document("foreign", INDEX, &json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [theirs]}));
+    let server = Server::start(content);
+    let place = place();
+    let image = place.obtain(&server.source("app")).unwrap();
+    assert_eq!(place.read(&image, "f").unwrap(), "ours");
+    let error = place.obtain(&server.source("app:foreign")).unwrap_err();
+    assert_eq!(error.kind, Kind::Platform);
+    assert!(error.what.contains("linux/s390x"), "{error}");
+    let options = Options { platform: other, ..Options::new(Ownership::Squash) };
+    let image = place.store.obtain(&server.source("app"), &options).unwrap();
+    assert_eq!(place.read(&image, "f").unwrap(), "theirs");
+}
+
+#[test]
+fn wrong_bytes_never_become_visible() {
+    let good = Content::simple(&[&[("a", "lower")], &[("b", &"content ".repeat(9000))]]);
+    type Damage = fn(&mut Vec<u8>);
+    let damages: [(Damage, Kind); 4] = [
+        (|blob| blob.truncate(blob.len() / 2), Kind::Unverified),
+        (|blob| blob.extend_from_slice(b"more"), Kind::Unverified),
+        (|blob| *blob.last_mut().unwrap() ^= 1, Kind::Unverified),
+        (|blob| blob[40] ^= 1, Kind::Unverified),
+    ];
+    for (damage, kind) in damages {
+        let mut bad = good.clone();
+        damage(bad.layer(1));
+        let place = place();
+        place.refuses(&bad, kind);
+        assert!(place.layers().len() <= 1, "{:?}", place.layers());
+        let server = Server::start(bad);
+        let error = place.obtain(&server.source("app")).unwrap_err();
+        assert!(matches!(error.kind, Kind::Unverified | Kind::Registry), "{error}");
+        assert!(place.layers().iter().all(|name| !name.starts_with('.')));
+    }
+}
+
+#[test]
+fn a_layer_that_unpacks_to_something_else_is_refused() {
+    let mut content = Content::default();
+    let (promised, sent) = (tar(&[("a", "promised")]), tar(&[("a", "sent")]));
+    content.image("latest", &[promised], &Platform::here());
+    let manifest = content.tags["latest"].clone();
+    let mut document: serde_json::Value = serde_json::from_slice(&content.blobs[&manifest]).unwrap();
+    let kind = document["layers"][0]["mediaType"].clone();
+    document["layers"][0] = content.add(gzip(&sent));
+    document["layers"][0]["mediaType"] = kind;
+    content.document("latest", MANIFEST, &document);
+    let place = place();
+    place.refuses(&content, Kind::Unverified);
+    assert!(place.layers().is_empty());
+}
+
+#[test]
+fn the_manifest_is_held_to_the_digest_that_was_asked_for() {
+    let mut content = Content::simple(&[&[("a", "")]]);
+    let asked = Digest::of(b"something else");
+    let manifest = content.blobs[&content.tags["latest"]].clone();
+    content.blobs.insert(asked.to_string(), manifest);
+    let server = Server::start(content);
+    let error = place().obtain(&server.source(&format!("app@{asked}"))).unwrap_err();
+    assert_eq!(error.kind, Kind::Unverified, "{error}");
+}
+
+#[test]
+fn a_folder_used_without_a_word_is_mended_by_a_layer_on_top() {
+    let mut content = Content::default();
+    let mut base = ::tar::Builder::new(Vec::new());
+    let mut header = ::tar::Header::new_gnu();
+    header.set_entry_type(::tar::EntryType::Directory);
+    header.set_mode(0o1777);
+    header.set_size(0);
+    base.append_data(&mut header, "tmp/", io::empty()).unwrap();
+    content.image("latest", &[base.into_inner().unwrap(), tar(&[("tmp/f", "x")])], &Platform::here());
+    let place = place();
+    let source = content.layout(&place.dir.path().join("layout"));
+    let image = place.obtain(&source).unwrap();
+    assert_eq!(image.layers.len(), 3);
+    let stack = place.store.stack(&image.layers, Ownership::Squash);
+    use std::os::unix::fs::MetadataExt;
+    assert_eq!(std::fs::metadata(stack[0].join("tmp")).unwrap().mode() & 0o7777, 0o1777);
+    assert_eq!(place.read(&image, "tmp/f").unwrap(), "x");
+    assert_eq!(place.store.stack(&image.layers[..1], Ownership::Squash).len(), 2);
+}
+
+#[test]
+fn layers_that_occur_twice_are_stacked_once() {
+    let (a, b) = (tar(&[("f", "a")]), tar(&[("f", "b")]));
+    let mut content = Content::default();
+    content.image("latest", &[a.clone(), b, a], &Platform::here());
+    let place = place();
+    let image = place.obtain(&content.layout(&place.dir.path().join("layout"))).unwrap();
+    assert_eq!(image.layers.len(), 2);
+    assert_eq!(place.read(&image, "f").unwrap(), "a");
+}
+
+#[test]
+fn archives_give_the_image_of_their_layout() {
+    let place = place();
+    let dir = place.dir.path().join("layout");
+    let source = Content::simple(&[&[("a", "one")], &[("b", "two")]]).layout(&dir);
+    let whole = place.obtain(&source).unwrap();
+    let packed = place.dir.path().join("archive.tar");
+    let tar = |zip: &str| {
+        let mut command = std::process::Command::new("tar");
+        let done = command.args([zip, packed.to_str().unwrap(), "-C", dir.to_str().unwrap(), "."]).status().unwrap();
+        assert!(done.success());
+        let fresh = Store::open(&tempfile::tempdir_in(place.dir.path()).unwrap().keep()).unwrap();
+        fresh.obtain(&Source::OciArchive(packed.clone()), &Options::new(Ownership::Squash)).unwrap()
+    };
+    assert_eq!(tar("-cf").digest, whole.digest);
+    assert_eq!(tar("-czf").layers, whole.layers);
+    // The same file, changed, is another image.
+    let name = Source::OciArchive(packed.clone());
+    place.obtain(&name).unwrap();
+    std::fs::remove_dir_all(&dir).unwrap();
+    Content::simple(&[&[("a", "changed")]]).layout(&dir);
+    tar("-cf");
+    let changed = place.obtain(&name).unwrap();
+    assert_eq!(place.read(&changed, "a").unwrap(), "changed");
+}
+
+#[test]
+fn docker_archives_are_read_with_their_links() {
+    let place = place();
+    let (lower, upper) = (tar(&[("a", "one")]), tar(&[("b", "two")]));
+    let ids = [Digest::of(&lower), Digest::of(&upper)];
+    let here = Platform::here();
+    let config =
+        json!({"os": here.os, "architecture": here.architecture, "rootfs": {"type": "layers", "diff_ids": ids}});
+    let dir = place.dir.path().join("saved");
+    std::fs::create_dir_all(dir.join("l1")).unwrap();
+    std::fs::create_dir_all(dir.join("l2")).unwrap();
+    std::fs::write(dir.join("config.json"), config.to_string()).unwrap();
+    std::fs::write(dir.join("l1/real.tar"), &lower).unwrap();
+    std::os::unix::fs::symlink("../l1/real.tar", dir.join("l2/layer.tar")).unwrap();
+    std::fs::write(dir.join("l1/upper.tar"), gzip(&upper)).unwrap();
+    let saved = json!([{"Config": "config.json", "RepoTags": ["app:1"], "Layers": ["l2/layer.tar", "l1/upper.tar"]}]);
+    std::fs::write(dir.join("manifest.json"), saved.to_string()).unwrap();
+    let file = place.dir.path().join("saved.tar");
+    let pack = || {
+        let args = ["-cf", file.to_str().unwrap(), "-C", dir.to_str().unwrap(), "."];
+        assert!(std::process::Command::new("tar").args(args).status().unwrap().success());
+    };
+    pack();
+    let image = place.obtain(&Source::DockerArchive(file.clone())).unwrap();
+    assert_eq!(image.layers, ids.map(LayerId));
+    assert_eq!(place.read(&image, "a").unwrap() + &place.read(&image, "b").unwrap(), "onetwo");
+    let two = json!([saved[0], saved[0]]);
+    std::fs::write(dir.join("manifest.json"), two.to_string()).unwrap();
+    pack();
+    assert_eq!(place.obtain(&Source::DockerArchive(file.clone())).unwrap_err().kind, Kind::Name);
+}
+
+#[test]
+fn many_pulls_at_once_unpack_each_layer_once() {
+    let layers: Vec<Vec<(String, String)>> =
+        (0..6).map(|n| (0..40).map(|f| (format!("d{n}/f{f}"), format!("{n} {f}"))).collect()).collect();
+    let layers: Vec<Vec<(&str, &str)>> =
+        layers.iter().map(|l| l.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect()).collect();
+    let slices: Vec<&[(&str, &str)]> = layers.iter().map(Vec::as_slice).collect();
+    let server = Server::start(Content::simple(&slices));
+    let place = place();
+    let images: Vec<Image> = std::thread::scope(|scope| {
+        let pull = || place.obtain(&server.source("app")).unwrap();
+        let threads: Vec<_> = (0..6).map(|_| scope.spawn(pull)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(images.windows(2).all(|pair| pair[0].layers == pair[1].layers));
+    assert_eq!(place.layers().len(), 6);
+    assert_eq!(place.read(&images[0], "d5/f39").unwrap(), "5 39");
+}
+
+#[test]
+fn what_a_killed_pull_left_is_swept_and_does_not_disturb() {
+    let place = place();
+    let source = Content::simple(&[&[("a", "x")]]).layout(&place.dir.path().join("layout"));
+    let flavour = place.dir.path().join("store/layers/squash");
+    let half = flavour.join(format!(".new-{}", Digest::of(&tar(&[("a", "x")])).hex()));
+    let other = flavour.join(format!(".new-{}", Digest::of(b"another").hex()));
+    let gone = flavour.join(".gone-1-2");
+    for folder in [&half, &other, &gone] {
+        std::fs::create_dir_all(folder.join("a/b")).unwrap();
+    }
+    let image = place.obtain(&source).unwrap();
+    assert_eq!(place.read(&image, "a").unwrap(), "x");
+    assert!(!half.exists() && !other.exists() && !gone.exists());
+}
+
+#[test]
+fn removal_keeps_what_others_use() {
+    let place = place();
+    let base = tar(&[("base", "shared")]);
+    let mut content = Content::default();
+    content.image("one", &[base.clone(), tar(&[("x", "1")])], &Platform::here());
+    content.image("two", &[base, tar(&[("x", "2")])], &Platform::here());
+    let server = Server::start(content);
+    let one = place.obtain(&server.source("app:one")).unwrap();
+    let two = place.obtain(&server.source("app:two")).unwrap();
+    place.store.tag(&one, &"mine:1".parse::<Reference>().unwrap()).unwrap();
+    assert_eq!(place.store.list().unwrap().len(), 2);
+    let removed = place.store.remove("mine:1").unwrap();
+    assert_eq!(removed, Removed { names: vec!["docker.io/library/mine:1".to_owned()], ..Removed::default() });
+    let hold = place.store.hold(&one, Ownership::Squash).unwrap();
+    let by_digest = &one.digest.hex()[..12];
+    assert_eq!(place.store.remove(by_digest).unwrap_err().kind, Kind::Busy);
+    drop(hold);
+    let removed = place.store.remove(by_digest).unwrap();
+    assert_eq!((removed.image, removed.layers.len(), removed.bytes), (Some(one.digest), 1, 1));
+    assert_eq!(place.layers().len(), 2);
+    assert_eq!(place.read(&two, "base").unwrap(), "shared");
+    assert_eq!(place.store.find(&server.source("app:one"), Ownership::Squash).unwrap(), None);
+    assert_eq!(place.store.hold(&one, Ownership::Squash).unwrap_err().kind, Kind::Missing);
+    assert_eq!(place.store.remove("app:three").unwrap_err().kind, Kind::Missing);
+    place.store.remove(&server.source("app:two").to_string()).unwrap();
+    assert!(place.layers().is_empty() && place.store.list().unwrap().is_empty());
+    place.obtain(&server.source("app:one")).unwrap();
+}
+
+#[test]
+fn names_of_local_files_do_not_keep_a_removed_image() {
+    let place = place();
+    let source = Content::simple(&[&[("a", "x")]]).layout(&place.dir.path().join("layout"));
+    let image = place.obtain(&source).unwrap();
+    place.store.tag(&image, &"mine".parse::<Reference>().unwrap()).unwrap();
+    assert_eq!(
+        place.store.find(&"mine:latest".parse().unwrap(), Ownership::Squash).unwrap().unwrap().digest,
+        image.digest
+    );
+    assert_eq!(place.store.remove("mine").unwrap().image, Some(image.digest));
+    assert!(place.store.list().unwrap().is_empty());
+}

@@ -27,7 +27,7 @@ pub(crate) use lock::Lock;
 pub(crate) use records::Name;
 
 use crate::layer::Record;
-use crate::{Digest, Error, Kind, LayerId, Ownership, Platform, Result, Source, beneath};
+use crate::{Digest, Error, Kind, LayerId, Ownership, Platform, Reference, Result, Source, beneath};
 use records::{ImageRecord, Stamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -210,6 +210,22 @@ impl Store {
         let record = ImageRecord::of(image);
         files::write_json(&self.dir.join("images").join(format!("{}.json", image.digest.hex())), &record)?;
         files::write_json(&self.name_path(source, on)?, &Name::new(source, on, image.digest)?)
+    }
+
+    /// Gives an image of the store another name.
+    pub fn tag(&self, image: &Image, name: &Reference) -> Result<()> {
+        let _arriving = self.lock_arriving()?;
+        let Some(record) = self.image_record(&image.digest)? else {
+            return Err(Error::new(Kind::Missing, format!("the image `{}` is not in the store", image.reference)));
+        };
+        if name.digest.is_some_and(|digest| digest != image.digest) {
+            return Err(Error::new(Kind::Name, format!("`{name}` names another digest than the image has")));
+        }
+        // What a machine can run it looks for under its own platform, whatever the variant.
+        let here = Platform::here();
+        let on = if record.fits(&here) { here } else { record.platform() };
+        let source = Source::Registry(name.clone());
+        files::write_json(&self.name_path(&source, &on)?, &Name::new(&source, &on, image.digest)?)
     }
 
     fn image_records(&self) -> Result<BTreeMap<Digest, ImageRecord>> {

@@ -26,7 +26,8 @@ pub struct Removed {
 
 impl Store {
     /// Removes a name, or by its digest (or the start of it) an image with all its names. An image
-    /// goes when its last name goes; layers stay while another image uses them. Where layers belong
+    /// goes when its last name but those of local files goes; layers stay while another image uses
+    /// them. Where layers belong
     /// to a range of ids, the caller must be root of that namespace.
     pub fn remove(&self, name: &str) -> Result<Removed> {
         let busy = || {
@@ -34,15 +35,18 @@ impl Store {
             Error::new(Kind::Busy, what).remedy("try again when it is done")
         };
         let alone = Lock::exclusive_within(&self.lock_path("store"), PATIENCE)?.ok_or_else(busy)?;
-        let (names, record) = self.meant(name)?;
+        let (mut names, record) = self.meant(name)?;
+        let own = self.names()?.into_iter().filter(|(_, n)| n.digest == record.digest);
+        let others: Vec<_> = own.filter(|(path, _)| !names.iter().any(|(going, _)| going == path)).collect();
+        // Folders and files that it was imported from are no reason to keep it.
+        let kept = others.iter().any(|(_, n)| n.stamp.is_none());
+        if !kept {
+            names.extend(others);
+        }
         let mut removed = Removed { names: names.iter().map(|(_, n)| n.name.clone()).collect(), ..Removed::default() };
         removed.names.sort();
         removed.names.dedup();
-        let others = self
-            .names()?
-            .into_iter()
-            .filter(|(path, n)| n.digest == record.digest && !names.iter().any(|(going, _)| going == path));
-        if others.count() > 0 {
+        if kept {
             names.iter().try_for_each(|(path, _)| unlink(path))?;
             return Ok(removed);
         }
