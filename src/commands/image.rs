@@ -1,0 +1,137 @@
+//! `aido image`: the local image store.
+
+use crate::cli::{Image, ImageImport, ImageList, ImagePull, ImageRemove};
+use crate::{listing, progress, root, words};
+use aido_image::{Listed, Options, Platform, Progress, Reference, Source};
+use aido_runtime::Error;
+use anyhow::Result;
+use serde::Serialize;
+use serde_json::json;
+use std::io::Write;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+pub(crate) fn image(typed: &Image) -> Result<u8> {
+    match typed {
+        Image::Pull(typed) => pull(typed),
+        Image::Import(typed) => import(typed),
+        Image::List(typed) => list(typed),
+        Image::Remove(typed) => remove(typed),
+    }
+}
+
+fn pull(typed: &ImagePull) -> Result<u8> {
+    let source: Source = typed.reference.parse().map_err(root::told)?;
+    if !matches!(source, Source::Registry(_)) {
+        let wrong = Error::new(format!("`{}` is no image of a registry", typed.reference));
+        return Err(wrong.remedy(format!("aido image import {}", typed.reference)).into());
+    }
+    let progress = progress::shown(typed.quiet);
+    bring(&source, &typed.insecure_registry, &*progress, None, typed.json)
+}
+
+fn import(typed: &ImageImport) -> Result<u8> {
+    let source: Source = typed.source.parse().map_err(root::told)?;
+    if matches!(source, Source::Registry(_)) {
+        let wrong = Error::new(format!("`{}` is no folder or file with an image", typed.source));
+        let remedy = format!(
+            "name one as oci:DIR, oci-archive:FILE or docker-archive:FILE, or aido image pull {}",
+            typed.source
+        );
+        return Err(wrong.remedy(remedy).into());
+    }
+    let name = typed.name.as_deref().map(str::parse::<Reference>).transpose().map_err(root::told)?;
+    let progress = progress::shown(false);
+    bring(&source, &[], &*progress, name.as_ref(), typed.json)
+}
+
+/// Asks the origin, brings in what is missing, and prints the digest.
+fn bring(
+    source: &Source,
+    insecure: &[String],
+    progress: &dyn Progress,
+    name: Option<&Reference>,
+    json: bool,
+) -> Result<u8> {
+    let store = root::open_store()?;
+    let ownership = aido_runtime_linux::image_ownership();
+    let options = Options { ownership, offline: false, insecure, refresh: true, platform: Platform::here(), progress };
+    let image = root::obtain(&store, source, &options)?;
+    if let Some(name) = name {
+        store.tag(&image, name).map_err(root::told)?;
+    }
+    if json {
+        let name = name.map_or_else(|| image.reference.clone(), Reference::to_string);
+        let layers: Vec<String> = image.layers.iter().map(ToString::to_string).collect();
+        return print_json(&json!({"name": name, "digest": image.digest, "size": image.size, "layers": layers}));
+    }
+    print(&format!("{}\n", image.digest))
+}
+
+fn list(typed: &ImageList) -> Result<u8> {
+    let listed = root::open_store()?.list().map_err(root::told)?;
+    if typed.json {
+        return print_json(&listed);
+    }
+    if listed.is_empty() {
+        eprintln!("aido: no image in the store yet; `aido image pull IMAGE` brings one");
+        return Ok(0);
+    }
+    let head = ["NAME", "DIGEST", "PLATFORM", "SIZE", "SHARED", "FETCHED"].map(str::to_owned);
+    let rows: Vec<[String; 6]> = std::iter::once(head).chain(listed.iter().flat_map(rows)).collect();
+    print(&listing::table(&rows))
+}
+
+/// One row for each name.
+fn rows(image: &Listed) -> Vec<[String; 6]> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let nameless = ["<no name>".to_owned()];
+    let names = if image.names.is_empty() { &nameless[..] } else { &image.names[..] };
+    let digest: String = image.digest.to_string().chars().take("sha256:".len() + 12).collect();
+    let row = |name: &String| {
+        let age = words::ago(now.saturating_sub(image.fetched) * 1000);
+        let shared = if image.shared == 0 { "-".to_owned() } else { words::size(image.shared) };
+        [words::inert(name), digest.clone(), image.platform.clone(), words::size(image.size), shared, age]
+    };
+    names.iter().map(row).collect()
+}
+
+/// Removes one after the other, in the process that may delete what the image's own ids own.
+fn remove(typed: &ImageRemove) -> Result<u8> {
+    let store = root::open_store()?;
+    aido_runtime_linux::with_image_ids(|| {
+        let mut all = Vec::new();
+        for name in &typed.references {
+            let removed = store.remove(name).map_err(|e| in_full(&e))?;
+            if !typed.json {
+                let freed = match removed.image {
+                    Some(_) => format!("{} freed", words::size(removed.bytes)),
+                    None => "the image stays, under another name".to_owned(),
+                };
+                let what = if removed.names.is_empty() { name.clone() } else { removed.names.join(", ") };
+                eprintln!("aido: removed {} ({freed})", words::inert(&what));
+            }
+            all.push(json!({"names": removed.names, "digest": removed.image, "freed": removed.bytes,
+                "layers": removed.layers}));
+        }
+        if typed.json { print_json(&all).map(drop).map_err(|e| e.to_string()) } else { Ok(()) }
+    })?;
+    Ok(0)
+}
+
+/// What fails in a helper process comes home as text alone, so its remedy goes along.
+fn in_full(error: &aido_image::Error) -> String {
+    let help = error.remedy.as_ref().map(|remedy| format!("\n  help: {remedy}")).unwrap_or_default();
+    format!("{error}{help}")
+}
+
+fn print_json(value: &impl Serialize) -> Result<u8> {
+    print(&(serde_json::to_string_pretty(value)? + "\n"))
+}
+
+fn print(text: &str) -> Result<u8> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(e.into()),
+        _ => Ok(0),
+    }
+}
