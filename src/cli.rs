@@ -327,7 +327,7 @@ pub(crate) struct ImagePull {
 
 #[derive(Debug, Args)]
 pub(crate) struct ImageImport {
-    /// oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE
+    /// oci:DIR[:TAG], oci-archive:FILE or docker-archive:FILE
     #[arg(value_name = "SOURCE")]
     pub(crate) source: String,
 

@@ -71,7 +71,7 @@ fn source(settings: &Settings) -> Result<Source, Error> {
     let project = &settings.project;
     Ok(match &settings.runtime.value {
         Runtime::OciLayout { folder, tag } => Source::OciLayout { dir: project.join(folder), tag: tag.clone() },
-        Runtime::OciArchive { file, .. } => Source::OciArchive(project.join(file)),
+        Runtime::OciArchive { file } => Source::OciArchive(project.join(file)),
         Runtime::DockerArchive { file } => Source::DockerArchive(project.join(file)),
         other => other.to_string().parse().map_err(told)?,
     })

@@ -2,7 +2,7 @@
 
 use super::past;
 use crate::cli::Runs;
-use crate::words;
+use crate::{listing, words};
 use aido_evidence::{Project, Run, Status, plain_json};
 use anyhow::Result;
 use serde::Serialize;
@@ -95,15 +95,7 @@ fn table(lines: &[Line]) -> String {
         ]
     });
     let rows: Vec<[String; 7]> = std::iter::once(head).chain(rows).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..7).map(width).collect();
-    let mut text = String::new();
-    for row in &rows {
-        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        text.push_str(cells.join("  ").trim_end());
-        text.push('\n');
-    }
-    text
+    listing::table(&rows)
 }
 
 /// Foreign text in a table: harmless, and no wider than its column.

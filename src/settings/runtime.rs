@@ -13,7 +13,7 @@ pub enum Runtime {
     /// An OCI image layout.
     OciLayout { folder: PathBuf, tag: Option<String> },
     /// An OCI image layout in a tar file.
-    OciArchive { file: PathBuf, tag: Option<String> },
+    OciArchive { file: PathBuf },
     /// What `docker save` writes.
     DockerArchive { file: PathBuf },
     /// A folder that holds a whole root file system.
@@ -28,7 +28,7 @@ impl Runtime {
         }
         for (scheme, form) in [
             ("oci:", "oci:DIR[:TAG]"),
-            ("oci-archive:", "oci-archive:FILE[:TAG]"),
+            ("oci-archive:", "oci-archive:FILE"),
             ("docker-archive:", "docker-archive:FILE"),
             ("rootfs:", "rootfs:DIR"),
         ] {
@@ -41,10 +41,7 @@ impl Runtime {
                     let (folder, tag) = path_and_tag(rest);
                     Runtime::OciLayout { folder, tag }
                 }
-                "oci-archive:" => {
-                    let (file, tag) = path_and_tag(rest);
-                    Runtime::OciArchive { file, tag }
-                }
+                "oci-archive:" => Runtime::OciArchive { file: rest.into() },
                 "docker-archive:" => Runtime::DockerArchive { file: rest.into() },
                 _ => Runtime::RootFolder { folder: rest.into() },
             });
@@ -79,9 +76,7 @@ impl fmt::Display for Runtime {
             Runtime::Host => f.write_str("host"),
             Runtime::Image(reference) => f.write_str(reference),
             Runtime::OciLayout { folder, tag } => write!(f, "oci:{}", folder.display()).and_then(|()| tagged(f, tag)),
-            Runtime::OciArchive { file, tag } => {
-                write!(f, "oci-archive:{}", file.display()).and_then(|()| tagged(f, tag))
-            }
+            Runtime::OciArchive { file } => write!(f, "oci-archive:{}", file.display()),
             Runtime::DockerArchive { file } => write!(f, "docker-archive:{}", file.display()),
             Runtime::RootFolder { folder } => write!(f, "rootfs:{}", folder.display()),
         }
