@@ -108,6 +108,31 @@ def without_tests(code):
     return code
 
 
+_TEST_MODULE = re.compile(r"\bmod\s+(\w+)\s*;$")
+
+
+def test_files(files):
+    """The files among `files` that are modules under `#[cfg(test)]`, or lie below one.
+
+    Not what another file takes in by `#[path]`, as a build script does: that is code after all."""
+    found, roots, taken = set(), [], set()
+    for file in files:
+        text = file.read_text()
+        code = blank(text)
+        for path in re.findall(r'#\[path = "([^"]+)"\]', text):
+            target = (file.parent / path).resolve()
+            taken.add(target.parent if target.name == "mod.rs" else target.with_suffix(""))
+        home = file.parent if file.name in ("lib.rs", "main.rs", "mod.rs", "build.rs") else file.with_suffix("")
+        for start, end in test_spans(code):
+            if module := _TEST_MODULE.search(code[start:end].strip()):
+                roots.append(home / module[1])
+    roots = [r for r in roots if r not in taken]
+    for file in files:
+        if any(file == r.with_suffix(".rs") or r in file.parents for r in roots):
+            found.add(file)
+    return found
+
+
 _FN = re.compile(r"\bfn\s+(\w+)")
 
 
