@@ -88,10 +88,10 @@ impl IdMap {
 
 /// How image layers are to be unpacked by this caller, so that its sandboxes see the right owners.
 pub fn image_ownership() -> Ownership {
-    if rustix::process::geteuid().is_root() {
+    // Set-id files never, whoever they would belong to: nothing of an image may lend its rights to
+    // whoever finds it on the host, and no-new-privs makes the bits useless inside.
+    if rustix::process::geteuid().is_root() || ranges().is_some() {
         Ownership::Keep { set_id: false }
-    } else if ranges().is_some() {
-        Ownership::Keep { set_id: true }
     } else {
         Ownership::Squash
     }
@@ -100,8 +100,8 @@ pub fn image_ownership() -> Ownership {
 /// The same in words, for a person.
 pub(crate) fn owners_words() -> &'static str {
     match image_ownership() {
-        Ownership::Keep { set_id: false } => "all, since the caller is root",
-        Ownership::Keep { set_id: true } => "all, by subordinate ids",
+        Ownership::Keep { .. } if rustix::process::geteuid().is_root() => "all, since the caller is root",
+        Ownership::Keep { .. } => "all, by subordinate ids",
         Ownership::Squash => "one: this user has no subordinate ids, or newuidmap is missing (Debian: uidmap)",
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn mounts(inputs: &[Entry], outputs: &[Output]) -> Vec<Mount> {
             entry.hidden.iter().filter(|hidden| !covers(outputs, &within(&entry.path, hidden))).cloned().collect();
         // The first run makes it after this look at the project, and must not see it either.
         if entry.path.is_empty() && !hidden.iter().any(|hidden| hidden == EVIDENCE) {
-            hidden.push(EVIDENCE.to_string());
+            hidden.insert(0, EVIDENCE.to_string());
         }
         mounts.push(mount(&target(&entry.path), MountKind::Input { source: entry.source.clone(), hidden }));
     }

@@ -223,7 +223,7 @@ fn outputs_lie_where_they_were_named() {
         [" empty", "/data = data", "/results folder results", "/new.log file new.log", "/deep/er folder deep/er"]
     );
     // What the project has is covered; a folder of the project needs no slash.
-    assert_eq!(p.workspace("outputs: [results, log]"), [" = ", "/results folder results", "/log file log"]);
+    assert_eq!(p.workspace("outputs: [results, log]"), [" =  -.aido", "/results folder results", "/log file log"]);
     let layout = p.lay_out("outputs: [results]");
     assert_eq!(layout.outputs[0].written(), "results/");
     assert_eq!(layout.mounts[0].kind, MountKind::OutputFolder { path: String::new() });
@@ -236,7 +236,7 @@ fn an_output_may_lie_in_an_input_and_in_the_place_of_a_secret() {
         p.workspace("inputs: [data]\noutputs: [data/sub/deep/log, data/.env]"),
         [" empty", "/data = data -tls.key", "/data/sub/deep/log file data/sub/deep/log", "/data/.env file data/.env"]
     );
-    assert_eq!(p.workspace("outputs: [new/]"), [" =  -data/.env -data/tls.key", "/new folder new"]);
+    assert_eq!(p.workspace("outputs: [new/]"), [" =  -.aido -data/.env -data/tls.key", "/new folder new"]);
 }
 
 #[test]
