@@ -104,6 +104,7 @@ fn tried(kind: &str) -> Option<(Project, bool)> {
     let p = Project::new();
     // An honest image must be taken, or a refusal would say nothing.
     p.aido(["image", "import", &format!("oci:{}", images.join("tiny").display()), "honest"]).ok();
+    p.aido(["run", "--quiet", "--runtime", "honest", "--", "cat", "/srv/app/motd"]).ok().stdout("from the image\n");
     let source = format!("oci:{}", images.join(format!("hostile-{kind}")).display());
     let imported = p.aido(["image", "import", &source, "enemy"]);
     if imported.code != Some(0) {

@@ -224,7 +224,8 @@ fn the_store_is_the_users_and_outlives_projects() {
     let p = Project::new();
     p.aido(["image", "import", &layout(&images, "tiny"), "kept"]).ok();
     assert!(!p.path().join(".aido/images").exists());
-    let found =
-        std::process::Command::new("find").arg(p.home()).args(["-path", "*aido*", "-maxdepth", "5"]).output().unwrap();
-    assert!(!found.stdout.is_empty(), "the store is not below HOME");
+    assert!(p.home().join(".local/share/aido").is_dir(), "the store is not in the user's data folder");
+    let mut command = p.command(["image", "list", "--json"]);
+    let elsewhere = command.env("XDG_DATA_HOME", p.home().join("elsewhere")).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&elsewhere.stdout).trim(), "[]");
 }
