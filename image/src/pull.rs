@@ -223,7 +223,7 @@ fn unpacked(
     // Wrong bytes explain whatever the unpacker stumbled over.
     match raw {
         Ok((found, _)) if found != blob.digest => {
-            let what = format!("the registry's bytes have the digest {found}, and not {}", blob.digest);
+            let what = format!("its bytes have the digest {found}, and not {}", blob.digest);
             return Err(Error::new(Kind::Unverified, what));
         }
         _ => {}
