@@ -5,12 +5,14 @@ use std::path::PathBuf;
 
 /// The engine for one run; `name` tells it from others.
 pub(crate) fn engine(name: &str) -> Result<Box<dyn Runtime>, Error> {
-    Ok(Box::new(aido_runtime_linux::Linux::new(images()?, name)))
+    // A run on the host root needs no image store, and so no home folder.
+    Ok(Box::new(aido_runtime_linux::Linux::new(images().ok(), name)))
 }
 
-/// Descriptors that the caller left open are not for aido and not for the task. Called first of all.
-pub(crate) fn close_inherited() {
-    aido_runtime_linux::close_inherited();
+/// What the caller left behind, open descriptors above all, is not for aido and not for the task.
+/// Called first of all.
+pub(crate) fn start_afresh() {
+    aido_runtime_linux::start_afresh();
 }
 
 /// The folder of the image store.

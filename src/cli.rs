@@ -88,6 +88,10 @@ pub(crate) struct Run {
     #[arg(long, conflicts_with = "interactive")]
     pub(crate) detach: bool,
 
+    /// Pass the task's bytes on as they are, also to a terminal that they may steer
+    #[arg(long)]
+    pub raw: bool,
+
     /// Print the run's summary as JSON on standard output instead of the task's output
     #[arg(long)]
     pub(crate) json: bool,
@@ -331,7 +335,7 @@ pub(crate) struct ImageImport {
     #[arg(value_name = "SOURCE")]
     pub(crate) source: String,
 
-    /// The name to store it under [default: the name that it carries]
+    /// A name to know it by as well, such as tools:1; without one it goes by its source
     #[arg(value_name = "NAME")]
     pub(crate) name: Option<String>,
 

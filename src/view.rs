@@ -2,13 +2,14 @@
 //! standard input on. It owns nothing; if it dies, the supervisor knows.
 
 use crate::supervise::link::{Heard, Link, News, Wish};
+use crate::words::Inert;
 use aido_runtime::{Error, exit};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use std::fs::File;
-use std::io::Read;
+use std::io::{IsTerminal, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -19,14 +20,16 @@ const PIECE: usize = 4096;
 pub(crate) enum Ended {
     /// Sealed, with this exit status.
     Sealed { run: String, exit_code: u8 },
-    /// Nothing ran.
-    Failed { run: Option<String>, error: Error },
+    /// aido failed; unless `ran`, the task was not started.
+    Failed { run: Option<String>, error: Error, ran: bool },
     /// The supervisor is gone without a word.
     Lost,
 }
 
 /// What is to be shown.
 pub(crate) struct Show<'a> {
+    /// Whether bytes pass to a terminal as they are.
+    pub(crate) raw: bool,
     /// Whether the task's output goes to the caller's streams.
     pub(crate) output: bool,
     /// Where the caller's standard input goes.
@@ -41,8 +44,10 @@ struct Tail {
     log: Option<File>,
     target: OwnedFd,
     pending: Vec<u8>,
-    /// The reader of the target went away.
-    closed: bool,
+    /// The target takes no more: why.
+    closed: Option<nix::errno::Errno>,
+    /// Makes harmless what could drive a terminal; none where bytes pass as they are.
+    inert: Option<Inert>,
 }
 
 /// Catches the signals that are meant for the run. Before the supervisor is made, so that none is lost.
@@ -69,7 +74,7 @@ pub(crate) fn until_ready(
                 ready(&warnings);
                 return Ok(());
             }
-            Heard::Said(News::Failed { what, remedy }) => return Err(Error { what, remedy }),
+            Heard::Said(News::Failed { what, remedy, .. }) => return Err(Error { what, remedy }),
             Heard::Said(News::Ended { .. }) => return Ok(()),
             Heard::Said(News::Output) => {}
             Heard::Gone => return Err(Error::new("the run's supervisor was killed")),
@@ -88,7 +93,7 @@ pub(crate) fn until_ready(
 pub(crate) fn watch(link: &Link, signals: &mut SignalFd, show: Show<'_>) -> Result<Ended, Error> {
     let mut viewer = Viewer {
         link,
-        tails: [Tail::new(std::io::stdout().as_fd())?, Tail::new(std::io::stderr().as_fd())?],
+        tails: [Tail::new(std::io::stdout().as_fd(), show.raw)?, Tail::new(std::io::stderr().as_fd(), show.raw)?],
         input: Input { target: show.stdin, pending: Vec::new() },
         output: show.output,
         run: None,
@@ -147,13 +152,16 @@ impl Viewer<'_> {
                 break;
             }
         }
+        for tail in &mut self.tails {
+            tail.complete();
+        }
         let run = self.run.take();
         Ok(match self.ended.take() {
             Some(News::Ended { exit_code }) => match run {
                 Some(run) => Ended::Sealed { run, exit_code },
                 None => Ended::Lost,
             },
-            Some(News::Failed { what, remedy }) => Ended::Failed { run, error: Error { what, remedy } },
+            Some(News::Failed { what, remedy, ran }) => Ended::Failed { run, error: Error { what, remedy }, ran },
             _ => Ended::Lost,
         })
     }
@@ -186,7 +194,10 @@ impl Viewer<'_> {
         let mut more = false;
         for tail in &mut self.tails {
             more |= tail.pass(patiently)?;
-            if tail.closed && tail.log.take().is_some() {
+            if let (Some(errno), Some(_)) = (tail.closed, tail.log.take_if(|_| tail.closed.is_some())) {
+                if errno != nix::errno::Errno::EPIPE {
+                    return Err(Error::new(format!("cannot write the task's output: {errno}")));
+                }
                 // As in any pipeline: nobody reads on, so there is no point in going on.
                 self.link.say(&Wish::Interrupt { signal: nix::libc::SIGPIPE });
             }
@@ -196,9 +207,10 @@ impl Viewer<'_> {
 }
 
 impl Tail {
-    fn new(target: BorrowedFd<'_>) -> Result<Tail, Error> {
+    fn new(target: BorrowedFd<'_>, raw: bool) -> Result<Tail, Error> {
+        let inert = (!raw && target.is_terminal()).then(Inert::default);
         let target = target.try_clone_to_owned().map_err(|e| Error::new(format!("cannot use this stream: {e}")))?;
-        Ok(Tail { log: None, target, pending: Vec::new(), closed: false })
+        Ok(Tail { log: None, target, pending: Vec::new(), closed: None, inert })
     }
 
     fn follow(&mut self, path: &Path) -> Result<(), Error> {
@@ -222,22 +234,41 @@ impl Tail {
                     return Ok(false);
                 }
                 piece.truncate(length);
-                self.pending = piece;
+                self.pending = match &mut self.inert {
+                    Some(inert) => {
+                        let mut shown = String::new();
+                        inert.push(&piece, &mut shown);
+                        shown.into_bytes()
+                    }
+                    None => piece,
+                };
+                continue;
             }
             let timeout = if patiently { PollTimeout::from(200u16) } else { PollTimeout::ZERO };
             let mut polled = [PollFd::new(self.target.as_fd(), PollFlags::POLLOUT)];
             if poll(&mut polled, timeout).is_ok_and(|ready| ready == 0) {
                 return Ok(true);
             }
-            match nix::unistd::write(&self.target, &self.pending) {
+            match nix::unistd::write(&self.target, &self.pending[..self.pending.len().min(PIECE)]) {
                 Ok(length) => drop(self.pending.drain(..length)),
                 Err(nix::errno::Errno::EINTR | nix::errno::Errno::EAGAIN) => {}
-                Err(_) => {
-                    self.closed = true;
+                Err(errno) => {
+                    self.closed = Some(errno);
                     self.pending.clear();
                     return Ok(false);
                 }
             }
+        }
+    }
+}
+
+impl Tail {
+    /// A terminal is shown the beginning of a character that never came to its end, too.
+    fn complete(&mut self) {
+        if let (Some(inert), None) = (&mut self.inert, self.closed) {
+            let mut shown = String::new();
+            inert.finish(&mut shown);
+            let _ = nix::unistd::write(&self.target, shown.as_bytes());
         }
     }
 }

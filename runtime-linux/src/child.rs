@@ -49,8 +49,14 @@ pub(crate) fn main(script: &Script, ends: &Ends) -> ! {
     }
 }
 
+/// How long the supervisor may leave a half-built sandbox alone. It may be stopped, or worse.
+const PATIENCE_MS: i32 = 30_000;
+
 fn expect(control: RawFd, order: Order) -> Result<(), Failure> {
     let mut packet = [0; LENGTH];
+    if !sys::wait_readable([control, -1], PATIENCE_MS).at(Step::Handshake)?[0] {
+        return Err((Step::Handshake, 0, Errno(libc::ETIMEDOUT)));
+    }
     let length = sys::receive(control, &mut packet).at(Step::Handshake)?;
     match packet.get(..length).and_then(Order::decode) {
         Some(got) if got == order => Ok(()),
@@ -60,9 +66,13 @@ fn expect(control: RawFd, order: Order) -> Result<(), Failure> {
 
 /// From the bare clone to a finished sandbox that the supervisor knows of.
 fn build(script: &Script, ends: &Ends) -> Result<(), Failure> {
-    expect(ends.control, Order::Build)?;
-    // Whoever made us is the only one who knows of us: if it dies, so do we.
+    // Whoever made us is the only one who knows of us: if it dies, so do we. We hold copies of all its
+    // descriptors; with those gone, its death is also the end of the file that we read orders from.
+    let mut kept = [ends.control, ends.stdin, ends.stdout, ends.stderr, ends.started];
+    sys::close_all_but(3, &mut kept).at(Step::Guard)?;
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)).at(Step::Guard)?;
+    expect(ends.control, Order::Build)?;
+    sys::reset_signals();
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable).at(Step::Guard)?;
     sys::wipe(script.strings);
     rustix::process::setsid().at(Step::Guard)?;

@@ -3,49 +3,102 @@
 //! A child process joins the sandbox's user namespace, so that files of any owner and mode can be
 //! read, and copies through descriptors only. By now nothing of the run lives.
 
+use crate::spawn::Live;
 use crate::sys;
-use aido_runtime::{Artifact, Collected, Error, Omission};
+use aido_runtime::{Artifact, Collected, Command, Listener, Omission};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags, SeekFrom};
 use sha2::{Digest, Sha256};
 use std::ffi::CStr;
 use std::io::{Read, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 /// How deep folders are followed.
 const DEEPEST: usize = 64;
 /// How many entries are looked at; what is beyond is named as left out.
 const MOST_ENTRIES: usize = 100_000;
-/// How long the report of the copying child may be.
-const LONGEST_REPORT: u64 = 256 << 20;
 
-/// Copies everything below `outputs` into the folder `into`, at most `most_bytes` of it.
-pub(crate) fn collect(
-    outputs: &OwnedFd,
-    user_namespace: &OwnedFd,
-    into: &Path,
-    most_bytes: u64,
-) -> Result<Collected, Error> {
-    let failed = |what: &str, e: String| Error::new(format!("cannot collect the outputs: {what}: {e}"));
+/// Copies the outputs of a sandbox into the folder `into`, at most `most_bytes` of them. What fails is
+/// named as left out: the run itself is over, and stays as it was.
+pub(crate) fn collect(live: &Live, into: &Path, most_bytes: u64, listener: &mut dyn Listener) -> Collected {
+    let result = start(live, into, most_bytes).and_then(|copying| copying.finish(listener));
+    result.unwrap_or_else(|why| Collected {
+        artifacts: Vec::new(),
+        omitted: vec![Omission { path: ".".into(), why: format!("the outputs could not be collected: {why}") }],
+    })
+}
+
+/// A child process that copies.
+struct Copying {
+    pid: nix::unistd::Pid,
+    report: OwnedFd,
+}
+
+fn start(live: &Live, into: &Path, most_bytes: u64) -> Result<Copying, String> {
     let target = rustix::fs::open(into, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-        .map_err(|e| failed(&into.display().to_string(), e.to_string()))?;
-    let (reader, writer) =
-        rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|e| failed("pipe", e.to_string()))?;
-    let pid = sys::fork().map_err(|e| failed("fork", std::io::Error::from(e).to_string()))?;
+        .map_err(|e| format!("{}: {e}", into.display()))?;
+    let (report, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|e| e.to_string())?;
+    let parent = std::process::id();
+    let pid = sys::fork().map_err(|e| std::io::Error::from(e).to_string())?;
     if pid == 0 {
-        drop(reader);
-        sys::leave(copy_all(outputs, user_namespace, &target, most_bytes, writer))
+        // It holds copies of the supervisor's descriptors, the record's lock among them.
+        let mut kept = [&live.outputs, &live.user_namespace, &target, &writer].map(AsRawFd::as_raw_fd);
+        let alone = sys::close_all_but(3, &mut kept).is_ok() && with_its_parent(parent);
+        sys::leave(if alone { copy_all(live, &target, most_bytes, writer, parent) } else { 1 })
     }
-    drop(writer);
-    let mut report = Vec::new();
-    let read = std::fs::File::from(reader).take(LONGEST_REPORT).read_to_end(&mut report);
-    let status = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid), None);
-    read.map_err(|e| failed("the report", e.to_string()))?;
-    match serde_json::from_slice::<Result<Report, String>>(&report) {
-        Ok(Ok(report)) => Ok(report.into()),
-        Ok(Err(why)) => Err(failed("copying", why)),
-        Err(e) => Err(failed("the copying process did not report", format!("{e}; {status:?}"))),
+    Ok(Copying { pid: nix::unistd::Pid::from_raw(pid), report })
+}
+
+/// Dies with the parent; false if that is gone already.
+fn with_its_parent(parent: u32) -> bool {
+    let set = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+    set.is_ok() && std::os::unix::process::parent_id() == parent
+}
+
+impl Copying {
+    /// Hears the child out. Whoever wants the run to end does not wait for its outputs.
+    fn finish(self, listener: &mut dyn Listener) -> Result<Collected, String> {
+        let mut report = std::fs::File::from(self.report);
+        let mut text = Vec::new();
+        let mut piece = vec![0; 1 << 16];
+        let mut interrupted = false;
+        loop {
+            let wake = listener.wake();
+            let mut polled = vec![PollFd::new(report.as_fd(), PollFlags::POLLIN)];
+            polled.extend(wake.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+            if poll(&mut polled, PollTimeout::NONE).is_err() {
+                continue;
+            }
+            let (told, wished) = (!is_silent(polled.first()), !is_silent(polled.get(1)));
+            while wished && let Some(command) = listener.command() {
+                if matches!(command, Command::Interrupt(_)) {
+                    interrupted = true;
+                    let _ = nix::sys::signal::kill(self.pid, nix::sys::signal::Signal::SIGKILL);
+                }
+            }
+            if told {
+                match report.read(&mut piece) {
+                    Ok(0) => break,
+                    Ok(length) => text.extend_from_slice(&piece[..length]),
+                    Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                    Err(e) => return Err(e.to_string()),
+                }
+            }
+        }
+        let status = nix::sys::wait::waitpid(self.pid, None);
+        if interrupted {
+            return Err("interrupted".into());
+        }
+        match serde_json::from_slice::<Result<Report, String>>(&text) {
+            Ok(report) => report.map(Collected::from),
+            Err(e) => Err(format!("the copying process did not report: {e}; {status:?}")),
+        }
     }
+}
+
+fn is_silent(polled: Option<&PollFd<'_>>) -> bool {
+    polled.and_then(PollFd::revents).is_none_or(|events| events.is_empty())
 }
 
 /// [`Collected`] on its way between the two processes.
@@ -65,10 +118,13 @@ impl From<Report> for Collected {
 }
 
 /// The copying child's whole life.
-fn copy_all(outputs: &OwnedFd, namespace: &OwnedFd, target: &OwnedFd, most_bytes: u64, report: OwnedFd) -> i32 {
+fn copy_all(live: &Live, target: &OwnedFd, most_bytes: u64, report: OwnedFd, parent: u32) -> i32 {
     let mut copier = Copier { report: Report::default(), left: most_bytes, entries: 0 };
-    let result = match sys::join_user_namespace(namespace.as_fd()) {
-        Ok(()) => copier.folder(outputs.as_fd(), target.as_fd(), "", 0).map_err(|e| e.to_string()),
+    let joined = sys::join_user_namespace(live.user_namespace.as_fd());
+    let result = match joined {
+        // A change of namespace forgets the tie to the parent.
+        Ok(()) if !with_its_parent(parent) => return 1,
+        Ok(()) => copier.folder(live.outputs.as_fd(), target.as_fd(), "", 0).map_err(|e| e.to_string()),
         Err(errno) => Err(format!("user namespace: {}", std::io::Error::from(errno))),
     };
     let answer = result.map(|()| copier.report);
@@ -209,9 +265,14 @@ impl std::fmt::LowerHex for HexDigest<'_> {
     }
 }
 
+/// Marks that turn the direction of text or take no room: a name may look like another with them.
+const INVISIBLE: [std::ops::RangeInclusive<char>; 4] =
+    ['\u{200b}'..='\u{200f}', '\u{2028}'..='\u{202e}', '\u{2060}'..='\u{2069}', '\u{feff}'..='\u{feff}'];
+
 /// Names that drive no terminal and mean the same to every program.
 fn is_plain(name: &CStr) -> bool {
-    name.to_str().is_ok_and(|text| !text.chars().any(char::is_control))
+    name.to_str()
+        .is_ok_and(|text| !text.chars().any(|c| c.is_control() || INVISIBLE.iter().any(|range| range.contains(&c))))
 }
 
 /// A name as it may be shown and stored.

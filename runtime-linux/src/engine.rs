@@ -22,14 +22,14 @@ const SCOPE_MARGIN_MS: u64 = 10_000;
 
 /// Runs plans in namespaces of this host's kernel.
 pub struct Linux {
-    images: PathBuf,
+    images: Option<PathBuf>,
     name: String,
 }
 
 impl Linux {
-    /// `images` is the folder of the image store; `name` tells this run's cgroup from others.
-    pub fn new(images: impl Into<PathBuf>, name: impl Into<String>) -> Self {
-        Linux { images: images.into(), name: name.into() }
+    /// `images` is the folder of the image store, where there is one; `name` tells this run's cgroup from others.
+    pub fn new(images: Option<PathBuf>, name: impl Into<String>) -> Self {
+        Linux { images, name: name.into() }
     }
 
     fn ground(&self, plan: &Plan) -> Result<(Ground, bool), Error> {
@@ -37,7 +37,8 @@ impl Linux {
             Root::Host => Ok((host_ground(), false)),
             Root::Folder { path } => Ok((Ground::Layers(vec![path.clone()]), false)),
             Root::Image { reference, layers, .. } => {
-                let store = Store::open(&self.images).map_err(|e| Error::new(e.to_string()))?;
+                let images = self.images.as_ref().ok_or_else(|| Error::new("there is no image store"))?;
+                let store = Store::open(images).map_err(|e| Error::new(e.to_string()))?;
                 let ownership = crate::image_ownership();
                 let folder = |layer: &String| layer_folder(&store, layer, reference, ownership);
                 let mut folders = layers.iter().map(folder).collect::<Result<Vec<_>, _>>()?;
@@ -97,9 +98,11 @@ impl Runtime for Linux {
             // Whatever went wrong above, nothing of the run may live.
             spawn::end(&live.guard);
             let outcome = outcome?;
-            listener.event(Event::Ended)?;
-            let collected = collect::collect(&live.outputs, &live.user_namespace, &io.outputs, plan.limits.disk.value)?;
-            listener.event(Event::Collected(collected))?;
+            // The task is over: whatever fails from here on does not change how it ended. The listener
+            // remembers what it could not record.
+            let _ = listener.event(Event::Ended);
+            let collected = collect::collect(&live, &io.outputs, plan.limits.disk.value, listener);
+            let _ = listener.event(Event::Collected(collected));
             Ok(outcome)
         });
         if let Some(group) = group {

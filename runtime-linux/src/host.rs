@@ -93,20 +93,33 @@ pub(crate) const DEVICE_LINKS: [(&str, &str); 5] = [
 ];
 
 /// Parts of procfs that tell about the host or its kernel's memory: name, and whether it is a folder.
-const MASKED: [(&str, bool); 13] = [
+const MASKED: [(&str, bool); 26] = [
     ("acpi", true),
     ("asound", true),
     ("bus", true),
+    ("cmdline", false),
+    ("config.gz", false),
     ("driver", true),
     ("fs", true),
+    ("interrupts", false),
+    ("iomem", false),
+    ("ioports", false),
+    ("kallsyms", false),
     ("kcore", false),
     ("key-users", false),
     ("keys", false),
+    ("kmsg", false),
+    ("kpagecgroup", false),
+    ("kpagecount", false),
+    ("kpageflags", false),
     ("latency_stats", false),
+    ("pagetypeinfo", false),
     ("sched_debug", false),
     ("scsi", true),
+    ("slabinfo", false),
     ("timer_list", false),
     ("timer_stats", false),
+    ("vmallocinfo", false),
 ];
 
 /// Those of them that this kernel has.

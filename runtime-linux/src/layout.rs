@@ -57,7 +57,7 @@ struct Place {
     parent: Option<usize>,
     /// Where holes in it are made, below the base.
     stage: String,
-    /// Laid over its source, since there are holes or hidden things.
+    /// A folder of the host, shown through a layer that holds its holes and hides what is hidden.
     layered: bool,
     source: Option<crate::source::Seen>,
     number: usize,
@@ -69,7 +69,12 @@ fn places(ground: &Ground, mounts: &[Mount]) -> Result<Vec<Place>, Error> {
         let target = relative(&mount.target)?;
         let parent = places.iter().rposition(|place| within(&target, &place.target));
         let (stage, source, layered) = match &mount.kind {
-            MountKind::Input { source, hidden } => (format!("p{number}"), Some(look(source)?), !hidden.is_empty()),
+            MountKind::Input { source, .. } => {
+                let seen = look(source)?;
+                // Through a layer the task cannot reach a socket or a pipe that the host makes there later.
+                let layered = seen.folder;
+                (format!("p{number}"), Some(seen), layered)
+            }
             MountKind::OutputFolder { path } | MountKind::OutputFile { path } => (output_path(path)?, None, false),
             MountKind::Scratch { .. } => (format!("s{number}"), None, false),
             MountKind::Text { .. } => (format!("t{number}"), None, false),
@@ -81,7 +86,6 @@ fn places(ground: &Ground, mounts: &[Mount]) -> Result<Vec<Place>, Error> {
         };
         if let Some(parent) = parent {
             holds_holes(mount, &mounts[parent], &places[parent])?;
-            places[parent].layered |= matches!(mounts[parent].kind, MountKind::Input { .. });
         }
         places.push(Place { target, parent, stage, layered, source, number });
     }

@@ -99,7 +99,7 @@ fn an_image_root_is_an_overlay_with_the_holes_on_top_and_layers_below() {
 }
 
 #[test]
-fn a_host_root_needs_no_overlay_and_an_untouched_input_no_layer() {
+fn a_host_root_needs_no_overlay_and_every_folder_is_shown_through_a_layer() {
     let host = tempfile::tempdir().unwrap();
     let at = |name: &str| host.path().canonicalize().unwrap().join(name);
     for folder in ["root/usr/bin", "root/home/me", "project"] {
@@ -123,12 +123,17 @@ fn a_host_root_needs_no_overlay_and_an_untouched_input_no_layer() {
         "folder root/usr 755".into(),
         "folder root/workspace 755".into(),
         "folder root/workspace/data 755".into(),
+        "folder p1 755".into(),
+        "folder o1 755".into(),
         "folder root/home 755".into(),
         "folder root/home/aido 755".into(),
         "folder s2 700 own".into(),
         "root root".into(),
         format!("bind ro {} usr", at("root/usr").display()),
-        format!("bind ro {} workspace/data", at("project").display()),
+        "lower 0 base:p1".into(),
+        format!("lower 1 {}", at("project").display()),
+        "overlay /proc/fs/o1 userxattr,lowerdir=/proc/self/fd/64:/proc/self/fd/65".into(),
+        "move ro base:o1 workspace/data".into(),
         "bind rw base:s2 home/aido".into(),
         "seal".into(),
     ];

@@ -76,5 +76,9 @@ fn enter(go: OwnedFd, tell: &mut std::fs::File) -> Result<(), String> {
     unshared.map_err(|e| format!("this host refuses a user namespace: {e}"))?;
     let mut byte = [0; 1];
     std::fs::File::from(go).read_exact(&mut byte).map_err(|e| format!("the id map was not written: {e}"))?;
-    sys::become_user(0, 0, Some(&[])).map_err(|e| format!("cannot take on the mapped ids: {}", std::io::Error::from(e)))
+    sys::become_user(0, 0, Some(&[]))
+        .map_err(|e| format!("cannot take on the mapped ids: {}", std::io::Error::from(e)))?;
+    // A change of identity forgets it.
+    let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+    Ok(())
 }

@@ -66,11 +66,40 @@ pub(crate) fn close_from(first: u32) -> Result<()> {
     check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) }).map(drop)
 }
 
-/// Closes what the caller of this program left open beyond the three streams. To be called first of
-/// all, when nothing in the program has opened anything yet.
-pub fn close_inherited() {
+/// Closes every descriptor from `first` on but these, which come back in order of their numbers.
+pub(crate) fn close_all_but(first: u32, kept: &mut [RawFd]) -> Result<()> {
+    kept.sort_unstable();
+    let mut next = first;
+    for fd in kept.iter().map(|fd| *fd as u32) {
+        if fd > next {
+            // SAFETY: numbers only; the caller is a fresh child that keeps nothing else by value.
+            check(unsafe { libc::syscall(libc::SYS_close_range, next, fd - 1, 0) })?;
+        }
+        next = next.max(fd + 1);
+    }
+    close_from(next)
+}
+
+/// So many descriptors a program may rely on being allowed.
+const ENOUGH_FILES: u64 = 1024;
+
+/// Undoes what the caller of this program left behind: descriptors beyond the three streams, an
+/// ignored SIGCHLD (the kernel would reap what we wait for), a deadly SIGXFSZ, a tiny limit of open
+/// files. To be called first of all, when nothing in the program has opened anything yet.
+pub fn start_afresh() {
     // Kernels that have no close_range (before 5.9) cannot run a sandbox either.
     let _ = close_from(3);
+    // SAFETY: sets two dispositions; no thread and no handler exist yet.
+    unsafe {
+        libc::signal(libc::SIGCHLD, libc::SIG_DFL);
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+    }
+    let now = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    if now.current.is_some_and(|soft| soft < ENOUGH_FILES) {
+        let soft = now.maximum.map_or(ENOUGH_FILES, |hard| hard.min(ENOUGH_FILES));
+        let raised = rustix::process::Rlimit { current: Some(soft), maximum: now.maximum };
+        let _ = rustix::process::setrlimit(rustix::process::Resource::Nofile, raised);
+    }
 }
 
 /// Puts `from` on the number `to`, which stays open over an exec.

@@ -113,7 +113,7 @@ fn a_whole_run_happens_without_the_heap() {
     let outputs = folder.path().join("outputs");
     std::fs::create_dir(&outputs).unwrap();
     let mut heard = Heard::default();
-    let engine = aido_runtime_linux::Linux::new(folder.path().join("images"), format!("heap{}", std::process::id()));
+    let engine = aido_runtime_linux::Linux::new(None, format!("heap{}", std::process::id()));
     let io = Io { secrets: BTreeMap::new(), outputs: outputs.clone(), stdin: None };
     let outcome = engine.run(&plan(folder.path()), io, &mut heard).unwrap();
     assert_eq!(outcome.end, End::Exited { code: 0 }, "{:?}", heard.events);

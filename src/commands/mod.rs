@@ -22,7 +22,7 @@ use std::process::ExitCode;
 
 /// The whole program.
 pub fn main() -> ExitCode {
-    backend::close_inherited();
+    backend::start_afresh();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(told) => {
@@ -54,9 +54,9 @@ fn dispatch(dir: &Path, command: &Command) -> Result<u8> {
         Command::Sandbox(Sandbox::Up(typed)) => sandbox::up(dir, typed),
         Command::Sandbox(Sandbox::List(typed)) => sandbox::list(dir, typed),
         Command::Sandbox(Sandbox::Destroy(typed)) => sandbox::destroy(dir, typed),
-        Command::Logs(typed) => logs::logs(dir, typed),
-        Command::Runs(typed) => runs::runs(dir, typed),
-        Command::Show(typed) => show::show(dir, typed),
+        Command::Logs(typed) => sweep_in(dir).and_then(|()| logs::logs(dir, typed)),
+        Command::Runs(typed) => sweep_in(dir).and_then(|()| runs::runs(dir, typed)),
+        Command::Show(typed) => sweep_in(dir).and_then(|()| show::show(dir, typed)),
         Command::Check(typed) => check::check(dir, typed),
         Command::Image(typed) => image::image(typed),
         Command::Doctor(typed) => doctor::doctor(typed),
@@ -67,6 +67,10 @@ fn dispatch(dir: &Path, command: &Command) -> Result<u8> {
 fn sweep(project: &Project) -> Result<()> {
     recover::sweep(project, &*backend::engine("sweep")?).iter().for_each(|said| say(said));
     Ok(())
+}
+
+fn sweep_in(dir: &Path) -> Result<()> {
+    Project::open(dir)?.as_ref().map_or(Ok(()), sweep)
 }
 
 /// A word to the person, on standard error.

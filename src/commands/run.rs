@@ -5,7 +5,7 @@ use crate::cli;
 use crate::inputs;
 use crate::plan;
 use crate::root;
-use crate::settings::Settings;
+use crate::settings::{At, Settings, Variable};
 use crate::summary::Summary;
 use crate::supervise::{self, Job, link::Wish};
 use crate::task::Invocation;
@@ -26,6 +26,9 @@ pub(crate) fn run(dir: &Path, typed: &cli::Run) -> Result<u8> {
         }
         None if !quiet => settings.assumed().iter().for_each(|assumed| say(assumed)),
         _ => {}
+    }
+    if !quiet {
+        passed_on(&settings);
     }
     let invocation = Invocation::read(&settings.project, &typed.task)?;
     let layout = inputs::lay_out(&settings, invocation.script(), backend::home().as_deref())?;
@@ -101,6 +104,7 @@ fn settings(dir: &Path, typed: &cli::Run, sandbox: Option<&Sandbox>) -> Result<(
     let text =
         String::from_utf8(config).map_err(|_| anyhow!("the sandbox.yaml of sandbox {} is damaged", sandbox.id()))?;
     let shown = format!("sandbox.yaml of sandbox {}", sandbox.id());
+    let overrides = super::sandbox::as_made(overrides, sandbox)?;
     Ok((Settings::from_text(&text, &shown, dir, &overrides)?, None))
 }
 
@@ -133,11 +137,26 @@ fn watch(typed: &cli::Run, project: &Project, job: Job, input: Option<std::os::f
             warnings.iter().for_each(|warning| warn(warning));
         }
     };
-    let show = Show { output: !typed.json, stdin: supervisor.input, begun: &mut begun, ready: &mut ready };
+    let show =
+        Show { raw: typed.raw, output: !typed.json, stdin: supervisor.input, begun: &mut begun, ready: &mut ready };
     let ended = view::watch(&link, &mut signals, show)?;
     drop(link);
     let _ = nix::sys::wait::waitpid(supervisor.pid, None);
     finish(typed, project, ended)
+}
+
+/// A file may come with a repository: which of the caller's variables it hands to the task is said.
+fn passed_on(settings: &Settings) {
+    let from_file = settings.env.values().filter(|told| !matches!(told.at, At::Flag(_)));
+    let names: Vec<&str> = from_file
+        .filter_map(|told| match &told.value {
+            Variable::From(name) => Some(name.as_str()),
+            Variable::Literal(_) => None,
+        })
+        .collect();
+    if !names.is_empty() {
+        say(&format!("sandbox.yaml passes variables of yours on to the task: {}", names.join(", ")));
+    }
 }
 
 /// Waits until the task starts, so that a refusal is still told, and leaves it alone.
@@ -165,16 +184,18 @@ fn finish(typed: &cli::Run, project: &Project, ended: Ended) -> Result<u8> {
                 say(&closing_words(&run)?);
             }
         }
-        Ended::Failed { run, error } => {
+        Ended::Failed { run, error, ran } => {
             if let Some(run) = run.filter(|_| !typed.quiet) {
-                say(&format!("nothing ran; the record is run {run}"));
+                let what = if ran { "the task ran" } else { "nothing ran" };
+                say(&format!("{what}; the record is run {run}"));
             }
             return Err(error.into());
         }
         Ended::Lost => {
             let engine: Box<dyn Runtime> = backend::engine("sweep")?;
             let said = recover::sweep(project, &*engine);
-            bail!("the run's supervisor was killed, and the sandbox with it\n  {}", said.join("\n  "));
+            let said = if said.is_empty() { String::new() } else { format!("\n  {}", said.join("\n  ")) };
+            bail!("the run's supervisor was killed, and the sandbox with it{said}");
         }
     }
     Ok(code)

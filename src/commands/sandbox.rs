@@ -5,11 +5,12 @@ use crate::cli;
 use crate::inputs;
 use crate::plan;
 use crate::root;
-use crate::settings::Settings;
+use crate::settings::{Overrides, Settings};
 use crate::task::Invocation;
 use crate::{backend, listing, progress, words};
 use aido_evidence::{Kind, NewSandbox, Project, Sandbox, State};
-use anyhow::{Result, bail};
+use aido_runtime::{Plan, Root};
+use anyhow::{Result, anyhow, bail};
 use serde_json::json;
 use std::path::Path;
 
@@ -86,6 +87,19 @@ pub(crate) fn refuse_reshaping(wanted: &cli::Wanted, sandbox: &Sandbox) -> Resul
         );
     }
     Ok(())
+}
+
+/// What was typed when the sandbox was made and is no part of a file: a root folder outside the project,
+/// accepted weaknesses. The plan that was checked then keeps it.
+pub(crate) fn as_made(mut overrides: Overrides, sandbox: &Sandbox) -> Result<Overrides> {
+    let Some(stored) = sandbox.plan()? else { return Ok(overrides) };
+    let plan: Plan = serde_json::from_slice(&stored)
+        .map_err(|e| anyhow!("the plan of sandbox {} cannot be read: {e}", sandbox.id()))?;
+    if let Root::Folder { path } = plan.root {
+        overrides.runtime = Some(format!("rootfs:{}", path.display()));
+    }
+    overrides.accept_weaker.extend(plan.accept_weaker);
+    Ok(overrides)
 }
 
 pub(crate) fn list(dir: &Path, typed: &cli::SandboxList) -> Result<u8> {

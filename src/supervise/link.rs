@@ -17,8 +17,8 @@ pub(crate) enum News {
     Output,
     /// The run is sealed.
     Ended { exit_code: u8 },
-    /// Nothing ran.
-    Failed { what: String, remedy: Option<String> },
+    /// aido failed. Unless `ran`, the task was not started.
+    Failed { what: String, remedy: Option<String>, ran: bool },
 }
 
 /// From the command line.

@@ -74,7 +74,7 @@ fn supervise(job: Job, link: Link) -> Result<u8, ()> {
     let (sandbox, recording) = match begun {
         Ok(begun) => begun,
         Err(error) => {
-            link.insist(&News::Failed { what: error.what, remedy: error.remedy });
+            link.insist(&News::Failed { what: error.what, remedy: error.remedy, ran: false });
             return Err(());
         }
     };
@@ -135,7 +135,8 @@ fn conduct(job: Job, sandbox: &Sandbox, mut recorder: Recorder) -> Result<u8, ()
     match result {
         Ok(outcome) => seal(draft, recorder, outcome, None),
         Err(error) => {
-            let end = End::Refused { why: error.what.clone() };
+            let why = error.what.clone();
+            let end = if recorder.started { End::Lost { why } } else { End::Refused { why } };
             seal(draft, recorder, Outcome { end, usage: Usage::default() }, Some(error))
         }
     }
@@ -192,12 +193,15 @@ fn seal(draft: Draft<'_>, mut recorder: Recorder, outcome: Outcome, error: Optio
         plan_digest: draft.plan_digest,
         chain_head,
     };
-    let Recorder { recording, link, .. } = recorder;
+    let Recorder { recording, link, started: ran, .. } = recorder;
     let sealed = noted.map_err(|e| e.what).and_then(|()| recording.seal(&summary).map_err(|e| e.to_string()));
     let news = match (error, sealed) {
-        (Some(error), _) => News::Failed { what: error.what, remedy: error.remedy },
+        (Some(error), _) => News::Failed { what: error.what, remedy: error.remedy, ran },
         (None, Ok(_)) => News::Ended { exit_code },
-        (None, Err(why)) => News::Failed { what: format!("the run's record could not be sealed: {why}"), remedy: None },
+        (None, Err(why)) => {
+            let what = format!("the task ended (status {exit_code}), but its record could not be sealed: {why}");
+            News::Failed { what, remedy: None, ran }
+        }
     };
     let failed = matches!(news, News::Failed { .. });
     if let Some(link) = link {

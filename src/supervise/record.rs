@@ -24,6 +24,8 @@ pub(super) struct Recorder {
     pub(super) warnings: Vec<String>,
     pub(super) collected: Collected,
     truncated: [bool; 2],
+    /// The task was started, so that a failure is not "nothing ran".
+    pub(super) started: bool,
 }
 
 impl Recorder {
@@ -49,6 +51,7 @@ impl Recorder {
             warnings: Vec::new(),
             collected: Collected::default(),
             truncated: [false; 2],
+            started: false,
         })
     }
 
@@ -109,12 +112,17 @@ impl Listener for Recorder {
                 self.tell(&News::Ready { warnings: self.warnings.clone() });
             }
             Event::Collected(collected) => self.collected = collected.clone(),
+            Event::Started { .. } => self.started = true,
             _ => {}
         }
         let mut data = serde_json::to_value(&event).map_err(|e| Error::new(e.to_string()))?;
         let kind = data.as_object_mut().and_then(|fields| fields.remove("type"));
         let kind = kind.as_ref().and_then(|kind| kind.as_str()).unwrap_or("event").to_string();
-        self.note(&kind, data)
+        let noted = self.note(&kind, data);
+        if let Err(error) = &noted {
+            self.warnings.push(format!("the record lacks an event `{kind}`: {error}"));
+        }
+        noted
     }
 
     fn output(&mut self, stream: Stream, bytes: &[u8]) {

@@ -11,6 +11,7 @@ mod relay;
 mod running;
 
 mod config;
+mod crash;
 mod evidence;
 mod examples;
 mod files;
