@@ -2,7 +2,7 @@
 
 use crate::cli::Check;
 use crate::inputs::{Entry, Layout, OUTPUTS, lay_out};
-use crate::settings::{Overrides, Settings, Variable, printable, show_bytes, show_duration, show_processors};
+use crate::settings::{Overrides, Policy, Settings, Variable, printable, show_bytes, show_duration, show_processors};
 use aido_runtime::{Limit, Limits, Origin};
 use anyhow::Result;
 use serde::Serialize;
@@ -34,6 +34,15 @@ struct Granted {
     network: &'static str,
     env: BTreeMap<String, Value>,
     limits: Limits,
+    /// The user's own policy, where there is one.
+    policy: Option<LimitedBy>,
+}
+
+#[derive(Debug, Serialize)]
+struct LimitedBy {
+    file: String,
+    /// By key, as they would be written there.
+    ceilings: BTreeMap<&'static str, String>,
 }
 
 /// Where a variable's value comes from; the value itself is not shown.
@@ -45,7 +54,7 @@ enum Value {
 }
 
 pub(super) fn check(dir: &Path, asked: &Check) -> Result<u8> {
-    let settings = Settings::load(dir, asked.file.as_deref(), &Overrides::default())?;
+    let settings = Settings::load(dir, asked.file.as_deref(), &Overrides::default(), &Policy::of_the_user()?)?;
     let home = std::env::var_os("HOME");
     let layout = lay_out(&settings, None, home.as_deref().map(Path::new))?;
     let granted = granted(&settings, &layout, &|name| std::env::var_os(name).is_some());
@@ -78,7 +87,13 @@ fn granted(settings: &Settings, layout: &Layout, is_set: &dyn Fn(&str) -> bool) 
         network: "none",
         env: settings.env.iter().map(|(name, told)| (name.clone(), value(&told.value))).collect(),
         limits: settings.limits.clone(),
+        policy: limited_by(&settings.policy),
     }
+}
+
+fn limited_by(policy: &Policy) -> Option<LimitedBy> {
+    let ceilings = policy.ceilings().into_iter().collect();
+    policy.file.clone().map(|file| LimitedBy { file, ceilings })
 }
 
 fn written(entry: &Entry) -> String {
@@ -106,6 +121,11 @@ fn describe(granted: &Granted) -> String {
     paragraph(&mut out, "is limited to", &limits(&granted.limits), "");
     let env: Vec<String> = granted.env.iter().map(|(name, value)| variable(name, value)).collect();
     paragraph(&mut out, "is told", &env, "");
+    if let Some(policy) = &granted.policy {
+        let ceilings = policy.ceilings.iter().map(|(key, most)| format!("{key}: {most}"));
+        let lines: Vec<String> = [format!("policy {}", policy.file)].into_iter().chain(ceilings).collect();
+        paragraph(&mut out, "limited by", &lines, "");
+    }
     out
 }
 
@@ -181,6 +201,25 @@ mod tests {
                 C (from your UNSET, which is not set now)
 "
         );
+    }
+
+    #[test]
+    fn the_policy_and_its_ceilings_are_named() {
+        use std::os::unix::fs::PermissionsExt;
+        let config = tempfile::tempdir().unwrap();
+        let folder = config.path().join("aido");
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("policy.yaml"), "ttl: 5m\nresources: {memory: 1GiB}\nenv: []\n").unwrap();
+        for (path, mode) in [(folder.clone(), 0o755), (folder.join("policy.yaml"), 0o644)] {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let mut granted = of("name: x");
+        assert!(!describe(&granted).contains("limited by"));
+        granted.policy = limited_by(&Policy::load(config.path()).unwrap());
+        let shown = describe(&granted);
+        let lines = "                env: none\n                memory: 1GiB\n                ttl: 5m\n";
+        let policy = folder.join("policy.yaml").display().to_string();
+        assert!(shown.ends_with(&format!("  limited by    policy {policy}\n{lines}")), "{shown}");
     }
 
     #[test]

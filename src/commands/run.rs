@@ -5,7 +5,7 @@ use crate::cli;
 use crate::inputs;
 use crate::plan;
 use crate::root;
-use crate::settings::{At, Settings, Variable};
+use crate::settings::{At, Policy, Settings, Variable};
 use crate::summary::Summary;
 use crate::supervise::{self, Job, link::Wish};
 use crate::task::Invocation;
@@ -41,6 +41,8 @@ pub(crate) fn run(dir: &Path, typed: &cli::Run) -> Result<u8> {
     if let Some(sandbox) = &sandbox {
         plan.deadline.ttl_ms = plan.deadline.ttl_ms.min(time_left(sandbox)?);
     }
+    // Before the first run makes its own folder in the project.
+    let inputs = inputs::digests(&layout.inputs)?;
     let project = match project {
         Some(project) => project,
         None => Project::create(&settings.project)?,
@@ -55,7 +57,7 @@ pub(crate) fn run(dir: &Path, typed: &cli::Run) -> Result<u8> {
         config,
         plan,
         secrets,
-        inputs: inputs::digests(&layout.inputs)?,
+        inputs,
         hidden: layout.hidden(),
         warnings: Vec::new(),
         stdin,
@@ -84,9 +86,9 @@ fn place(dir: &Path, typed: &cli::Run) -> Result<(Option<Project>, Option<Sandbo
 
 /// A sandbox that is up keeps the configuration it was made with; a fresh one takes the project's.
 fn settings(dir: &Path, typed: &cli::Run, sandbox: Option<&Sandbox>) -> Result<(Settings, Option<Vec<u8>>)> {
-    let overrides = typed.wanted.overrides();
+    let (overrides, policy) = (typed.wanted.overrides(), Policy::of_the_user()?);
     let Some(sandbox) = sandbox else {
-        let settings = Settings::load(dir, typed.wanted.file.as_deref(), &overrides)?;
+        let settings = Settings::load(dir, typed.wanted.file.as_deref(), &overrides, &policy)?;
         let config = settings.to_yaml().into_bytes();
         return Ok((settings, Some(config)));
     };
@@ -105,7 +107,7 @@ fn settings(dir: &Path, typed: &cli::Run, sandbox: Option<&Sandbox>) -> Result<(
         String::from_utf8(config).map_err(|_| anyhow!("the sandbox.yaml of sandbox {} is damaged", sandbox.id()))?;
     let shown = format!("sandbox.yaml of sandbox {}", sandbox.id());
     let overrides = super::sandbox::as_made(overrides, sandbox)?;
-    Ok((Settings::from_text(&text, &shown, dir, &overrides)?, None))
+    Ok((Settings::parse(&text, &shown, dir, &overrides, &policy)?, None))
 }
 
 fn time_left(sandbox: &Sandbox) -> Result<u64> {
@@ -155,7 +157,8 @@ fn passed_on(settings: &Settings) {
         })
         .collect();
     if !names.is_empty() {
-        say(&format!("sandbox.yaml passes variables of yours on to the task: {}", names.join(", ")));
+        let file = settings.file.as_deref().unwrap_or("the configuration");
+        say(&format!("{file} passes variables of yours on to the task: {}", names.join(", ")));
     }
 }
 
@@ -177,6 +180,7 @@ fn finish(typed: &cli::Run, project: &Project, ended: Ended) -> Result<u8> {
     match ended {
         Ended::Sealed { run, .. } => {
             let run = project.run(&run)?;
+            cut_output(&run)?;
             if typed.json {
                 let summary: Option<serde_json::Value> = run.summary()?;
                 println!("{}", serde_json::to_string_pretty(&summary)?);
@@ -199,6 +203,21 @@ fn finish(typed: &cli::Run, project: &Project, ended: Ended) -> Result<u8> {
         }
     }
     Ok(code)
+}
+
+/// Output that was not kept was not shown either: whoever reads it must know, quiet or not.
+fn cut_output(run: &Run) -> Result<()> {
+    let summary: Summary = run.summary()?.ok_or_else(|| anyhow!("run {} has no summary", run.id()))?;
+    for (name, bytes) in [("output", summary.output.stdout), ("error", summary.output.stderr)] {
+        if bytes.dropped > 0 {
+            warn(&format!(
+                "standard {name} was cut after {}: {} more were dropped; raise `resources: {{output: …}}`",
+                words::size(bytes.kept),
+                words::size(bytes.dropped)
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// One line on how it ended and where the rest is to be found.

@@ -5,7 +5,7 @@ use crate::cli;
 use crate::inputs;
 use crate::plan;
 use crate::root;
-use crate::settings::{Overrides, Settings};
+use crate::settings::{Overrides, Policy, Settings};
 use crate::task::Invocation;
 use crate::{backend, listing, progress, words};
 use aido_evidence::{Kind, NewSandbox, Project, Sandbox, State};
@@ -16,7 +16,8 @@ use std::path::Path;
 
 /// Checks that the sandbox can be had here, then makes it; its ID alone goes to standard output.
 pub(crate) fn up(dir: &Path, typed: &cli::SandboxUp) -> Result<u8> {
-    let settings = Settings::load(dir, typed.wanted.file.as_deref(), &typed.wanted.overrides())?;
+    let policy = Policy::of_the_user()?;
+    let settings = Settings::load(dir, typed.wanted.file.as_deref(), &typed.wanted.overrides(), &policy)?;
     if let (Some(assumed), false) = (settings.assumed(), typed.quiet) {
         say(&assumed);
     }

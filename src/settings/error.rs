@@ -59,6 +59,17 @@ impl<T> Told<T> {
     }
 }
 
+impl At {
+    /// File and line, for a sentence about another place.
+    pub(super) fn spot(&self) -> String {
+        match self {
+            At::Place(place) => format!("{}:{}", place.file, place.line),
+            At::File(name) | At::Flag(name) => name.clone(),
+            At::Nowhere => "a default".to_string(),
+        }
+    }
+}
+
 impl Error {
     pub fn new(at: At, what: impl Into<String>) -> Self {
         Error { at, what: what.into(), remedy: None }

@@ -1,9 +1,11 @@
-//! What is wanted of a sandbox: `sandbox.yaml` and the command line, resolved and validated once.
+//! What is wanted of a sandbox: `sandbox.yaml` and the command line below the user's policy, resolved and validated once.
 
 mod asked;
+mod bound;
 mod error;
 mod file;
 mod overrides;
+mod policy;
 mod resolve;
 mod runtime;
 mod schema;
@@ -15,6 +17,7 @@ mod yaml;
 pub use asked::Variable;
 pub use error::{At, Error, Place, Result, Told, printable};
 pub use overrides::Overrides;
+pub use policy::Policy;
 pub use resolve::{DEFAULT_TTL, GRACE};
 pub use runtime::Runtime;
 pub(crate) use suggest::distance;
@@ -52,17 +55,19 @@ pub struct Settings {
     pub project: PathBuf,
     /// What messages call the file; `None` where there is none.
     pub file: Option<String>,
+    /// What all of this was kept below.
+    pub policy: Policy,
     asked: Asked,
 }
 
 impl Settings {
     /// Reads `file`, or the project's `sandbox.yaml` where it has one.
-    pub fn load(project: &Path, file: Option<&Path>, overrides: &Overrides) -> Result<Settings> {
+    pub fn load(project: &Path, file: Option<&Path>, overrides: &Overrides, policy: &Policy) -> Result<Settings> {
         let path = file.map_or_else(|| project.join(FILE), |file| project.join(file));
         let shown = file.map_or_else(|| FILE.to_string(), |file| file.display().to_string());
         let text = file::read(&path, project, &shown)?;
         match text {
-            Some(text) => Settings::from_text(&text, &shown, project, overrides),
+            Some(text) => Settings::parse(&text, &shown, project, overrides, policy),
             None if file.is_some() => Err(Error::new(At::File(shown), "there is no such file")),
             None => {
                 if project.join("sandbox.yml").symlink_metadata().is_ok() {
@@ -70,15 +75,21 @@ impl Settings {
                         Error::new(At::File("sandbox.yml".to_string()), "is not read: aido looks for sandbox.yaml");
                     return Err(error.remedy("rename it, or name it with `-f sandbox.yml`"));
                 }
-                resolve::settings(Asked::default(), None, project, overrides)
+                resolve::settings(Asked::default(), None, project, overrides, policy)
             }
         }
     }
 
     /// Reads a configuration that is already in memory, such as the copy that a sandbox keeps.
-    pub fn from_text(text: &str, shown: &str, project: &Path, overrides: &Overrides) -> Result<Settings> {
+    pub fn parse(text: &str, shown: &str, project: &Path, overrides: &Overrides, policy: &Policy) -> Result<Settings> {
         let asked = schema::read(yaml::read(text, shown)?)?;
-        resolve::settings(asked, Some(shown), project, overrides)
+        resolve::settings(asked, Some(shown), project, overrides, policy)
+    }
+
+    /// For tests of what has nothing to do with a policy.
+    #[cfg(test)]
+    pub(crate) fn from_text(text: &str, shown: &str, project: &Path, overrides: &Overrides) -> Result<Settings> {
+        Settings::parse(text, shown, project, overrides, &Policy::default())
     }
 
     /// What was asked for, by file and command line together, as a `sandbox.yaml` of its own. Defaults stay out of it, and

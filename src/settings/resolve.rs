@@ -1,11 +1,11 @@
 //! From what was asked to settings: values are parsed, bounds checked, defaults filled in.
 
 use super::asked::{Asked, Resources, Variable};
+use super::bound::{self, Bound, lowered};
 use super::error::{At, Error, Result, Told};
 use super::overrides::{Overrides, flagged};
-use super::{Runtime, Settings, TTL, units, variable};
+use super::{Policy, Runtime, Settings, variable};
 use aido_runtime::{Limit, Limits};
-use std::ops::RangeInclusive;
 use std::path::{Component, Path};
 use std::time::Duration;
 
@@ -14,7 +14,6 @@ pub const DEFAULT_TTL: Duration = Duration::from_secs(15 * 60);
 pub const GRACE: Duration = Duration::from_secs(5);
 
 const MIB: u64 = 1 << 20;
-const TIB: u64 = 1 << 40;
 const DEFAULT_MEMORY: u64 = 2048 * MIB;
 const DEFAULT_PIDS: u64 = 512;
 const DEFAULT_DISK: u64 = 1024 * MIB;
@@ -25,6 +24,7 @@ pub(super) fn settings(
     file: Option<&str>,
     project: &Path,
     overrides: &Overrides,
+    policy: &Policy,
 ) -> Result<Settings> {
     overrides.lay_over(&mut asked)?;
     let project = folder(project)?;
@@ -32,22 +32,25 @@ pub(super) fn settings(
         Some(told) => name(told)?,
         None => name_of(&project),
     };
-    check_env(&asked)?;
+    check_env(&asked, policy)?;
+    let runtime = runtime(&asked)?;
+    policy.check_runtime(&runtime, &project)?;
     Ok(Settings {
         name,
-        runtime: runtime(&asked)?,
-        ttl: ttl(&asked)?,
+        runtime,
+        ttl: ttl(&asked, policy)?,
         grace: GRACE,
         inputs: asked.inputs.clone(),
         outputs: asked.outputs.clone(),
         env: asked.env.clone(),
-        limits: limits(&asked.resources)?,
+        limits: limits(&asked.resources, policy)?,
         accept_weaker: overrides.accept_weaker.iter().copied().collect(),
         workdir: overrides.workdir.as_deref().map(|text| workdir(flagged("--workdir", text))).transpose()?,
         offline: overrides.offline,
         insecure_registries: overrides.insecure_registries.clone(),
         project,
         file: file.map(str::to_string),
+        policy: policy.clone(),
         asked,
     })
 }
@@ -99,18 +102,18 @@ fn runtime(asked: &Asked) -> Result<Told<Runtime>> {
     Ok(Told::new(runtime, told.at.clone()))
 }
 
-fn ttl(asked: &Asked) -> Result<Duration> {
-    let Some(told) = &asked.ttl else { return Ok(DEFAULT_TTL) };
-    let fail = |what: String| Error::new(told.at.clone(), what);
-    let ttl = units::duration(&told.value).map_err(fail)?;
-    if !TTL.contains(&ttl) {
-        return Err(fail(format!("a ttl of {} is out of range; it lies between 1s and 24h", told.value)));
-    }
-    Ok(ttl)
+fn ttl(asked: &Asked, policy: &Policy) -> Result<Duration> {
+    let ceiling = policy.ttl.as_ref();
+    let seconds = match &asked.ttl {
+        Some(told) => bound::TIME.read_below(told, ceiling)?,
+        None => lowered(DEFAULT_TTL.as_secs(), ceiling),
+    };
+    Ok(Duration::from_secs(seconds))
 }
 
-fn check_env(asked: &Asked) -> Result<()> {
+fn check_env(asked: &Asked, policy: &Policy) -> Result<()> {
     for (name, told) in &asked.env {
+        policy.check_variable(name, told)?;
         if let Variable::Literal(value) = &told.value {
             variable::fits(name, value).map_err(|what| Error::new(told.at.clone(), what))?;
         }
@@ -118,36 +121,23 @@ fn check_env(asked: &Asked) -> Result<()> {
     Ok(())
 }
 
-fn limits(asked: &Resources) -> Result<Limits> {
-    let size = |text: &str| units::bytes(text);
-    let count = |text: &str| text.parse::<u64>().map_err(|_| format!("`{text}` is no whole number"));
+fn limits(asked: &Resources, policy: &Policy) -> Result<Limits> {
     let processors = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
-    let bytes = units::show_bytes;
     Ok(Limits {
-        memory: limit("memory", &asked.memory, DEFAULT_MEMORY, 4 * MIB..=16 * TIB, size, bytes)?,
-        cpus: limit("cpus", &asked.cpus, processors * 1000, 10..=1_024_000, units::processors, units::show_processors)?,
-        pids: limit("pids", &asked.pids, DEFAULT_PIDS, 1..=4_194_304, count, |n| n.to_string())?,
-        disk: limit("disk", &asked.disk, DEFAULT_DISK, 64 * 1024..=16 * TIB, size, bytes)?,
-        output: limit("output", &asked.output, DEFAULT_OUTPUT, 1024..=TIB, size, bytes)?,
+        memory: limit(&bound::MEMORY, &asked.memory, DEFAULT_MEMORY, &policy.memory)?,
+        cpus: limit(&bound::CPUS, &asked.cpus, processors * 1000, &policy.cpus)?,
+        pids: limit(&bound::PIDS, &asked.pids, DEFAULT_PIDS, &policy.pids)?,
+        disk: limit(&bound::DISK, &asked.disk, DEFAULT_DISK, &policy.disk)?,
+        output: limit(&bound::OUTPUT, &asked.output, DEFAULT_OUTPUT, &policy.output)?,
     })
 }
 
-fn limit(
-    key: &str,
-    asked: &Option<Told<String>>,
-    default: u64,
-    range: RangeInclusive<u64>,
-    parse: impl Fn(&str) -> std::result::Result<u64, String>,
-    show: impl Fn(u64) -> String,
-) -> Result<Limit> {
-    let Some(told) = asked else { return Ok(Limit::default(default)) };
-    let fail = |what: String| Error::new(told.at.clone(), what);
-    let value = parse(&told.value).map_err(fail)?;
-    if !range.contains(&value) {
-        let (from, to) = (show(*range.start()), show(*range.end()));
-        return Err(fail(format!("{key} of {} is out of range; it lies between {from} and {to}", told.value)));
+/// A default that a policy lowers stays a default: having a policy must not make runs fail where a host holds no limits.
+fn limit(bound: &Bound, asked: &Option<Told<String>>, default: u64, ceiling: &Option<Told<u64>>) -> Result<Limit> {
+    match asked {
+        Some(told) => bound.read_below(told, ceiling.as_ref()).map(Limit::asked),
+        None => Ok(Limit::default(lowered(default, ceiling.as_ref()))),
     }
-    Ok(Limit::asked(value))
 }
 
 /// An absolute path, or one below `/workspace`; without `..`.

@@ -8,7 +8,10 @@ use std::collections::BTreeMap;
 
 const TOP: [&str; 8] = ["name", "runtime", "ttl", "inputs", "outputs", "permissions", "env", "resources"];
 const PERMISSIONS: [&str; 2] = ["filesystem", "network"];
-const RESOURCES: [&str; 5] = ["memory", "cpus", "pids", "disk", "output"];
+pub(super) const RESOURCES: [&str; 5] = ["memory", "cpus", "pids", "disk", "output"];
+
+/// The other file of this kind.
+pub(super) const POLICY: &str = "policy.yaml";
 
 /// Access that people would like to grant by a key of its own, and that this version has no means to hold.
 const FOREIGN: [&str; 18] = [
@@ -121,12 +124,12 @@ fn resources(node: Node) -> Result<Resources> {
 }
 
 /// A mapping of which every key is known and stands there once.
-struct Section {
+pub(super) struct Section {
     entries: Vec<(Told<String>, Node)>,
 }
 
 impl Section {
-    fn new(node: Node, name: &str, known: &[&str]) -> Result<Section> {
+    pub(super) fn new(node: Node, name: &str, known: &[&str]) -> Result<Section> {
         let section = Section::any(node, name)?;
         for (key, _) in &section.entries {
             if !known.contains(&key.value.as_str()) {
@@ -152,7 +155,7 @@ impl Section {
         Ok(Section { entries })
     }
 
-    fn take(&mut self, key: &str) -> Option<Node> {
+    pub(super) fn take(&mut self, key: &str) -> Option<Node> {
         let index = self.entries.iter().position(|(k, _)| k.value == key)?;
         Some(self.entries.swap_remove(index).1)
     }
@@ -168,7 +171,9 @@ fn unknown(key: &Told<String>, section: &str, known: &[&str]) -> Error {
     if let Some(meant) = nearest(name, known.iter().copied()) {
         return Error::new(key.at.clone(), format!("unknown key `{name}`; did you mean `{meant}`?")).remedy(known_list);
     }
-    let homes = [("permissions", &PERMISSIONS[..]), ("resources", &RESOURCES[..]), ("sandbox.yaml", &TOP[..])];
+    let homes = [("resources", &RESOURCES[..]), ("permissions", &PERMISSIONS[..]), ("sandbox.yaml", &TOP[..])];
+    // A policy shares one section with a sandbox.yaml.
+    let homes = if section == POLICY { &homes[..1] } else { &homes[..] };
     let home = homes.iter().find(|(home, keys)| *home != section && keys.contains(&name.as_str()));
     let remedy = match home {
         Some(("sandbox.yaml", _)) => format!("`{name}` belongs at the left margin, not under `{section}:`"),
@@ -215,14 +220,14 @@ impl Node {
     }
 
     /// A text or a number, as text.
-    fn quantity(self, key: &str) -> Result<Told<String>> {
+    pub(super) fn quantity(self, key: &str) -> Result<Told<String>> {
         match self.value {
             Value::Number(number) => Ok(Told::new(number, self.at)),
             _ => self.text(key),
         }
     }
 
-    fn texts(self, key: &str) -> Result<Vec<Told<String>>> {
+    pub(super) fn texts(self, key: &str) -> Result<Vec<Told<String>>> {
         let kind = self.kind();
         match self.value {
             Value::List(items) => items.into_iter().map(|item| item.text(key)).collect(),
@@ -234,7 +239,7 @@ impl Node {
     }
 
     fn empty(self, key: &str) -> Error {
-        let remedy = if key == "inputs" || key == "outputs" {
+        let remedy = if ["inputs", "outputs", "runtimes"].contains(&key) {
             format!("write `{key}: []` for none, or remove the key")
         } else {
             "give it a value, or remove the key".to_string()

@@ -59,15 +59,17 @@ fn an_empty_file_means_the_defaults() {
 #[test]
 fn without_a_file_one_line_says_what_was_assumed() {
     let project = tempfile::tempdir().unwrap();
-    let s = Settings::load(project.path(), None, &Overrides::default()).unwrap();
+    let s = Settings::load(project.path(), None, &Overrides::default(), &Policy::default()).unwrap();
     assert_eq!(
         s.assumed().unwrap(),
         "no sandbox.yaml: runtime host, ttl 15m, the project folder read-only, without .git, .aido and what looks like secrets, results in /outputs, no network"
     );
     std::fs::write(project.path().join("sandbox.yml"), "ttl: 1m").unwrap();
-    let error = Settings::load(project.path(), None, &Overrides::default()).unwrap_err().to_string();
+    let error =
+        Settings::load(project.path(), None, &Overrides::default(), &Policy::default()).unwrap_err().to_string();
     assert!(error.contains("rename it"), "{error}");
-    let error = Settings::load(project.path(), Some(Path::new("no.yaml")), &Overrides::default()).unwrap_err();
+    let error = Settings::load(project.path(), Some(Path::new("no.yaml")), &Overrides::default(), &Policy::default())
+        .unwrap_err();
     assert_eq!(error.to_string(), "no.yaml: there is no such file");
 }
 
@@ -235,6 +237,6 @@ fn a_folder_with_any_name_gives_a_valid_sandbox_name() {
     {
         let path = parent.path().join(folder);
         std::fs::create_dir(&path).unwrap();
-        assert_eq!(Settings::load(&path, None, &Overrides::default()).unwrap().name, expected);
+        assert_eq!(Settings::load(&path, None, &Overrides::default(), &Policy::default()).unwrap().name, expected);
     }
 }

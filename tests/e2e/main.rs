@@ -18,6 +18,7 @@ mod files;
 mod hostile;
 mod images;
 mod limits;
+mod policy;
 mod run;
 mod sandbox;
 mod ttl;

@@ -1,0 +1,226 @@
+//! The user's own policy: what no `sandbox.yaml` and no option may go beyond.
+
+use super::bound::{self, Bound};
+use super::error::{At, Error, Result, Told};
+use super::schema::{POLICY, RESOURCES, Section};
+use super::yaml::{self, Node, Value};
+use super::{Runtime, Variable, file};
+use std::path::{Component, Path, PathBuf};
+
+/// Version of the file. 1: first.
+const VERSION: &str = "1";
+const TOP: [&str; 5] = ["version", "ttl", "resources", "runtimes", "env"];
+
+/// Ceilings, each with the place where the user wrote it. What is absent has none.
+#[derive(Clone, Debug, Default)]
+pub struct Policy {
+    /// What messages call the file; `None` where there is none.
+    pub file: Option<String>,
+    /// In seconds.
+    pub(super) ttl: Option<Told<u64>>,
+    pub(super) memory: Option<Told<u64>>,
+    pub(super) cpus: Option<Told<u64>>,
+    pub(super) pids: Option<Told<u64>>,
+    pub(super) disk: Option<Told<u64>>,
+    pub(super) output: Option<Told<u64>>,
+    runtimes: Option<Patterns>,
+    env: Option<Patterns>,
+}
+
+#[derive(Clone, Debug)]
+struct Patterns {
+    at: At,
+    list: Vec<String>,
+}
+
+impl Policy {
+    /// The policy of whoever runs this; no file is no ceiling. One that cannot be read is an error.
+    pub fn of_the_user() -> Result<Policy> {
+        let folder = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let config =
+            folder("XDG_CONFIG_HOME").or_else(|| folder("HOME").or_else(home).map(|home| home.join(".config")));
+        config.map_or_else(|| Ok(Policy::default()), |config| Policy::load(&config))
+    }
+
+    /// `aido/policy.yaml` in this folder of configurations.
+    pub fn load(config: &Path) -> Result<Policy> {
+        let path = config.join("aido").join(POLICY);
+        match file::read_own(&path)? {
+            Some(text) => Policy::parse(&text, &path.display().to_string()),
+            None => Ok(Policy::default()),
+        }
+    }
+
+    /// `shown` is what messages call the text.
+    pub(super) fn parse(text: &str, shown: &str) -> Result<Policy> {
+        let mut policy = Policy { file: Some(shown.to_string()), ..Policy::default() };
+        let document = yaml::read(text, shown)?;
+        if matches!(document.value, Value::Null) {
+            return Ok(policy);
+        }
+        let mut top = Section::new(document, POLICY, &TOP)?;
+        top.take("version").map(version).transpose()?;
+        policy.ttl = ceiling(&mut top, "ttl", &bound::TIME)?;
+        policy.runtimes = top.take("runtimes").map(|node| patterns(node, "runtimes")).transpose()?;
+        policy.env = top.take("env").map(|node| patterns(node, "env")).transpose()?;
+        if let Some(node) = top.take("resources") {
+            let mut section = Section::new(node, "resources", &RESOURCES)?;
+            policy.memory = ceiling(&mut section, "memory", &bound::MEMORY)?;
+            policy.cpus = ceiling(&mut section, "cpus", &bound::CPUS)?;
+            policy.pids = ceiling(&mut section, "pids", &bound::PIDS)?;
+            policy.disk = ceiling(&mut section, "disk", &bound::DISK)?;
+            policy.output = ceiling(&mut section, "output", &bound::OUTPUT)?;
+        }
+        Ok(policy)
+    }
+
+    /// Whether tasks may run in this root. Paths are seen from `project`.
+    pub(super) fn check_runtime(&self, told: &Told<Runtime>, project: &Path) -> Result<()> {
+        let Some(allowed) = &self.runtimes else { return Ok(()) };
+        let runtime = &told.value;
+        if names_of(runtime, project).iter().any(|name| allowed.matches(name)) {
+            return Ok(());
+        }
+        let default = if told.at == At::Nowhere { ", which is meant where none is named," } else { "" };
+        let what = format!(
+            "the runtime `{runtime}`{default} is none that your policy allows ({}): {}",
+            allowed.at.spot(),
+            allowed.shown()
+        );
+        Err(Error::new(told.at.clone(), what).remedy(match told.at {
+            At::Flag(_) => "name one of these, or add it to your policy: it binds what you type too",
+            At::Nowhere => "name one with `runtime:` or `--runtime`, or add this one to your policy",
+            _ => "name one of these, or add it to your policy",
+        }))
+    }
+
+    /// Whether a file may hand this variable to a task. What was typed is the user's own word.
+    pub(super) fn check_variable(&self, name: &str, told: &Told<Variable>) -> Result<()> {
+        let (Some(allowed), Variable::From(from)) = (&self.env, &told.value) else { return Ok(()) };
+        if matches!(told.at, At::Flag(_)) || allowed.matches(from) {
+            return Ok(());
+        }
+        let what = format!(
+            "a file may not pass your variable `{from}` on: your policy allows ({}): {}",
+            allowed.at.spot(),
+            allowed.shown()
+        );
+        let typed = if name == from { format!("type `-e {name}`") } else { format!("type `-e {name}=…`") };
+        Err(Error::new(told.at.clone(), what)
+            .remedy(format!("{typed} if the task may have it, or add it to your policy")))
+    }
+
+    /// Every ceiling by its key, written as in the file.
+    pub fn ceilings(&self) -> Vec<(&'static str, String)> {
+        let measured = [
+            ("ttl", &self.ttl, &bound::TIME),
+            ("memory", &self.memory, &bound::MEMORY),
+            ("cpus", &self.cpus, &bound::CPUS),
+            ("pids", &self.pids, &bound::PIDS),
+            ("disk", &self.disk, &bound::DISK),
+            ("output", &self.output, &bound::OUTPUT),
+        ];
+        let measured =
+            measured.into_iter().filter_map(|(key, ceiling, bound)| Some((key, (bound.show)(ceiling.as_ref()?.value))));
+        let lists = [("runtimes", &self.runtimes), ("env", &self.env)];
+        let lists = lists.into_iter().filter_map(|(key, list)| Some((key, list.as_ref()?.shown())));
+        measured.chain(lists).collect()
+    }
+}
+
+fn version(node: Node) -> Result<()> {
+    let told = node.quantity("version")?;
+    if told.value == VERSION {
+        return Ok(());
+    }
+    let what = format!("version {} of the policy is not known here", told.value);
+    Err(Error::new(told.at, what).remedy(format!("this aido reads version {VERSION}")))
+}
+
+fn ceiling(section: &mut Section, key: &str, bound: &Bound) -> Result<Option<Told<u64>>> {
+    section.take(key).map(|node| bound.read(&node.quantity(key)?)).transpose()
+}
+
+fn patterns(node: Node, key: &str) -> Result<Patterns> {
+    let at = node.at.clone();
+    let texts = node.texts(key)?;
+    match texts.iter().find(|told| told.value.is_empty()) {
+        Some(told) => Err(Error::new(told.at.clone(), "an empty pattern stands for nothing")),
+        None => Ok(Patterns { at, list: texts.into_iter().map(|told| told.value).collect() }),
+    }
+}
+
+impl Patterns {
+    fn matches(&self, name: &str) -> bool {
+        self.list.iter().any(|pattern| fits(pattern, name))
+    }
+
+    fn shown(&self) -> String {
+        if self.list.is_empty() { "none".to_string() } else { self.list.join(", ") }
+    }
+}
+
+/// `*` stands for any characters but a slash, so that `python:*` is no registry called `python`; `**` for any at all; `?`
+/// for one that is no slash. Brackets are what they are: addresses have them. Takes no more than both lengths multiplied.
+fn fits(pattern: &str, text: &str) -> bool {
+    let text: Vec<char> = text.chars().collect();
+    // For each number of characters, whether the pattern so far stands for just these.
+    let mut reached = vec![false; text.len() + 1];
+    reached[0] = true;
+    let mut pattern = pattern.chars().peekable();
+    while let Some(mark) = pattern.next() {
+        let crosses = mark == '*' && pattern.next_if_eq(&'*').is_some();
+        let mut next = vec![false; reached.len()];
+        next[0] = mark == '*' && reached[0];
+        for (n, c) in text.iter().enumerate() {
+            next[n + 1] = match mark {
+                '*' => reached[n + 1] || (next[n] && (crosses || *c != '/')),
+                '?' => reached[n] && *c != '/',
+                mark => reached[n] && *c == mark,
+            };
+        }
+        reached = next;
+    }
+    reached[text.len()]
+}
+
+/// The texts that a pattern may match: as it was written, and for an absolute path in the project as one relative to it.
+/// A path that climbs is not where it seems to be, and has no name.
+fn names_of(runtime: &Runtime, project: &Path) -> Vec<String> {
+    let (Runtime::OciLayout { folder: path, .. }
+    | Runtime::OciArchive { file: path }
+    | Runtime::DockerArchive { file: path }
+    | Runtime::RootFolder { folder: path }) = runtime
+    else {
+        return vec![runtime.to_string()];
+    };
+    if path.components().any(|part| matches!(part, Component::ParentDir)) {
+        return Vec::new();
+    }
+    let mut names = vec![runtime.to_string()];
+    if let Ok(inner) = path.strip_prefix(project) {
+        let inner = inner.to_path_buf();
+        let inner = match runtime.clone() {
+            Runtime::OciLayout { tag, .. } => Runtime::OciLayout { folder: inner, tag },
+            Runtime::OciArchive { .. } => Runtime::OciArchive { file: inner },
+            Runtime::DockerArchive { .. } => Runtime::DockerArchive { file: inner },
+            _ => Runtime::RootFolder { folder: inner },
+        };
+        names.push(inner.to_string());
+    }
+    names
+}
+
+/// Where `HOME` says nothing, the list of users does.
+#[cfg(unix)]
+fn home() -> Option<PathBuf> {
+    nix::unistd::User::from_uid(nix::unistd::geteuid()).ok().flatten().map(|user| user.dir)
+}
+
+#[cfg(not(unix))]
+fn home() -> Option<PathBuf> {
+    None
+}
+
+#[cfg(test)]
+mod tests;
