@@ -15,6 +15,11 @@ pub(crate) fn start_afresh() {
     aido_runtime_linux::start_afresh();
 }
 
+/// For commands that only print: a reader that goes away ends them.
+pub(crate) fn end_with_the_reader() {
+    aido_runtime_linux::end_with_the_reader();
+}
+
 /// The folder of the image store.
 pub(crate) fn images() -> Result<PathBuf, Error> {
     Ok(data_home()?.join("aido").join("images"))

@@ -232,7 +232,7 @@ pub(crate) struct SandboxDestroy {
     #[arg(long, conflicts_with_all = ["ids", "expired"])]
     pub(crate) all: bool,
 
-    /// Those whose time is over
+    /// Those whose time is over, single runs that have ended among them
     #[arg(long, conflicts_with = "ids")]
     pub(crate) expired: bool,
 }

@@ -82,8 +82,8 @@ fn summary(run: &Run, remains: &Remains, backend: &str) -> Summary {
         hidden: Vec::new(),
         outputs: Collected::default(),
         output: Streams {
-            stdout: Bytes { kept: remains.stdout_bytes, dropped: 0 },
-            stderr: Bytes { kept: remains.stderr_bytes, dropped: 0 },
+            stdout: Bytes { kept: remains.stdout_bytes, ..Bytes::default() },
+            stderr: Bytes { kept: remains.stderr_bytes, ..Bytes::default() },
         },
         plan_digest: stored.map(|bytes| format!("sha256:{}", aido_evidence::sha256_hex(&bytes))),
         chain_head: remains.chain_head.clone(),

@@ -39,14 +39,17 @@ pub(crate) struct Summary {
 }
 
 /// Bytes of the task's two streams.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Streams {
     pub stdout: Bytes,
     pub stderr: Bytes,
 }
 
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Bytes {
     pub kept: u64,
     pub dropped: u64,
+    /// `sha256:…` of the log, where its writer lived to the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
 }

@@ -11,6 +11,7 @@ use crate::run::{EVENTS, MAX_SUMMARY, SUMMARY};
 use crate::sandbox::Sandbox;
 use serde::Serialize;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -49,6 +50,8 @@ pub struct Recording {
 struct Capture {
     file: File,
     count: Captured,
+    /// Over what was kept.
+    hasher: Sha256,
     /// A write failed: nothing more is kept, so that the log has no hole.
     failed: bool,
 }
@@ -136,6 +139,16 @@ impl Recording {
         }
     }
 
+    /// The digest (`sha256:…`) of what was kept of a stream so far: of the whole log, that is.
+    pub fn digest(&self, stream: Stream) -> String {
+        let capture = match stream {
+            Stream::Stdout => &self.stdout,
+            Stream::Stderr => &self.stderr,
+        };
+        let digest = capture.hasher.clone().finalize();
+        digest.iter().fold("sha256:".to_owned(), |text, byte| format!("{text}{byte:02x}"))
+    }
+
     /// Stores the plan of this run and ties it to the chain; returns its digest (`sha256:…`).
     pub fn plan(&mut self, bytes: &[u8]) -> Result<String> {
         self.folder.replace("plan.json", bytes, false)?;
@@ -170,7 +183,7 @@ impl Recording {
 
 impl Capture {
     fn new(file: File) -> Capture {
-        Capture { file, count: Captured::default(), failed: false }
+        Capture { file, count: Captured::default(), hasher: Sha256::new(), failed: false }
     }
 
     fn keep(&mut self, bytes: &[u8], limit: u64) -> std::io::Result<()> {
@@ -193,6 +206,7 @@ impl Capture {
                 break;
             }
         }
+        self.hasher.update(&bytes[..kept]);
         self.count.kept += kept as u64;
         self.count.dropped += (bytes.len() - kept) as u64;
         result

@@ -29,4 +29,4 @@ mod wire;
 pub use engine::Linux;
 pub use ids::image_ownership;
 pub use mapped::with_image_ids;
-pub use sys::start_afresh;
+pub use sys::{end_with_the_reader, start_afresh};

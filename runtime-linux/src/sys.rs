@@ -102,6 +102,12 @@ pub fn start_afresh() {
     }
 }
 
+/// A reader that goes away ends this program, as it ends other programs: for commands that only print.
+pub fn end_with_the_reader() {
+    // SAFETY: sets a disposition to the default; no handler exists.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+}
+
 /// Puts `from` on the number `to`, which stays open over an exec.
 pub(crate) fn place(from: RawFd, to: RawFd) -> Result<()> {
     if from == to {

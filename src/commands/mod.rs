@@ -49,6 +49,10 @@ fn folder(asked: Option<&Path>) -> Result<PathBuf> {
 }
 
 fn dispatch(dir: &Path, command: &Command) -> Result<u8> {
+    // A run watches its own streams: its end is to be recorded whoever stops reading.
+    if !matches!(command, Command::Run(_)) {
+        backend::end_with_the_reader();
+    }
     match command {
         Command::Run(typed) => run::run(dir, typed),
         Command::Sandbox(Sandbox::Up(typed)) => sandbox::up(dir, typed),
@@ -65,6 +69,7 @@ fn dispatch(dir: &Path, command: &Command) -> Result<u8> {
 
 /// Closes what a crash left open, before a command looks at the project, and says so.
 fn sweep(project: &Project) -> Result<()> {
+    project.sweep()?;
     recover::sweep(project, &*backend::engine("sweep")?).iter().for_each(|said| say(said));
     Ok(())
 }

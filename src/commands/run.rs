@@ -208,7 +208,7 @@ fn finish(typed: &cli::Run, project: &Project, ended: Ended) -> Result<u8> {
 /// Output that was not kept was not shown either: whoever reads it must know, quiet or not.
 fn cut_output(run: &Run) -> Result<()> {
     let summary: Summary = run.summary()?.ok_or_else(|| anyhow!("run {} has no summary", run.id()))?;
-    for (name, bytes) in [("output", summary.output.stdout), ("error", summary.output.stderr)] {
+    for (name, bytes) in [("output", &summary.output.stdout), ("error", &summary.output.stderr)] {
         if bytes.dropped > 0 {
             warn(&format!(
                 "standard {name} was cut after {}: {} more were dropped; raise `resources: {{output: …}}`",

@@ -168,7 +168,8 @@ fn seal(draft: Draft<'_>, mut recorder: Recorder, outcome: Outcome, error: Optio
     let chain_head = recorder.recording.chain_head().unwrap_or_default();
     let bytes = |stream| {
         let captured = recorder.recording.captured(stream);
-        Bytes { kept: captured.kept, dropped: captured.dropped }
+        let digest = Some(recorder.recording.digest(stream));
+        Bytes { kept: captured.kept, dropped: captured.dropped, digest }
     };
     let (runtime, image_digest) = root_words(&draft.plan.root);
     let summary = Summary {

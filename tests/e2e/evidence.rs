@@ -26,6 +26,9 @@ fn a_run_leaves_everything_that_is_promised() {
         summary.to_string().contains("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
         "{summary}"
     );
+    // And the SHA-256 of what it wrote, "out" and a line end.
+    let written = &summary["output"]["stdout"]["digest"];
+    assert_eq!(written, "sha256:54034ac5c6e9ea95734ec2b729fd6d62abf64af34a9f9ce5d466cb788191a73d");
     for control in ["files", "read-only", "network", "privileges", "syscalls", "deadline"] {
         let standing = find(&summary, control).unwrap_or_else(|| panic!("{control} is not recorded: {summary}"));
         assert!(standing.to_string().contains("in-force"), "{control}: {standing}");

@@ -244,7 +244,7 @@ impl Talker {
                 error.remedy(format!("check the name, or log in: docker login {registry}"))
             }
             Failure::RequestError(_) => error.remedy(format!(
-                "check the network; if {registry} speaks plain HTTP or has no valid certificate, name it as insecure"
+                "check the network; if {registry} speaks plain HTTP or has no valid certificate, say --insecure-registry {registry}"
             )),
             _ => error,
         }
