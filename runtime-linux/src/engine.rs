@@ -3,10 +3,10 @@
 use crate::cgroup::{self, Group};
 use crate::exec;
 use crate::ids::IdMap;
-use crate::layout::{self, Ground, Text};
+use crate::layout::Ground;
+use crate::prepare::{host_ground, script};
 use crate::probe;
-use crate::script::{Exec, Script, Step};
-use crate::source::c_string;
+use crate::script::{Script, Step};
 use crate::spawn::{self, Live};
 use crate::stand;
 use crate::watch::{self, Seen};
@@ -15,8 +15,6 @@ use aido_image::{LayerId, Ownership, Store};
 use aido_runtime::{End, Enforced, Error, Event, Io, Listener, Outcome, Plan, Probe, Root, Runtime, Usage};
 use std::path::PathBuf;
 
-/// Past deadline and grace the guard ends the sandbox by itself, should nobody else.
-const BACKSTOP_MS: u64 = 2_000;
 /// The cgroup's own watchdog comes last.
 const SCOPE_MARGIN_MS: u64 = 10_000;
 
@@ -118,29 +116,6 @@ impl Runtime for Linux {
     }
 }
 
-/// The root that is made of this host's toolchains.
-pub(crate) fn host_ground() -> Ground {
-    Ground::Host { root: "/".into() }
-}
-
-/// The whole script of a plan.
-pub(crate) fn script(plan: &Plan, ground: &Ground, exec: Exec) -> Result<Script, Error> {
-    let disk = plan.limits.disk.value;
-    let options =
-        [("size", disk.to_string()), ("nr_inodes", stand::inodes(disk).to_string()), ("mode", "0755".to_string())];
-    let options =
-        options.into_iter().map(|(key, value)| Ok((c_string(key)?, c_string(value)?))).collect::<Result<_, Error>>();
-    let ends_ms = plan.deadline.ttl_ms.saturating_add(plan.deadline.grace_ms).saturating_add(BACKSTOP_MS);
-    Ok(Script {
-        ops: layout::compile(ground, &plan.mounts, &texts(plan, ground))?,
-        base: options?,
-        host_name: c_string(&plan.name)?,
-        exec,
-        backstop_ms: i32::try_from(ends_ms).unwrap_or(i32::MAX),
-        strings: sys::Strings::of_this_process(),
-    })
-}
-
 fn layer_folder(store: &Store, layer: &str, reference: &str, ownership: Ownership) -> Result<PathBuf, Error> {
     let digest = layer.parse().map_err(|_| Error::new(format!("{layer:?} is no digest of a layer")))?;
     let id = LayerId(digest);
@@ -150,32 +125,6 @@ fn layer_folder(store: &Store, layer: &str, reference: &str, ownership: Ownershi
     }
     Err(Error::new(format!("layer {layer} of {reference} is not in the store"))
         .remedy(format!("aido image pull {reference}")))
-}
-
-/// The files that every sandbox has, whatever its root.
-fn texts(plan: &Plan, ground: &Ground) -> Vec<Text> {
-    let text = |path: &str, content: String| Text { path: path.into(), content };
-    let mut texts = vec![
-        text("etc/hosts", format!("127.0.0.1 localhost {0}\n::1 localhost {0}\n", plan.name)),
-        text("etc/hostname", format!("{}\n", plan.name)),
-        text("etc/resolv.conf", "# no network in this sandbox\n".into()),
-    ];
-    if let Ground::Host { .. } = ground {
-        let (uid, gid) = (plan.identity.uid, plan.identity.gid);
-        let mut passwd =
-            "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n".to_string();
-        let mut group = "root:x:0:\nnogroup:x:65534:\n".to_string();
-        if uid != 0 {
-            passwd.push_str(&format!("aido:x:{uid}:{gid}:aido:/home/aido:/bin/sh\n"));
-        }
-        if gid != 0 {
-            group.push_str(&format!("aido:x:{gid}:\n"));
-        }
-        texts.push(text("etc/passwd", passwd));
-        texts.push(text("etc/group", group));
-        texts.push(text("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n".into()));
-    }
-    texts
 }
 
 /// How the run ended, from what was seen of it.

@@ -1,6 +1,6 @@
 //! aido's native runtime on Linux: rootless, without a daemon.
 //!
-//! `engine` compiles a plan into a script (`layout`, `exec`), `spawn` makes a process in new
+//! `engine` has a plan compiled into a script (`prepare`, `layout`, `exec`), `spawn` makes a process in new
 //! namespaces that builds the sandbox from it (`child`), `watch` looks after the task, `collect` brings
 //! the outputs out. `cgroup` and `seccomp` stand by themselves. `unsafe` is in `sys` and `clone` only.
 #![cfg(target_os = "linux")]
@@ -16,6 +16,7 @@ mod host;
 mod ids;
 mod layout;
 mod mapped;
+mod prepare;
 mod probe;
 mod script;
 mod seccomp;

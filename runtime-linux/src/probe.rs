@@ -3,7 +3,7 @@
 use crate::cgroup;
 use crate::exec::{self, Weaker};
 use crate::ids::{self, IdMap};
-use crate::{engine, seccomp, spawn, stand};
+use crate::{prepare, seccomp, spawn, stand};
 use aido_runtime::{
     Control, Deadline, Enforced, Error, Identity, Limit, Limits, Mount, MountKind, Network, PLAN_VERSION, Plan, Probe,
     Root, Standing, SyscallProfile, Task,
@@ -29,7 +29,7 @@ fn build(plan: &Plan) -> Result<Enforced, Error> {
     let filter = seccomp::program(&plan.syscalls);
     let ids = IdMap::choose(&plan.identity, true)?;
     let exec = exec::compile(plan, &BTreeMap::new(), &ids, &Weaker::default(), filter.instructions())?;
-    let script = engine::script(plan, &engine::host_ground(), exec)?;
+    let script = prepare::script(plan, &prepare::host_ground(), exec)?;
     let live = spawn::build(&script, &ids, None, None)?;
     spawn::end(&live.guard);
     Ok(stand::by_construction(plan, &ids, &filter.digest()))
