@@ -7,6 +7,7 @@
 
 mod pax;
 mod sparse;
+mod value;
 
 use crate::{Error, Kind, Result, limits};
 use pax::Pax;

@@ -1,8 +1,9 @@
 //! PAX extended header records.
 
 use super::sparse::PaxSparse;
+use super::value::{decimal, name, once};
 use super::{hostile, shown};
-use crate::{Result, limits};
+use crate::Result;
 
 /// What of the records changes an entry; the rest (user names, access times, comments) is not read.
 #[derive(Debug, Default)]
@@ -68,24 +69,6 @@ impl Pax {
             || !self.sparse.is_empty();
         if changes { Err(hostile("a global extended header changes the entries after it")) } else { Ok(()) }
     }
-}
-
-pub(super) fn once<T>(slot: &mut Option<T>, value: T, key: &[u8]) -> Result<()> {
-    match slot.replace(value) {
-        None => Ok(()),
-        Some(_) => Err(hostile(format!("the extended header gives {} twice", shown(key)))),
-    }
-}
-
-/// Digits and nothing else.
-pub(super) fn decimal(text: &[u8]) -> Option<u64> {
-    let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
-    digits.then(|| std::str::from_utf8(text).ok()?.parse().ok()).flatten()
-}
-
-pub(super) fn name(value: &[u8]) -> Option<Vec<u8>> {
-    let fits = !value.is_empty() && !value.contains(&0) && value.len() as u64 <= limits::HEADER_BYTES;
-    fits.then(|| value.to_vec())
 }
 
 /// Decimal seconds, perhaps negative, perhaps with a fraction.

@@ -1,6 +1,6 @@
 //! Sparse files: the old GNU header, and GNU's three ways to say it in PAX records.
 
-use super::pax::{decimal, name, once};
+use super::value::{decimal, name, once};
 use super::{BLOCK, Extent, Tape, hostile, shown};
 use crate::{Error, Kind, Result, limits};
 use std::io::BufRead;
