@@ -4,23 +4,17 @@ use crate::append::Appender;
 use crate::chain::{TORN, sha256_hex};
 use crate::clock;
 use crate::error::{Error, Result};
+use crate::files::{EVENTS, MAX_SUMMARY, SUMMARY, Stream};
 use crate::folder::{Folder, For};
 use crate::id::{Id, Of};
 use crate::project::Project;
-use crate::run::{EVENTS, MAX_SUMMARY, SUMMARY};
-use crate::sandbox::Sandbox;
+use crate::sandbox::{RUNS, Sandbox};
 use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stream {
-    Stdout,
-    Stderr,
-}
 
 /// How much of a stream was kept; what was kept is always its beginning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -68,17 +62,15 @@ pub struct Sealed {
     pub summary_sha256: String,
 }
 
-impl Stream {
-    pub fn file_name(self) -> &'static str {
-        match self {
-            Stream::Stdout => "stdout.log",
-            Stream::Stderr => "stderr.log",
-        }
+impl Sandbox {
+    /// Begins a run. `output_limit`: bytes kept of standard output and of standard error, each.
+    pub fn begin_run(&self, output_limit: u64) -> Result<Recording> {
+        Recording::begin(self, &self.own_folder().sub_or_new(RUNS)?, output_limit)
     }
 }
 
 impl Recording {
-    pub(crate) fn begin(sandbox: &Sandbox, runs: &Folder, limit: u64) -> Result<Recording> {
+    fn begin(sandbox: &Sandbox, runs: &Folder, limit: u64) -> Result<Recording> {
         let id = Id::random(Of::Run)?;
         // Built under a name that nobody lists: a run that can be seen is locked and has begun.
         let hidden = format!(".new-{id}");

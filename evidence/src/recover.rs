@@ -2,11 +2,12 @@
 
 use crate::append::Appender;
 use crate::error::{Error, Result};
+use crate::files::{EVENTS, Stream};
 use crate::folder::For;
 use crate::id::Id;
 use crate::read::Broken;
-use crate::recording::{Sealed, Sealing, Stream};
-use crate::run::{EVENTS, Run};
+use crate::recording::{Sealed, Sealing};
+use crate::run::Run;
 use serde::Serialize;
 use serde_json::json;
 use std::fs::{File, TryLockError};

@@ -2,23 +2,16 @@
 
 use crate::chain::Record;
 use crate::error::{Error, Result};
-use crate::folder::{Folder, For};
-use crate::id::Id;
-use crate::project::present;
+use crate::files::{EVENTS, MAX_SUMMARY, SUMMARY, Stream};
+use crate::folder::{Folder, For, present};
+use crate::id::{Id, Of};
 use crate::read::Events;
-use crate::recording::Stream;
-use crate::sandbox::Sandbox;
+use crate::sandbox::{RUNS, Sandbox};
 use serde::de::DeserializeOwned;
 use std::cmp::Reverse;
 use std::fs::{File, TryLockError};
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-
-/// The longest `summary.json` and `plan.json` that are written and read.
-pub const MAX_SUMMARY: u64 = 64 << 20;
-
-pub(crate) const EVENTS: &str = "events.log";
-pub(crate) const SUMMARY: &str = "summary.json";
 
 #[derive(Clone, Debug)]
 pub struct Run {
@@ -37,8 +30,38 @@ pub enum Status {
     Interrupted,
 }
 
+impl Sandbox {
+    /// Its runs, newest first.
+    pub fn runs(&self) -> Result<Vec<Run>> {
+        let Some(folder) = present(self.own_folder().sub(RUNS))? else { return Ok(Vec::new()) };
+        let ids = folder.names()?;
+        let mut runs: Vec<Run> = ids
+            .iter()
+            .filter_map(|name| Id::parse(Of::Run, name))
+            .filter_map(|id| Some(Run::at(self.clone(), id.clone(), folder.sub(id.as_str()).ok()?)))
+            .collect();
+        sort(&mut runs);
+        Ok(runs)
+    }
+
+    pub(crate) fn run(&self, id: &Id) -> Result<Option<Run>> {
+        let Some(runs) = present(self.own_folder().sub(RUNS))? else { return Ok(None) };
+        Ok(present(runs.sub(id.as_str()))?.map(|folder| Run::at(self.clone(), id.clone(), folder)))
+    }
+
+    /// The run that is being written now, if there is one.
+    pub fn running(&self) -> Result<Option<Run>> {
+        for run in self.runs()? {
+            if run.alive()? {
+                return Ok(Some(run));
+            }
+        }
+        Ok(None)
+    }
+}
+
 impl Run {
-    pub(crate) fn at(sandbox: Sandbox, id: Id, folder: Folder) -> Run {
+    fn at(sandbox: Sandbox, id: Id, folder: Folder) -> Run {
         Run { sandbox, id, folder }
     }
 

@@ -1,13 +1,12 @@
-//! One sandbox's folder: what it is, until when it lives, what its runs left.
+//! One sandbox's folder: what it is, until when it lives, where its outputs lie.
 
 use crate::clock;
 use crate::error::{Error, Result};
-use crate::folder::Folder;
+use crate::files::MAX_SUMMARY;
+use crate::folder::{Folder, present};
 use crate::id::{Id, Of};
-use crate::project::{Project, present};
-use crate::recording::Recording;
-use crate::remove;
-use crate::run::Run;
+use crate::project::Project;
+use crate::trash;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -15,9 +14,12 @@ use std::path::{Path, PathBuf};
 /// Version of `state.json`. 1: first.
 pub const STATE_VERSION: u32 = 1;
 
+/// How the names of sandboxes begin that are still being made.
+pub(crate) const UNFINISHED: &str = ".new-";
+
 const STATE: &str = "state.json";
 const OUTPUTS: &str = "outputs";
-const RUNS: &str = "runs";
+pub(crate) const RUNS: &str = "runs";
 const MAX_STATE: u64 = 64 * 1024;
 
 #[derive(Clone, Debug)]
@@ -88,12 +90,18 @@ impl State {
     }
 }
 
+impl Project {
+    pub fn new_sandbox(&self, new: &NewSandbox) -> Result<Sandbox> {
+        Sandbox::make(self, new)
+    }
+}
+
 impl Sandbox {
     pub(crate) fn at(project: Project, id: Id, folder: Folder) -> Sandbox {
         Sandbox { project, id, folder }
     }
 
-    pub(crate) fn make(project: &Project, new: &NewSandbox) -> Result<Sandbox> {
+    fn make(project: &Project, new: &NewSandbox) -> Result<Sandbox> {
         let id = Id::random(Of::Sandbox)?;
         let state = State {
             version: STATE_VERSION,
@@ -110,7 +118,7 @@ impl Sandbox {
         };
         // Built under a name that nobody lists, then shown whole.
         let all = project.sandboxes_folder()?;
-        let hidden = format!("{}{id}", remove::UNFINISHED);
+        let hidden = format!("{}{id}", UNFINISHED);
         let made = all.make(&hidden).and_then(|folder| {
             folder.make(OUTPUTS)?;
             folder.make(RUNS)?;
@@ -126,7 +134,7 @@ impl Sandbox {
             all.rename(&hidden, &all, id.as_str())
         });
         if let Err(e) = made {
-            let _ = remove::tree(project, &all, &hidden);
+            let _ = trash::tree(project, &all, &hidden);
             return Err(e);
         }
         all.replace_link("latest", id.as_str())?;
@@ -140,6 +148,10 @@ impl Sandbox {
 
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    pub(crate) fn own_folder(&self) -> &Folder {
+        &self.folder
     }
 
     pub fn project(&self) -> &Project {
@@ -172,7 +184,7 @@ impl Sandbox {
 
     /// `plan.json`
     pub fn plan(&self) -> Result<Option<Vec<u8>>> {
-        present(self.folder.read("plan.json", crate::run::MAX_SUMMARY))
+        present(self.folder.read("plan.json", MAX_SUMMARY))
     }
 
     /// Says that nothing of the sandbox lives any more. The first reason stays.
@@ -193,54 +205,12 @@ impl Sandbox {
     /// The same folder, empty, for the next run.
     pub fn fresh_outputs(&self) -> Result<PathBuf> {
         let old = self.folder.sub_or_new(OUTPUTS)?;
-        if remove::is_empty(&old)? {
+        if trash::is_empty(&old)? {
             return Ok(self.outputs());
         }
-        remove::tree(&self.project, &self.folder, OUTPUTS)?;
+        trash::tree(&self.project, &self.folder, OUTPUTS)?;
         self.folder.make(OUTPUTS)?;
         Ok(self.outputs())
-    }
-
-    /// Begins a run. `output_limit`: bytes kept of standard output and of standard error, each.
-    pub fn begin_run(&self, output_limit: u64) -> Result<Recording> {
-        Recording::begin(self, &self.folder.sub_or_new(RUNS)?, output_limit)
-    }
-
-    /// Its runs, newest first.
-    pub fn runs(&self) -> Result<Vec<Run>> {
-        let Some(folder) = present(self.folder.sub(RUNS))? else { return Ok(Vec::new()) };
-        let ids = folder.names()?;
-        let mut runs: Vec<Run> = ids
-            .iter()
-            .filter_map(|name| Id::parse(Of::Run, name))
-            .filter_map(|id| Some(Run::at(self.clone(), id.clone(), folder.sub(id.as_str()).ok()?)))
-            .collect();
-        crate::run::sort(&mut runs);
-        Ok(runs)
-    }
-
-    pub(crate) fn run(&self, id: &Id) -> Result<Option<Run>> {
-        let Some(runs) = present(self.folder.sub(RUNS))? else { return Ok(None) };
-        Ok(present(runs.sub(id.as_str()))?.map(|folder| Run::at(self.clone(), id.clone(), folder)))
-    }
-
-    /// The run that is being written now, if there is one.
-    pub fn running(&self) -> Result<Option<Run>> {
-        for run in self.runs()? {
-            if run.alive()? {
-                return Ok(Some(run));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Removes the sandbox and the evidence of its runs; the ledger keeps a line. Refused while a run
-    /// is being written.
-    pub fn destroy(self, why: &str) -> Result<()> {
-        if let Some(run) = self.running()? {
-            return Err(Error::Busy { sandbox: self.id.to_string(), run: run.id().to_string() });
-        }
-        remove::sandbox(&self, why)
     }
 }
 
