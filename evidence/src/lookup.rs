@@ -30,6 +30,25 @@ impl Project {
         Id::pick(Of::Sandbox, asked, &all, Sandbox::id).cloned()
     }
 
+    /// The sandboxes that take runs now, newest first. Costs nothing for those that ended long ago.
+    pub fn kept(&self) -> Result<Vec<Sandbox>> {
+        let (Some(marks), Some(folder)) = (self.kept_marks()?, self.known_sandboxes()?) else {
+            return Ok(Vec::new());
+        };
+        let mut open = Vec::new();
+        for name in marks.names()? {
+            let Some(id) = Id::parse(Of::Sandbox, &name) else { continue };
+            let sandbox = present(folder.sub(id.as_str()))?.map(|own| Sandbox::at(self.clone(), id, own));
+            match sandbox.and_then(|sandbox| Some((sandbox.state().ok()?, sandbox))) {
+                Some((state, sandbox)) if state.left_ms()? > 0 => open.push((state.created, sandbox)),
+                // Destroyed, or its time is over: that does not change any more.
+                _ => marks.unlink(&name)?,
+            }
+        }
+        open.sort_by(|(a, x), (b, y)| b.cmp(a).then_with(|| y.id().cmp(x.id())));
+        Ok(open.into_iter().map(|(_, sandbox)| sandbox).collect())
+    }
+
     /// The newest sandbox.
     pub fn latest_sandbox(&self) -> Result<Option<Sandbox>> {
         Ok(self.sandboxes()?.into_iter().next())
@@ -49,6 +68,18 @@ impl Project {
     pub fn run(&self, asked: &str) -> Result<Run> {
         let all = self.runs()?;
         Id::pick(Of::Run, asked, &all, Run::id).cloned()
+    }
+
+    /// The same where both IDs are known in full: looks at no other.
+    pub fn run_in(&self, sandbox: &str, run: &str) -> Result<Run> {
+        let mut found = Vec::new();
+        if let (Some(id), Some(of), Some(all)) =
+            (Id::parse(Of::Run, run), Id::parse(Of::Sandbox, sandbox), self.known_sandboxes()?)
+            && let Some(folder) = present(all.sub(of.as_str()))?
+        {
+            found.extend(Sandbox::at(self.clone(), of, folder).run(&id)?);
+        }
+        Id::pick(Of::Run, run, &found, Run::id).cloned()
     }
 
     /// The newest run.

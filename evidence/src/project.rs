@@ -10,13 +10,14 @@ use std::path::Path;
 const FOLDER: &str = ".aido";
 const SANDBOXES: &str = "sandboxes";
 const UNSEALED: &str = "unsealed";
+const KEPT: &str = "kept";
 /// Where trees go before they are removed, so that nobody finds half of one in its place. An entry
 /// named like a sandbox is not in the ledger yet; every other name is nothing but rubbish.
 const TRASH: &str = "trash";
 
 /// The project's evidence: `ledger.jsonl`, `sandboxes/`, and for aido's own use `unsealed/` (a mark
-/// for each run that is not sealed, so that leftovers are found without looking at every run) and
-/// `trash/` (what is being removed).
+/// for each run that is not sealed, so that leftovers are found without looking at every run),
+/// `kept/` (the same for each sandbox that takes runs) and `trash/` (what is being removed).
 #[derive(Clone, Debug)]
 pub struct Project {
     folder: Folder,
@@ -44,7 +45,7 @@ impl Project {
         if project.folder.read(".gitignore", 64).ok().as_deref() != Some(ignore_all) {
             project.folder.replace(".gitignore", ignore_all, false)?;
         }
-        for name in [SANDBOXES, UNSEALED, TRASH] {
+        for name in [SANDBOXES, UNSEALED, KEPT, TRASH] {
             project.folder.sub_or_new(name)?;
         }
         Ok(project)
@@ -66,6 +67,16 @@ impl Project {
 
     pub(crate) fn unmark(&self, run: &Id) -> Result<()> {
         self.folder.sub_or_new(UNSEALED)?.unlink(run.as_str())
+    }
+
+    /// Marks a sandbox as one that takes runs.
+    pub(crate) fn mark_kept(&self, sandbox: &Id) -> Result<()> {
+        self.folder.sub_or_new(KEPT)?.replace_link(sandbox.as_str(), sandbox.as_str())
+    }
+
+    /// The marks of sandboxes that take runs; None where there never was one.
+    pub(crate) fn kept_marks(&self) -> Result<Option<Folder>> {
+        present(self.folder.sub(KEPT))
     }
 
     /// The marks; None where no run was ever begun.

@@ -137,6 +137,9 @@ impl Sandbox {
             let _ = trash::tree(project, &all, &hidden);
             return Err(e);
         }
+        if new.kind == Kind::Kept {
+            project.mark_kept(&id)?;
+        }
         all.replace_link("latest", id.as_str())?;
         let folder = all.sub(id.as_str())?;
         Ok(Sandbox { project: project.clone(), id, folder })

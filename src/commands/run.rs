@@ -133,7 +133,11 @@ fn watch(typed: &cli::Run, project: &Project, job: Job, input: Option<std::os::f
     if typed.detach {
         return detach(&link, quiet);
     }
-    let mut begun = |run: &str, _: &str| project.run(run).ok().map(|run| run.folder().to_path_buf());
+    let mut found: Option<Run> = None;
+    let mut begun = |run: &str, sandbox: &str| {
+        found = project.run_in(sandbox, run).ok();
+        found.as_ref().map(|run| run.folder().to_path_buf())
+    };
     let mut ready = |warnings: &[String]| {
         if !quiet {
             warnings.iter().for_each(|warning| warn(warning));
@@ -144,7 +148,7 @@ fn watch(typed: &cli::Run, project: &Project, job: Job, input: Option<std::os::f
     let ended = view::watch(&link, &mut signals, show)?;
     drop(link);
     let _ = nix::sys::wait::waitpid(supervisor.pid, None);
-    finish(typed, project, ended)
+    finish(typed, project, ended, found)
 }
 
 /// A file may come with a repository: which of the caller's variables it hands to the task is said.
@@ -175,11 +179,11 @@ fn detach(link: &supervise::link::Link, quiet: bool) -> Result<u8> {
     Ok(0)
 }
 
-fn finish(typed: &cli::Run, project: &Project, ended: Ended) -> Result<u8> {
+fn finish(typed: &cli::Run, project: &Project, ended: Ended, found: Option<Run>) -> Result<u8> {
     let code = view::exit_code(&ended);
     match ended {
         Ended::Sealed { run, .. } => {
-            let run = project.run(&run)?;
+            let run = found.ok_or_else(|| anyhow!("run {run} is not to be found any more"))?;
             cut_output(&run)?;
             if typed.json {
                 let summary: Option<serde_json::Value> = run.summary()?;

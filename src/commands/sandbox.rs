@@ -57,15 +57,7 @@ pub(crate) fn up(dir: &Path, typed: &cli::SandboxUp) -> Result<u8> {
 
 /// The sandbox that runs go to: the newest that was made to be kept and has time left.
 pub(crate) fn current(project: &Project) -> Result<Option<Sandbox>> {
-    let mut newest: Option<(String, Sandbox)> = None;
-    for sandbox in project.sandboxes()? {
-        let Ok(state) = sandbox.state() else { continue };
-        let open = state.kind == Kind::Kept && state.ended.is_none() && state.left_ms()? > 0;
-        if open && newest.as_ref().is_none_or(|(created, _)| *created < state.created) {
-            newest = Some((state.created, sandbox));
-        }
-    }
-    Ok(newest.map(|(_, sandbox)| sandbox))
+    Ok(project.kept()?.into_iter().next())
 }
 
 /// A sandbox is what it was made as: a run may add variables and shorten its own time, no more.

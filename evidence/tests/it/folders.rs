@@ -149,6 +149,36 @@ fn time_is_over_after_the_deadline_the_end_or_a_restart() {
 }
 
 #[test]
+fn only_sandboxes_that_were_made_to_be_kept_and_have_time_left_take_runs() {
+    let (_dir, project) = project();
+    let kept = |ttl_ms| project.new_sandbox(&NewSandbox { kind: Kind::Kept, ttl_ms, ..NEW }).unwrap();
+    let ids = || project.kept().unwrap().iter().map(|s| s.id().to_string()).collect::<Vec<_>>();
+    assert!(ids().is_empty());
+    project.new_sandbox(&NEW).unwrap();
+    let (first, second, over) = (kept(60_000), kept(60_000), kept(0));
+    assert_eq!(ids(), [second.id().to_string(), first.id().to_string()]);
+    second.end("done").unwrap();
+    assert_eq!(ids(), [first.id().to_string()]);
+    // What is over is not looked at again.
+    let marks: Vec<_> = fs::read_dir(project.folder().join("kept")).unwrap().flatten().map(|e| e.file_name()).collect();
+    assert_eq!(marks, [first.id().as_str()], "{}", over.id());
+    first.destroy("test").unwrap();
+    assert!(ids().is_empty());
+}
+
+#[test]
+fn a_run_of_a_sandbox_is_found_in_that_one_only() {
+    let (_dir, project) = project();
+    let (one, other) = (project.new_sandbox(&NEW).unwrap(), project.new_sandbox(&NEW).unwrap());
+    let run = one.begin_run(1).unwrap().id().to_string();
+    assert_eq!(project.run_in(one.id().as_str(), &run).unwrap().id().as_str(), run);
+    for sandbox in [other.id().as_str(), "s000000000000", "latest", "../x", ""] {
+        assert!(project.run_in(sandbox, &run).is_err(), "{sandbox:?}");
+    }
+    assert!(project.run_in(one.id().as_str(), &run[..5]).is_err());
+}
+
+#[test]
 fn a_damaged_state_spoils_only_its_own_sandbox() {
     let (_dir, sandbox) = sandbox();
     let project = sandbox.project();
