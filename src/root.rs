@@ -1,8 +1,9 @@
 //! From the `runtime:` that was asked for to the facts of a root: the image is obtained here.
 
 use crate::backend;
+use crate::inputs::looks_secret;
 use crate::plan::RootFacts;
-use crate::settings::{Runtime, Settings};
+use crate::settings::{At, Runtime, Settings};
 use aido_image::{Hold, Image, Options, Platform, Progress, Source, Store};
 use aido_runtime::{Error, Root};
 use std::path::Path;
@@ -20,7 +21,7 @@ pub(crate) struct Ready {
 pub(crate) fn ready(settings: &Settings, progress: &dyn Progress) -> Result<Ready, Error> {
     match &settings.runtime.value {
         Runtime::Host => Ok(Ready { facts: host(), hold: None }),
-        Runtime::RootFolder { folder } => folder_root(&settings.project.join(folder)),
+        Runtime::RootFolder { folder } => folder_root(settings, folder),
         _ => image_root(settings, progress),
     }
 }
@@ -30,12 +31,23 @@ fn host() -> RootFacts {
     RootFacts::host(nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw(), Vec::new())
 }
 
-fn folder_root(folder: &Path) -> Result<Ready, Error> {
+fn folder_root(settings: &Settings, folder: &Path) -> Result<Ready, Error> {
     let failed =
         |what: String| Error::new(what).remedy("name a folder that holds a whole root file system: bin, etc, usr …");
-    let path = folder.canonicalize().map_err(|e| failed(format!("rootfs {}: {e}", folder.display())))?;
+    let path = settings.project.join(folder);
+    let path = path.canonicalize().map_err(|e| failed(format!("rootfs {}: {e}", folder.display())))?;
+    // A root hides nothing: the project as its own root would show what its inputs hide.
+    if settings.project.starts_with(&path) {
+        return Err(failed(format!("rootfs {}: the project lies in it, secrets and all", folder.display())));
+    }
+    let typed = matches!(settings.runtime.at, At::Flag(_));
+    let inside = path.strip_prefix(&settings.project).ok().and_then(Path::to_str);
+    if !typed && inside.is_none_or(looks_secret) {
+        let what = format!("rootfs {}: it leads out of the project, or to its secrets", folder.display());
+        return Err(Error::new(what).remedy(format!("type it yourself: `--runtime rootfs:{}`", folder.display())));
+    }
     let looks = ["bin", "usr", "sbin", "lib", "etc"].iter().any(|name| path.join(name).symlink_metadata().is_ok());
-    if !looks || path == Path::new("/") {
+    if !looks {
         return Err(failed(format!("{} does not look like a root file system", path.display())));
     }
     let facts = RootFacts { root: Root::Folder { path }, uid: 0, gid: 0, ..host() };
@@ -165,7 +177,7 @@ fn account(user: &str, passwd: &str, group: &str) -> Result<(u32, u32, Vec<u32>)
         .map(fields)
         .find(|f| f.first().is_some_and(|first| first == name) || (asked.is_some() && number(f, 2) == asked));
     let uid = asked.or_else(|| entry.as_ref().and_then(|f| number(f, 2)));
-    let uid = uid.ok_or("it is not in the image's /etc/passwd")?;
+    let uid = uid.filter(|uid| *uid != u32::MAX).ok_or("it is not in the image's /etc/passwd")?;
     let own_group = entry.as_ref().and_then(|f| number(f, 3)).unwrap_or(0);
     let login = entry.as_ref().and_then(|f| f.first().cloned()).unwrap_or_default();
     let Some(wanted) = wanted.filter(|wanted| !wanted.is_empty()) else {
@@ -176,7 +188,7 @@ fn account(user: &str, passwd: &str, group: &str) -> Result<(u32, u32, Vec<u32>)
         return Ok((uid, own_group, groups.filter(|gid| *gid != own_group).take(64).collect()));
     };
     let by_name = || group.lines().map(fields).find(|f| f.first().is_some_and(|first| first == wanted));
-    let gid = wanted.parse().ok().or_else(|| number(&by_name()?, 2));
+    let gid = wanted.parse().ok().or_else(|| number(&by_name()?, 2)).filter(|gid: &u32| *gid != u32::MAX);
     Ok((uid, gid.ok_or_else(|| format!("group `{}` is not in its /etc/group", wanted.escape_debug()))?, Vec::new()))
 }
 
@@ -196,6 +208,7 @@ mod tests {
         assert_eq!(read("1000:29"), Ok((1000, 29, vec![])));
         assert_eq!(read("app:audio"), Ok((1000, 29, vec![])));
         assert_eq!(read("4321"), Ok((4321, 0, vec![])));
+        assert!(read("4294967295").is_err() && read("0:4294967295").is_err());
         assert!(read("nobody").is_err() && read("broken").is_err() && read("app:nogroup").is_err());
     }
 }

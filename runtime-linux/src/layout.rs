@@ -7,7 +7,7 @@
 
 use crate::host::{self, Piece};
 use crate::script::{FIRST_SLOT, OUTPUTS, Op, ROOT, Source};
-use crate::source::{c_string, look};
+use crate::source::{c_string, look, look_exactly};
 use aido_runtime::{Error, Mount, MountKind};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -70,7 +70,7 @@ fn places(ground: &Ground, mounts: &[Mount]) -> Result<Vec<Place>, Error> {
         let parent = places.iter().rposition(|place| within(&target, &place.target));
         let (stage, source, layered) = match &mount.kind {
             MountKind::Input { source, .. } => {
-                let seen = look(source)?;
+                let seen = look_exactly(source)?;
                 // Through a layer the task cannot reach a socket or a pipe that the host makes there later.
                 let layered = seen.folder;
                 (format!("p{number}"), Some(seen), layered)

@@ -2,7 +2,7 @@
 
 use crate::script::Source;
 use aido_runtime::Error;
-use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, StatxFlags};
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -15,9 +15,19 @@ pub(crate) struct Seen {
 
 /// Opens `path` as the caller may, and remembers what it is.
 pub(crate) fn look(path: &Path) -> Result<Seen, Error> {
+    look_with(path, ResolveFlags::empty())
+}
+
+/// The same for a path that was made sure to hold no link: if it does now, somebody swapped something.
+pub(crate) fn look_exactly(path: &Path) -> Result<Seen, Error> {
+    look_with(path, ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS)
+}
+
+fn look_with(path: &Path, how: ResolveFlags) -> Result<Seen, Error> {
     let failed =
         |what: &str, errno: rustix::io::Errno| Error::new(format!("cannot {what} {}: {errno}", path.display()));
-    let fd = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(|e| failed("open", e))?;
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let fd = rustix::fs::openat2(rustix::fs::CWD, path, flags, Mode::empty(), how).map_err(|e| failed("open", e))?;
     let found = rustix::fs::statx(&fd, c"", AtFlags::EMPTY_PATH, StatxFlags::INO | StatxFlags::TYPE)
         .map_err(|e| failed("look at", e))?;
     let real = real_path(&fd).map_err(|e| failed("find the real path of", e))?;

@@ -1,8 +1,10 @@
 //! From inputs and outputs to the plan's mounts.
 
 use super::outputs::{Output, covers};
+use super::secrets::EVIDENCE;
 use super::select::{Entry, within};
 use aido_runtime::{Mount, MountKind};
+use std::path::Path;
 
 /// Where the project's relative paths are found.
 pub const WORKSPACE: &str = "/workspace";
@@ -11,12 +13,9 @@ pub const OUTPUTS: &str = "/outputs";
 /// The task's own home folder.
 pub const HOME: &str = "/home/aido";
 
-/// The folder of the project's evidence.
-const EVIDENCE: &str = ".aido";
-
 /// The outputs folder, inputs, outputs, scratch places. An output may lie in an input folder that has nothing at its place:
 /// to make room there is the engine's part.
-pub(super) fn mounts(inputs: &[Entry], outputs: &[Output]) -> Vec<Mount> {
+pub(super) fn mounts(project: &Path, inputs: &[Entry], outputs: &[Output]) -> Vec<Mount> {
     let mount = |target: &str, kind: MountKind| Mount { target: target.to_string(), kind };
     let mut mounts = vec![mount(OUTPUTS, MountKind::OutputFolder { path: String::new() })];
     if !inputs.iter().any(|entry| entry.path.is_empty()) {
@@ -27,7 +26,7 @@ pub(super) fn mounts(inputs: &[Entry], outputs: &[Output]) -> Vec<Mount> {
         let mut hidden: Vec<String> =
             entry.hidden.iter().filter(|hidden| !covers(outputs, &within(&entry.path, hidden))).cloned().collect();
         // The first run makes it after this look at the project, and must not see it either.
-        if entry.path.is_empty() && !hidden.iter().any(|hidden| hidden == EVIDENCE) {
+        if entry.source == project && !hidden.iter().any(|hidden| hidden == EVIDENCE) {
             hidden.insert(0, EVIDENCE.to_string());
         }
         mounts.push(mount(&target(&entry.path), MountKind::Input { source: entry.source.clone(), hidden }));

@@ -51,7 +51,7 @@ pub fn lay_out(settings: &Settings, script: Option<&str>, home: Option<&Path>) -
     }
     let inputs = selection.finish()?;
     let outputs = outputs::read(project, &settings.outputs, &inputs)?;
-    let mounts = layout::mounts(&inputs, &outputs);
+    let mounts = layout::mounts(project, &inputs, &outputs);
     Ok(Layout { inputs, outputs, mounts })
 }
 

@@ -1,5 +1,8 @@
 //! Which files look like secrets, by their names alone. One table; the documentation is drawn from it.
 
+/// The folder of the project's evidence.
+pub(super) const EVIDENCE: &str = ".aido";
+
 /// Folders of which nothing is shown: version control, aido's own records, and where tools keep logins.
 pub(super) const FOLDERS: [&str; 8] = [".git", ".aido", ".ssh", ".aws", ".azure", ".gnupg", ".hg", ".svn"];
 

@@ -1,6 +1,6 @@
 //! `inputs:`: from patterns to files and folders of the project.
 
-use super::secrets::{is_closed, looks_secret};
+use super::secrets::{EVIDENCE, is_closed, looks_secret};
 use super::walk::{Budget, Kind, walk};
 use crate::settings::{At, Error, Result, Told, distance};
 use globset::{GlobBuilder, GlobMatcher};
@@ -56,6 +56,7 @@ impl<'a> Selection<'a> {
     /// A file that the task needs, by its exact path.
     pub(super) fn add_file(&mut self, path: &str) -> Result<()> {
         let entry = resolve(self.project, path).map_err(|what| Error::new(At::Nowhere, what))?;
+        self.refuse_disguise(&At::Nowhere, path, &entry)?;
         self.found.insert(path.to_string(), (entry, true));
         Ok(())
     }
@@ -71,7 +72,23 @@ impl<'a> Selection<'a> {
                 fail(format!("`{path}` is a file, not a folder")).remedy(format!("write `{path}` without the slash"))
             );
         }
+        self.refuse_disguise(&wanted.at, path, &entry)?;
         self.found.insert(path.to_string(), (entry, true));
+        Ok(())
+    }
+
+    /// Naming a secret exactly gives it; a link with a harmless name must not, and nothing gives the evidence.
+    fn refuse_disguise(&self, at: &At, path: &str, entry: &Entry) -> Result<()> {
+        let real = entry.source.strip_prefix(self.project).unwrap_or(&entry.source).to_string_lossy();
+        let evidence = |path: &str| path.split('/').next() == Some(EVIDENCE);
+        if evidence(&real) || evidence(path) {
+            let what = format!("`{path}` is the evidence of earlier runs, which no task is shown");
+            return Err(Error::new(at.clone(), what).remedy("copy what the task needs of it into the project"));
+        }
+        if real != path && is_secret(&real, entry.folder) {
+            let what = format!("`{path}` is a link to `{real}`, which looks like a secret");
+            return Err(Error::new(at.clone(), what).remedy(format!("name `{real}` itself if the task is to have it")));
+        }
         Ok(())
     }
 

@@ -10,6 +10,7 @@ mod project;
 mod relay;
 mod running;
 
+mod cloned;
 mod config;
 mod crash;
 mod evidence;
