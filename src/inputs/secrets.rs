@@ -7,21 +7,28 @@ pub(super) const EVIDENCE: &str = ".aido";
 pub(super) const FOLDERS: [&str; 8] = [".git", ".aido", ".ssh", ".aws", ".azure", ".gnupg", ".hg", ".svn"];
 
 /// Files. A star stands for any letters at that end; `folder/file` wants both.
-pub(super) const FILES: [&str; 41] = [
+pub(super) const FILES: [&str; 49] = [
     // settings that hold passwords
     ".env",
     ".env.*",
-    ".envrc",
+    ".env-*",
+    ".env_*",
+    ".env~",
+    "*.env",
+    ".envrc*",
     "secrets.json",
     "secrets.toml",
     "secrets.yaml",
     "secrets.yml",
     "terraform.tfstate*",
+    "*.tfvars",
     // private keys and stores of them
     "id_rsa*",
     "id_dsa*",
     "id_ecdsa*",
     "id_ed25519*",
+    "*_id_rsa",
+    "*_id_ed25519",
     "*.key",
     "*.pem",
     "*.ppk",
@@ -42,6 +49,7 @@ pub(super) const FILES: [&str; 41] = [
     ".dockercfg",
     ".htpasswd",
     ".vault-token",
+    "gh/hosts.yml",
     ".terraformrc",
     ".git-credentials",
     ".docker/config.json",
@@ -55,8 +63,8 @@ pub(super) const FILES: [&str; 41] = [
 ];
 
 /// Files that the table above would take, and that are public by their nature.
-pub(super) const PUBLIC: [&str; 6] =
-    [".env.example", ".env.sample", ".env.template", ".env.dist", "*.pub", "cacert.pem"];
+pub(super) const PUBLIC: [&str; 8] =
+    [".env.example", ".env.sample", ".env.template", ".env.dist", "example.env", "sample.env", "*.pub", "cacert.pem"];
 
 /// Whether a file at this path (`/` between names) looks like a secret, or lies where only secrets lie.
 pub fn looks_secret(path: &str) -> bool {
@@ -109,6 +117,11 @@ mod tests {
             ".docker/config.json",
             "terraform.tfstate.backup",
             "credentials.json",
+            "prod.env",
+            ".env~",
+            ".envrc.local",
+            "live.tfvars",
+            "my_id_rsa",
             "service-account-prod.json",
         ] {
             assert!(looks_secret(path), "{path}");
