@@ -12,12 +12,17 @@ pub const CONFIG_BYTES: u64 = 8 * MIB;
 pub const INDEX_DEPTH: usize = 3;
 /// Layers of one image.
 pub const LAYERS: usize = 500;
-/// One layer, uncompressed, in bytes; holes of sparse files count as if they were written.
+/// One layer, uncompressed, in bytes; holes of sparse files count as if they were written. What it
+/// makes is held to the same bound, with [`INODE_BYTES`] for each inode.
 pub const LAYER_BYTES: u64 = 32 * GIB;
-/// All layers of one image, uncompressed, in bytes.
+/// All layers of one image, uncompressed, in bytes, with [`INODE_BYTES`] for each inode.
 pub const IMAGE_BYTES: u64 = 64 * GIB;
-/// Entries of one layer.
+/// Entries of one layer, and inodes that it makes: folders that its paths imply count too.
 pub const ENTRIES: u64 = 2_000_000;
+/// What an inode counts as beside its content: about what a file system takes for a folder.
+pub const INODE_BYTES: u64 = 4 * KIB;
+/// Paths and attributes of one layer that wait in memory until it is whole, in bytes.
+pub const HELD_BYTES: u64 = 256 * MIB;
 /// Folders below each other.
 pub const DEPTH: usize = 256;
 /// One component of a path, in bytes.

@@ -186,11 +186,7 @@ impl Store {
             plan.layers.iter().rev().map(|(id, _)| *id).filter(|id| seen.insert(*id)).collect();
         layers.reverse();
         let records: Vec<Record> = layers.iter().map(|id| self.layer_record(id, ownership)).collect::<Result<_>>()?;
-        let size: u64 = records.iter().map(|record| record.bytes).sum();
-        if size > limits::IMAGE_BYTES {
-            let what = format!("its layers hold {size} bytes; the limit is {}", limits::IMAGE_BYTES);
-            return Err(Error::new(Kind::Limit, what));
-        }
+        let size = bounded(&records)?;
         if let Some(tar) = layer::mend(&records)? {
             let blob = Blob { digest: Digest::of(&tar), size: tar.len() as u64 };
             let id = LayerId(blob.digest);
@@ -203,6 +199,18 @@ impl Store {
         let fetched = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         Ok(Image { reference: source.to_string(), digest: plan.digest, config: plan.config, layers, size, fetched })
     }
+}
+
+/// The bytes of all layers' files, if the image may be so large.
+fn bounded(records: &[Record]) -> Result<u64> {
+    let charged = records.iter().map(Record::charge).fold(0, u64::saturating_add);
+    if charged > limits::IMAGE_BYTES {
+        let (each, limit) = (limits::INODE_BYTES, limits::IMAGE_BYTES);
+        let what =
+            format!("its layers take {charged} bytes, {each} counted for each file and folder; the limit is {limit}");
+        return Err(Error::new(Kind::Limit, what));
+    }
+    Ok(records.iter().map(|record| record.bytes).sum())
 }
 
 /// Reads the stream to its end into `folder`, and returns the record only if both digests are right.

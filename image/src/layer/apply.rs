@@ -4,6 +4,7 @@
 //! component. Whiteouts wait until the end, because they speak of lower layers only and never of
 //! this one's own entries, in whichever order the archive has them.
 
+use super::cost::{Budget, Cost};
 use super::folders::{Attributes, Folders, chown_failed, failed, set_xattr};
 use super::name::{Meaning, meaning, normal, split};
 use super::record::{LeftOut, escape};
@@ -25,16 +26,18 @@ struct Applier {
     hidden: BTreeSet<Vec<u8>>,
     /// Paths that are not made, and what they are.
     left_out: BTreeMap<Vec<u8>, &'static str>,
-    bytes: u64,
     entries: u64,
 }
 
 /// Unpacks a tar stream into `root`, an empty folder of mode 0700, and reads it to its end.
 pub(crate) fn unpack(stream: impl BufRead, root: OwnedFd, ownership: Ownership) -> Result<Record> {
+    unpack_within(Budget::FULL, stream, root, ownership)
+}
+
+fn unpack_within(budget: Budget, stream: impl BufRead, root: OwnedFd, ownership: Ownership) -> Result<Record> {
     beneath::check_kernel(root.as_fd())?;
-    let folders = Folders::new(root);
-    let mut applier =
-        Applier { folders, ownership, hidden: BTreeSet::new(), left_out: BTreeMap::new(), bytes: 0, entries: 0 };
+    let folders = Folders::new(root, Cost::new(budget));
+    let mut applier = Applier { folders, ownership, hidden: BTreeSet::new(), left_out: BTreeMap::new(), entries: 0 };
     let mut tape = Tape::new(stream);
     while let Some(entry) = tape.next()? {
         applier.apply(entry, &mut tape)?;
@@ -53,6 +56,7 @@ impl Applier {
                 Err(hostile(format!("{} is a folder with a reserved name", shown(&entry.path))))
             }
             Meaning::Whiteout(path) => {
+                self.folders.cost.hold(path.len())?;
                 self.hidden.insert(path);
                 Ok(())
             }
@@ -76,14 +80,14 @@ impl Applier {
         match body {
             Body::Folder => self.folders.state(path, attributes, xattrs),
             Body::File { size } => {
+                self.folders.cost.write(size)?;
                 let file = self.create(path)?;
-                self.bytes += size;
                 copy(tape, &file, path, None)?;
                 self.describe(&file, path, &attributes, &xattrs)
             }
             Body::Sparse { size, extents } => {
+                self.folders.cost.write(extents.iter().map(|extent| extent.length).sum())?;
                 let file = self.create(path)?;
-                self.bytes += extents.iter().map(|extent| extent.length).sum::<u64>();
                 extents.iter().try_for_each(|extent| copy(tape, &file, path, Some(*extent)))?;
                 rustix::fs::ftruncate(&file, size).map_err(|e| failed("sizing", path, e))?;
                 self.describe(&file, path, &attributes, &xattrs)
@@ -129,6 +133,7 @@ impl Applier {
     }
 
     fn create(&mut self, path: &[u8]) -> Result<OwnedFd> {
+        self.folders.cost.inode()?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         self.making(path, |parent, name| rustix::fs::openat(parent, name, flags, Mode::RUSR | Mode::WUSR))
     }
@@ -154,6 +159,7 @@ impl Applier {
             return Err(Error::new(crate::Kind::Limit, what));
         }
         let ids = if self.ownership.keeps_owners() { Some(of.ids(path)?) } else { None };
+        self.folders.cost.inode()?;
         self.making(path, |parent, name| rustix::fs::symlinkat(OsStr::from_bytes(target), parent, name))?;
         let (parent, name) = split(path);
         let (parent, name) = (self.folders.enter(parent)?, OsStr::from_bytes(name));
@@ -196,6 +202,7 @@ impl Applier {
             self.folders.give_way(path)?;
         }
         self.make_room(path)?;
+        self.folders.cost.hold(path.len())?;
         self.left_out.insert(path.to_vec(), kind);
         Ok(())
     }
@@ -208,8 +215,9 @@ impl Applier {
         let left_out =
             self.left_out.iter().map(|(path, kind)| LeftOut { path: escape(path), kind: (*kind).to_owned() });
         let left_out = left_out.collect();
+        let Cost { bytes, inodes, .. } = self.folders.cost;
         let folders = self.folders.finish(self.ownership)?;
-        Ok(Record::new(self.bytes, self.entries, left_out, folders, hidden))
+        Ok(Record::new(bytes, inodes, self.entries, left_out, folders, hidden))
     }
 
     /// Hides what lower layers have at `path`. Where this layer has a folder of that name, the
@@ -220,6 +228,7 @@ impl Applier {
             return Ok(());
         }
         let (above, name) = split(path);
+        self.folders.cost.inode()?;
         let parent = self.folders.enter(above)?;
         // Device 0:0 is overlayfs' whiteout, and the one device that everybody may make (Linux 5.8).
         match rustix::fs::mknodat(parent, OsStr::from_bytes(name), FileType::CharacterDevice, Mode::empty(), 0) {

@@ -1,6 +1,7 @@
 //! The folders of a layer that is being unpacked: made usable at once, made right at the end.
 
 use super::Ownership;
+use super::cost::Cost;
 use super::name::{ancestors, split};
 use crate::beneath;
 use crate::tape::{hostile, shown};
@@ -43,6 +44,8 @@ pub(super) struct Folders {
     root: OwnedFd,
     known: BTreeMap<Vec<u8>, Folder>,
     open: HashMap<Vec<u8>, OwnedFd>,
+    /// Of the whole layer: most of what a small archive can make of itself are folders.
+    pub(super) cost: Cost,
 }
 
 impl Attributes {
@@ -89,9 +92,9 @@ pub(super) fn chown_failed(path: &[u8], attributes: &Attributes, error: Errno) -
 }
 
 impl Folders {
-    pub(super) fn new(root: OwnedFd) -> Self {
+    pub(super) fn new(root: OwnedFd, cost: Cost) -> Self {
         let known = BTreeMap::from([(Vec::new(), Folder::default())]);
-        Folders { root, known, open: HashMap::new() }
+        Folders { root, known, open: HashMap::new(), cost }
     }
 
     pub(super) fn has(&self, path: &[u8]) -> bool {
@@ -136,6 +139,8 @@ impl Folders {
     /// this layer: an archive whose names lead through its own links or files is not followed.
     fn make(&mut self, path: &[u8]) -> Result<()> {
         let (parent, name) = split(path);
+        self.cost.inode()?;
+        self.cost.hold(path.len())?;
         match rustix::fs::mkdirat(self.enter(parent)?, OsStr::from_bytes(name), Mode::RWXU) {
             Ok(()) => {}
             Err(Errno::EXIST) => {
@@ -149,6 +154,7 @@ impl Folders {
 
     /// A folder that the archive states: new, or known by then and described now.
     pub(super) fn state(&mut self, path: &[u8], stated: Attributes, xattrs: Vec<(Vec<u8>, Vec<u8>)>) -> Result<()> {
+        self.cost.hold(xattrs.iter().map(|(name, value)| name.len() + value.len()).sum())?;
         if !self.has(path) {
             let (parent, name) = split(path);
             let parent = self.enter(parent)?;

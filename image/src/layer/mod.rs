@@ -1,6 +1,7 @@
 //! One layer: from a tar stream to a folder that an overlay mount can use, and its record.
 
 mod apply;
+mod cost;
 mod folders;
 mod name;
 mod record;

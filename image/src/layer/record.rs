@@ -1,5 +1,6 @@
 //! What the store remembers of an unpacked layer.
 
+use super::cost;
 use super::folders::{Attributes, Folder};
 use crate::{Error, Kind, LayerId, Result};
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,9 @@ pub(crate) struct Record {
     /// Bytes that its files hold.
     pub(crate) bytes: u64,
     pub(crate) entries: u64,
+    /// Files, folders, links and whiteouts that were made for it. Records of old do not say.
+    #[serde(default)]
+    inodes: u64,
     /// Devices, FIFOs and sockets that were not made.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) left_out: Vec<LeftOut>,
@@ -70,6 +74,7 @@ pub(super) fn unescape(text: &str) -> Option<Vec<u8>> {
 impl Record {
     pub(super) fn new(
         bytes: u64,
+        inodes: u64,
         entries: u64,
         left_out: Vec<LeftOut>,
         folders: BTreeMap<Vec<u8>, Folder>,
@@ -86,6 +91,7 @@ impl Record {
             tar_bytes: 0,
             bytes,
             entries,
+            inodes,
             left_out,
             folders: folders.into_iter().map(stored).collect(),
             hidden: hidden.iter().map(|path| escape(path)).collect(),
@@ -96,6 +102,11 @@ impl Record {
     pub(crate) fn verified(mut self, id: LayerId, tar_bytes: u64) -> Self {
         (self.id, self.tar_bytes) = (id, tar_bytes);
         self
+    }
+
+    /// What it counts as against the bound on an image.
+    pub(crate) fn charge(&self) -> u64 {
+        cost::charge(self.bytes, self.inodes)
     }
 
     pub(crate) fn parse(bytes: &[u8]) -> Result<Record> {

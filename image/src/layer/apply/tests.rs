@@ -44,11 +44,15 @@ impl Archive {
     }
 
     fn unpack_as(&self, ownership: Ownership) -> Result<(tempfile::TempDir, Record)> {
+        self.unpack_within(Budget::FULL, ownership)
+    }
+
+    fn unpack_within(&self, budget: Budget, ownership: Ownership) -> Result<(tempfile::TempDir, Record)> {
         let scratch = tempfile::tempdir().unwrap();
         fs::create_dir(scratch.path().join("layer")).unwrap();
         fs::set_permissions(scratch.path().join("layer"), fs::Permissions::from_mode(0o700)).unwrap();
         let root = beneath::own_folder(&scratch.path().join("layer")).unwrap();
-        let record = unpack(&self.0[..], root, ownership);
+        let record = unpack_within(budget, &self.0[..], root, ownership);
         let others = fs::read_dir(scratch.path()).unwrap().count();
         assert_eq!(others, 1, "something was written outside of the layer");
         record.map(|record| (scratch, record))
@@ -250,6 +254,44 @@ fn folders_and_files_replace_each_other_only_where_nothing_is_lost() {
     assert!(at(&made, "a/b").is_file());
 }
 
+#[test]
+fn every_inode_counts_whoever_asked_for_it() {
+    let mut archive = new().link(b'2', "s", "x").file("gone/.wh.f", "").raw(b'6', b"odd/pipe", b"", 0, b"");
+    for n in 0..20 {
+        archive = archive.file(&format!("{n}/{}f", "a/".repeat(20)), "xy");
+    }
+    let (made, record) = archive.unpack().unwrap();
+    let inodes = seen(&at(&made, "")).len() as u64 - 1;
+    // A link, two whiteouts and their folders, 20 files and 21 folders above each.
+    assert_eq!(inodes, 1 + 4 + 20 * 22);
+    assert_eq!((record.bytes, record.charge()), (40, 40 + inodes * limits::INODE_BYTES));
+    let full = Budget::FULL;
+    let within = |budget: Budget| archive.unpack_within(budget, Ownership::Squash).map(|_| ());
+    let held = 4 + 6 + 3 + 8 + 10 * (441 + 462);
+    let exact = Budget { inodes, bytes: record.charge(), held };
+    within(exact).unwrap();
+    let bytes = record.charge() - 1;
+    for small in [Budget { inodes: inodes - 1, ..full }, Budget { bytes, ..full }, Budget { held: held - 1, ..full }] {
+        assert_eq!(within(small).unwrap_err().kind, Kind::Limit);
+    }
+}
+
+#[test]
+fn what_waits_in_memory_is_bounded() {
+    let tight = Budget { held: 100, ..Budget::FULL };
+    let refused = |archive: Archive| {
+        archive.unpack().unwrap();
+        let error = archive.unpack_within(tight, Ownership::Squash).map(|_| ()).unwrap_err();
+        assert!(error.kind == Kind::Limit && error.what.contains("100 bytes"), "{error}");
+    };
+    refused(new().file(&format!("{}f", "long/".repeat(8)), ""));
+    refused((0..12).fold(new(), |archive, n| archive.file(&format!(".wh.gone-{n:04}"), "")));
+    refused((0..12).fold(new(), |archive, n| archive.raw(b'6', format!("pipe-{n:04}").as_bytes(), b"", 0, b"")));
+    let note = format!("127 SCHILY.xattr.user.note={}\n", "v".repeat(99));
+    assert_eq!(note.len(), 127);
+    refused(new().raw(b'x', b"p", b"", 0, note.as_bytes()).folder("d/", 0o755));
+}
+
 /// A tree of files, folders and links for `tar` to pack.
 fn plant(root: &Path, seeds: &[(u8, u8, Vec<u8>)]) {
     let mut folders = vec![root.to_owned()];
@@ -290,8 +332,10 @@ fn seen(root: &Path) -> BTreeMap<std::path::PathBuf, (u32, i64, u64, Vec<u8>)> {
             Vec::new()
         } else if meta.is_symlink() {
             fs::read_link(&path).unwrap().into_os_string().into_encoded_bytes()
-        } else {
+        } else if meta.is_file() {
             fs::read(&path).unwrap()
+        } else {
+            Vec::new()
         };
         let links = if meta.is_dir() { 0 } else { meta.nlink() };
         all.insert(path.strip_prefix(root).unwrap().to_owned(), (meta.mode() & !0o6000, meta.mtime(), links, content));
