@@ -50,7 +50,9 @@ impl Read for Section {
 impl Archive {
     pub(super) fn open(path: &Path, scratch: &Path) -> Result<Archive> {
         let place = format!("`{}`", path.display());
-        let mut file = File::open(path).map_err(|e| Error::io(&place, e))?;
+        // Looked at once it is open: a FIFO would make a plain open wait for a writer, for ever.
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let mut file = File::from(rustix::fs::open(path, flags, Mode::empty()).map_err(|e| Error::io(&place, e))?);
         if !file.metadata().is_ok_and(|found| found.is_file()) {
             return Err(Error::new(Kind::Missing, format!("{place} is no file")));
         }

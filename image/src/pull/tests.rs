@@ -368,6 +368,25 @@ fn archives_give_the_image_of_their_layout() {
 }
 
 #[test]
+fn an_archive_that_is_no_file_is_refused_and_not_waited_for() {
+    let place = place();
+    let fifo = place.dir.path().join("fifo");
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    let (store, path) = (place.store.clone(), fifo.clone());
+    let (sender, answers) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for source in [Source::OciArchive(path.clone()), Source::DockerArchive(path), Source::OciArchive("/".into())] {
+            let error = store.obtain(&source, &Options::new(Ownership::Squash)).unwrap_err();
+            sender.send((error.kind, error.what)).unwrap();
+        }
+    });
+    for _ in 0..3 {
+        let (kind, what) = answers.recv_timeout(std::time::Duration::from_secs(10)).expect("it waits for a writer");
+        assert!(kind == Kind::Missing && what.contains("is no file"), "{what}");
+    }
+}
+
+#[test]
 fn docker_archives_are_read_with_their_links() {
     let place = place();
     let (lower, upper) = (tar(&[("a", "one")]), tar(&[("b", "two")]));
