@@ -10,8 +10,9 @@ pub const MANIFEST_BYTES: u64 = 4 * MIB;
 pub const CONFIG_BYTES: u64 = 8 * MIB;
 /// Indexes within indexes.
 pub const INDEX_DEPTH: usize = 3;
-/// Layers of one image.
-pub const LAYERS: usize = 500;
+/// Layers of one image. The Linux engine mounts at most 200 lower folders; the mending layer and what
+/// the engine lays below and above need some of them.
+pub const LAYERS: usize = 190;
 /// One layer, uncompressed, in bytes; holes of sparse files count as if they were written. What it
 /// makes is held to the same bound, with [`INODE_BYTES`] for each inode.
 pub const LAYER_BYTES: u64 = 32 * GIB;

@@ -140,6 +140,10 @@ impl Manifest {
                 format!("its config is of type `{}`: an artifact, not a container image", config_type.escape_debug());
             return Err(no_image(what));
         }
+        if manifest.layers().is_empty() {
+            let what = "it has no layers, so there is no file in it that could be run";
+            return Err(no_image(what).remedy("build the image with at least one file in it"));
+        }
         if manifest.layers().len() > limits::LAYERS {
             let what = format!("it has {} layers; the limit is {}", manifest.layers().len(), limits::LAYERS);
             return Err(Error::new(Kind::Limit, what));
@@ -251,6 +255,7 @@ mod tests {
             manifest(CONFIG_TYPES[0], "application/vnd.oci.image.layer.v1.tar+gzip+encrypted"),
             with("artifactType", json!("application/x-thing")),
             with("manifests", json!([])),
+            with("layers", json!([])),
             with("mediaType", json!(ACCEPTED[1])),
         ] {
             assert_eq!(parse(&wrong).unwrap_err().kind, Kind::NoImage, "{wrong}");

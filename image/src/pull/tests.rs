@@ -331,6 +331,18 @@ fn a_folder_used_without_a_word_is_mended_by_a_layer_on_top() {
 }
 
 #[test]
+fn only_images_that_an_engine_can_stack_are_taken() {
+    let mut content = Content::default();
+    content.image("latest", &[], &Platform::here());
+    let error = place().refuses(&content, Kind::NoImage);
+    assert!(error.what.contains("no layers") && error.remedy.is_some(), "{error}");
+    // What the Linux engine mounts, less one of ours that mends folders and one of its own.
+    let mut content = Content::default();
+    content.image("latest", &vec![tar(&[("f", "")]); 199], &Platform::here());
+    place().refuses(&content, Kind::Limit);
+}
+
+#[test]
 fn layers_that_occur_twice_are_stacked_once() {
     let (a, b) = (tar(&[("f", "a")]), tar(&[("f", "b")]));
     let mut content = Content::default();
