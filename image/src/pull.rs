@@ -167,6 +167,8 @@ impl Store {
         made.map_err(|e| Error::io(format!("making `{}`", growing.display()), e))?;
         let whole = unpacked(raw, id, blob, &growing, ownership).and_then(|record| {
             self.keep_record(&record, ownership)?;
+            // All of it at once: a layer that is there counts as whole, after a power cut too.
+            self.write_out(ownership)?;
             let folder = self.layer_folder(id, ownership);
             std::fs::rename(&growing, &folder).map_err(|e| Error::io(format!("placing `{}`", folder.display()), e))
         });

@@ -520,3 +520,27 @@ fn an_image_of_too_many_inodes_is_too_large() {
     assert_eq!(bounded(&[record(most / 2), record(most / 2 - 1)]).unwrap(), 2);
     assert_eq!(bounded(&[record(most / 2), record(most / 2)]).unwrap_err().kind, Kind::Limit);
 }
+
+/// Whether the file has bytes that the kernel has not yet given a place on the disk; nothing where
+/// the file system or the machine cannot say.
+fn waits_for_the_disk(file: &Path) -> Option<bool> {
+    let said = std::process::Command::new("filefrag").arg("-v").arg(file).output().ok()?;
+    said.status.success().then(|| String::from_utf8_lossy(&said.stdout).contains("delalloc"))
+}
+
+#[test]
+fn what_is_visible_in_the_store_is_on_the_disk() {
+    let place = place();
+    let text = "content ".repeat(4000);
+    let source = Content::simple(&[&[("f", &text)]]).layout(&place.dir.path().join("layout"));
+    let image = place.obtain(&source).unwrap();
+    let flavour = place.dir.path().join("store/layers/squash");
+    let hex = image.layers[0].0.hex();
+    let records = [("images", image.digest.hex(), "json"), ("blobs", image.digest.hex(), "manifest")];
+    let records = records.map(|(folder, hex, kind)| place.dir.path().join(format!("store/{folder}/{hex}.{kind}")));
+    for file in [flavour.join(&hex).join("f"), flavour.join(format!("{hex}.json"))].iter().chain(&records) {
+        assert!(file.is_file(), "{}", file.display());
+        // Elsewhere than on ext4 and its like nobody can tell, and nothing is claimed.
+        assert_ne!(waits_for_the_disk(file), Some(true), "{} may be empty after a power cut", file.display());
+    }
+}

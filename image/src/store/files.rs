@@ -54,7 +54,8 @@ pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
     write(path, &bytes)
 }
 
-/// Readers see the old content or the new one, never a part.
+/// Readers see the old content or the new one, never a part; after a power cut too, since the bytes
+/// are on the disk before the name is.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let failed = |e| Error::io(format!("writing `{}`", path.display()), e);
@@ -64,7 +65,7 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let fresh = parent.join(format!(".{}-{}-{count}", name.to_string_lossy(), std::process::id()));
     let mut file = std::fs::File::create(&fresh).map_err(failed)?;
-    let done = file.write_all(bytes).and_then(|()| std::fs::rename(&fresh, path));
+    let done = file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| std::fs::rename(&fresh, path));
     done.map_err(|e| {
         let _ = std::fs::remove_file(&fresh);
         failed(e)

@@ -302,6 +302,14 @@ impl Store {
         Ok(())
     }
 
+    /// Has the kernel bring to the disk what it still holds of the layers' file system.
+    pub(crate) fn write_out(&self, ownership: Ownership) -> Result<()> {
+        // Through the folder that holds them: a layer's own root may be closed to us by its mode.
+        let flavour = self.flavour(ownership);
+        let folder = beneath::own_folder(&flavour)?;
+        rustix::fs::syncfs(&folder).map_err(|e| Error::io(format!("writing out `{}`", flavour.display()), e))
+    }
+
     /// Deletes a tree of the store. The caller holds the lock that covers it.
     pub(crate) fn clear(&self, path: &Path) -> Result<()> {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
