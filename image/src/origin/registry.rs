@@ -6,20 +6,32 @@
 use super::{Origin, Top, login};
 use crate::manifest::{ACCEPTED, Blob};
 use crate::{Digest, Error, Kind, Reference, Result, limits};
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
 use oci_distribution::client::{BlobResponse, Client, ClientConfig, ClientProtocol};
 use oci_distribution::errors::OciDistributionError as Failure;
 use oci_distribution::secrets::RegistryAuth;
 use std::io::{self, Read};
 use std::sync::Once;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// Without a single byte.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(60);
-/// For a manifest as a whole: the client library takes it in one piece.
-const MANIFEST_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long a registry may take, however busy it looks: single bytes now and then are no answer.
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    /// For a manifest with the login before it, and until a blob begins.
+    answer: Duration,
+    /// In each stretch of so much waiting for a blob …
+    stretch: Duration,
+    /// … so many bytes must come.
+    least: usize,
+}
+
+const PATIENCE: Patience =
+    Patience { answer: Duration::from_secs(60), stretch: Duration::from_secs(60), least: 256 << 10 };
 
 enum Ask {
     Manifest(Option<Digest>, oneshot::Sender<Result<Vec<u8>>>),
@@ -43,13 +55,11 @@ enum Way {
 impl Registry {
     /// Starts the thread; nothing is asked yet.
     pub(super) fn connect(reference: &Reference, insecure: &[String]) -> Result<Registry> {
-        static PROVIDER: Once = Once::new();
-        // Fails only if the program chose a provider before, which is as good.
-        PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
+        provide_cryptography();
         let auth = login::find(&reference.registry)?;
         let ways = ways(reference, insecure);
         let (asks, inbox) = mpsc::unbounded_channel();
-        let talker = Talker { reference: reference.clone(), auth, ways, chosen: None };
+        let talker = Talker { reference: reference.clone(), auth, ways, chosen: None, patience: PATIENCE };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|e| Error::io("starting the network", e))?;
         let thread = std::thread::Builder::new().name("registry".to_owned());
@@ -70,6 +80,12 @@ impl Registry {
         }
         Ok(bytes)
     }
+}
+
+fn provide_cryptography() {
+    static PROVIDER: Once = Once::new();
+    // Fails only if the program chose a provider before, which is as good.
+    PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
 }
 
 /// HTTPS, unless nobody can stand on the way or the user named the registry.
@@ -102,18 +118,18 @@ impl Origin for Registry {
         let (sender, chunks) = mpsc::channel(limits::BUFFERS);
         let gone = |_| Error::new(Kind::Registry, "the network thread ended");
         self.asks.send(Ask::Blob(blob.digest, sender)).map_err(gone)?;
-        Ok(Box::new(Stream { chunks, current: Vec::new(), at: 0 }))
+        Ok(Box::new(Incoming { chunks, current: Vec::new(), at: 0 }))
     }
 }
 
 /// The reading end of a blob.
-struct Stream {
+struct Incoming {
     chunks: mpsc::Receiver<io::Result<Vec<u8>>>,
     current: Vec<u8>,
     at: usize,
 }
 
-impl Read for Stream {
+impl Read for Incoming {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.at == self.current.len() {
             match self.chunks.blocking_recv() {
@@ -134,6 +150,7 @@ struct Talker {
     auth: RegistryAuth,
     ways: Vec<Way>,
     chosen: Option<Client>,
+    patience: Patience,
 }
 
 impl Talker {
@@ -145,7 +162,8 @@ impl Talker {
                 Ask::Blob(digest, sink) => match self.client().await {
                     Ok(client) => {
                         let (reference, digest) = (self.at(None), digest.to_string());
-                        tokio::spawn(async move { feed(client, reference, digest, sink).await });
+                        let patience = self.patience;
+                        tokio::spawn(async move { feed(client, reference, digest, sink, patience).await });
                     }
                     Err(error) => drop(sink.send(Err(error.into())).await),
                 },
@@ -194,12 +212,14 @@ impl Talker {
     }
 
     async fn ask(&self, client: &Client, at: &oci_distribution::Reference) -> std::result::Result<Vec<u8>, Failure> {
-        if self.chosen.is_none() {
-            // Later requests get their tokens by themselves; this first one says what is wrong with a login.
-            client.auth(at, &self.auth, oci_distribution::RegistryOperation::Pull).await?;
-        }
-        let asked = client.pull_manifest_raw(at, &self.auth, &ACCEPTED);
-        match tokio::time::timeout(MANIFEST_TIMEOUT, asked).await {
+        let asked = async {
+            if self.chosen.is_none() {
+                // Later requests get their tokens by themselves; this first one says what is wrong with a login.
+                client.auth(at, &self.auth, oci_distribution::RegistryOperation::Pull).await?;
+            }
+            client.pull_manifest_raw(at, &self.auth, &ACCEPTED).await
+        };
+        match tokio::time::timeout(self.patience.answer, asked).await {
             Ok(answer) => answer.map(|(bytes, _)| bytes.to_vec()),
             Err(_) => Err(Failure::IoError(io::ErrorKind::TimedOut.into())),
         }
@@ -277,23 +297,33 @@ async fn feed(
     reference: oci_distribution::Reference,
     digest: String,
     sink: mpsc::Sender<io::Result<Vec<u8>>>,
+    patience: Patience,
 ) {
     let failed = |why: String| Err(Error::new(Kind::Registry, why).into());
     // Asked for from byte 0 on, so that the answer is a range: the library does not hash those, and
     // our reader hashes everything anyway.
-    let opened = match client.pull_blob_stream_partial(&reference, digest.as_str(), 0, None).await {
-        Ok(BlobResponse::Full(stream) | BlobResponse::Partial(stream)) => stream.stream,
-        Err(error) => {
+    let asked = client.pull_blob_stream_partial(&reference, digest.as_str(), 0, None);
+    let mut stream = match tokio::time::timeout(patience.answer, asked).await {
+        Ok(Ok(BlobResponse::Full(stream) | BlobResponse::Partial(stream))) => stream.stream,
+        Err(_) => {
+            let _ = sink.send(failed("the registry did not begin to send it in time".to_owned())).await;
+            return;
+        }
+        Ok(Err(error)) => {
             let _ = sink.send(failed(format!("the registry does not send it: {}", chain(&error)))).await;
             return;
         }
     };
-    let mut stream = opened;
+    let mut pace = Pace::new(patience);
     let mut buffer = Vec::with_capacity(limits::BUFFER_BYTES);
-    while let Some(chunk) = stream.next().await {
+    while let Some(chunk) = pace.next(&mut stream).await.transpose() {
         match chunk {
-            Ok(bytes) => buffer.extend_from_slice(&bytes),
-            Err(error) => {
+            Ok(Ok(bytes)) => buffer.extend_from_slice(&bytes),
+            Err(slow) => {
+                let _ = sink.send(Err(slow.into())).await;
+                return;
+            }
+            Ok(Err(error)) => {
                 let _ = sink.send(failed(format!("the transfer broke off: {}", chain(&error)))).await;
                 return;
             }
@@ -308,9 +338,127 @@ async fn feed(
     let _ = sink.send(Ok(buffer)).await;
 }
 
+/// Holds a transfer to the least speed. Only time spent waiting for the other end counts: a slow
+/// disk on this side is not the registry's fault.
+struct Pace {
+    patience: Patience,
+    waited: Duration,
+    came: usize,
+}
+
+impl Pace {
+    fn new(patience: Patience) -> Self {
+        Pace { patience, waited: Duration::ZERO, came: 0 }
+    }
+
+    async fn next<B: AsRef<[u8]>, E>(
+        &mut self,
+        stream: &mut (impl Stream<Item = std::result::Result<B, E>> + Unpin),
+    ) -> Result<Option<std::result::Result<B, E>>> {
+        let Patience { stretch, least, .. } = self.patience;
+        loop {
+            let start = Instant::now();
+            let next = tokio::time::timeout(stretch.saturating_sub(self.waited), stream.next()).await;
+            self.waited += start.elapsed();
+            if let Ok(Some(Ok(bytes))) = &next {
+                self.came += bytes.as_ref().len();
+            }
+            match next {
+                Ok(next) if self.waited < stretch => return Ok(next),
+                _ if self.came < least => {
+                    let (came, time) = (self.came, self.waited.as_secs_f32());
+                    let what = format!(
+                        "the transfer is too slow: {came} bytes came in {time:.0} seconds, {least} are the least"
+                    );
+                    return Err(Error::new(Kind::Registry, what).remedy("try again, or use a registry that is nearer"));
+                }
+                next => {
+                    (self.waited, self.came) = (Duration::ZERO, 0);
+                    if let Ok(next) = next {
+                        return Ok(next);
+                    }
+                }
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{BufRead, Write};
+
+    const SHORT: Patience =
+        Patience { answer: Duration::from_millis(400), stretch: Duration::from_millis(200), least: 1000 };
+
+    fn run<T>(test: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test)
+    }
+
+    /// Answers every request with a header line now and then, and never with an end, for as long as
+    /// somebody listens.
+    fn dripping() -> String {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().map_while(io::Result::ok) {
+                std::thread::spawn(move || {
+                    let _ = io::BufReader::new(&stream).read_line(&mut String::new());
+                    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nx: ");
+                    while stream.write_all(b"y").is_ok() {
+                        std::thread::sleep(Duration::from_millis(20));
+                    }
+                });
+            }
+        });
+        address
+    }
+
+    #[test]
+    fn a_registry_that_drips_is_not_waited_for_even_at_the_login() {
+        let reference: Reference = format!("{}/app", dripping()).parse().unwrap();
+        provide_cryptography();
+        run(async {
+            let (auth, ways) = (RegistryAuth::Anonymous, vec![Way::Http]);
+            let mut talker = Talker { reference, auth, ways, chosen: None, patience: SHORT };
+            let asked = tokio::time::timeout(Duration::from_secs(10), talker.manifest(None)).await;
+            let error = asked.expect("the login is waited for without an end").unwrap_err();
+            assert!(error.kind == Kind::Registry && error.what.contains("in time"), "{error}");
+            let (client, digest) = (talker.build(Way::Http).unwrap(), Digest::of(b"").to_string());
+            let (sender, mut chunks) = mpsc::channel(1);
+            let feeding = feed(client, talker.at(None), digest, sender, SHORT);
+            let fed = tokio::time::timeout(Duration::from_secs(10), async { tokio::join!(feeding, chunks.recv()).1 });
+            let error = fed.await.expect("the blob is waited for without an end").unwrap().unwrap_err();
+            assert!(error.to_string().contains("in time"), "{error}");
+        });
+    }
+
+    /// Chunks of so many bytes, each after so many milliseconds; the milliseconds that it takes to
+    /// handle one on this side; how it ends.
+    fn transfer(chunks: usize, size: usize, each: u64, ours: u64) -> Result<usize> {
+        run(async {
+            let source = futures_util::stream::unfold(0, |n| async move {
+                tokio::time::sleep(Duration::from_millis(each)).await;
+                (n < chunks).then(|| (Ok::<_, io::Error>(vec![0_u8; size]), n + 1))
+            });
+            let (mut source, mut pace, mut all) = (Box::pin(source), Pace::new(SHORT), 0);
+            while let Some(chunk) = pace.next(&mut source).await? {
+                all += chunk.unwrap().len();
+                tokio::time::sleep(Duration::from_millis(ours)).await;
+            }
+            Ok(all)
+        })
+    }
+
+    #[test]
+    fn a_blob_that_drips_is_given_up_and_a_slow_one_is_not() {
+        for error in [transfer(100, 10, 20, 0).unwrap_err(), transfer(1, 9, 60_000, 0).unwrap_err()] {
+            assert!(error.kind == Kind::Registry && error.what.contains("1000 are the least"), "{error}");
+        }
+        assert_eq!(transfer(25, 900, 20, 0).unwrap(), 25 * 900);
+        // Few bytes, but it is this side that takes its time.
+        assert_eq!(transfer(10, 10, 1, 60).unwrap(), 100);
+    }
 
     #[test]
     fn plain_http_only_where_nobody_listens_or_the_user_said_so() {
