@@ -544,3 +544,46 @@ fn what_is_visible_in_the_store_is_on_the_disk() {
         assert_ne!(waits_for_the_disk(file), Some(true), "{} may be empty after a power cut", file.display());
     }
 }
+
+#[test]
+fn removal_takes_along_what_failed_imports_left() {
+    let place = place();
+    let mut content = Content::simple(&[&[("kept", "1")]]);
+    content.image("other", &[tar(&[("o", "2")])], &Platform::here());
+    let server = Server::start(content);
+    let (kept, other) = (server.source("app"), server.source("app:other"));
+    let image = place.obtain(&kept).unwrap();
+    place.obtain(&other).unwrap();
+    // The first layer comes in whole, the second one is broken.
+    let fails = || {
+        let mut broken = Content::simple(&[&[("orphan", "12345")], &[("b", &"content ".repeat(9000))]]);
+        let half = broken.layer(1).len() / 2;
+        broken.layer(1).truncate(half);
+        let dir = tempfile::tempdir().unwrap();
+        place.obtain(&broken.layout(dir.path())).unwrap_err();
+        // The larger one is taken first, and its failure may stop the small one before it is there.
+        let orphan = place.store.layer_folder(&LayerId(Digest::of(b"orphan")), Ownership::Squash);
+        std::fs::create_dir_all(orphan.join("a")).unwrap();
+        assert!(place.layers().len() >= 2);
+    };
+    let blobs = || std::fs::read_dir(place.dir.path().join("store/blobs")).unwrap().count();
+    fails();
+    assert_eq!(blobs(), 6);
+    // Neither while somebody unpacks into it, nor while a sandbox has an image.
+    let arriving =
+        Lock::exclusive(&place.store.layer_lock_path(&LayerId(Digest::of(b"orphan")), Ownership::Squash), || ())
+            .unwrap();
+    place.store.remove(&other.to_string()).unwrap();
+    assert_eq!((place.layers().len(), blobs()), (2, 2));
+    drop(arriving);
+    place.obtain(&other).unwrap();
+    let hold = place.store.hold(&image, Ownership::Squash).unwrap();
+    place.store.remove(&other.to_string()).unwrap();
+    assert_eq!(place.layers().len(), 2);
+    drop(hold);
+    place.store.tag(&image, &"mine:1".parse::<Reference>().unwrap()).unwrap();
+    let removed = place.store.remove("mine:1").unwrap();
+    assert_eq!((removed.image, removed.layers), (None, vec![LayerId(Digest::of(b"orphan"))]));
+    assert_eq!(place.layers(), [image.layers[0].0.hex()]);
+    assert_eq!(place.read(&image, "kept").unwrap(), "1");
+}

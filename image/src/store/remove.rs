@@ -18,7 +18,7 @@ pub struct Removed {
     pub names: Vec<String>,
     /// The image, if no other name means it.
     pub image: Option<Digest>,
-    /// Layers that no other image uses.
+    /// Layers that no other image uses, those of imports that failed among them.
     pub layers: Vec<LayerId>,
     /// Bytes of their files.
     pub bytes: u64,
@@ -27,8 +27,8 @@ pub struct Removed {
 impl Store {
     /// Removes a name, or by its digest (or the start of it) an image with all its names. An image
     /// goes when its last name but those of local files goes; layers stay while another image uses
-    /// them. Where layers belong
-    /// to a range of ids, the caller must be root of that namespace.
+    /// them. What no image has, an import that failed has left: it goes too. Where layers belong to
+    /// a range of ids, the caller must be root of that namespace.
     pub fn remove(&self, name: &str) -> Result<Removed> {
         let busy = || {
             let what = "another aido is pulling an image into this store, so nothing can be removed now";
@@ -48,7 +48,8 @@ impl Store {
         removed.names.dedup();
         if kept {
             names.iter().try_for_each(|(path, _)| unlink(path))?;
-            return Ok(removed);
+            let orphans = self.forget_orphans(&mut removed)?;
+            return self.delete(alone, &[], &orphans).map(|()| removed);
         }
         let image_lock = self.image_lock_path(&record.digest);
         let _unused = Lock::try_exclusive(&image_lock)?.ok_or_else(|| {
@@ -56,12 +57,57 @@ impl Store {
         })?;
         names.iter().try_for_each(|(path, _)| unlink(path))?;
         let going = self.forget(&record, &mut removed)?;
+        let orphans = self.forget_orphans(&mut removed)?;
         unlink(&image_lock)?;
-        // Nothing points to these folders any more; large trees are deleted without holding anybody up.
+        self.delete(alone, &going, &orphans).map(|()| removed)
+    }
+
+    /// Deletes folders that nothing points to any more; large trees hold nobody up.
+    fn delete(&self, alone: Lock, own: &[PathBuf], orphans: &[PathBuf]) -> Result<()> {
         let _clearing = Lock::exclusive(&self.lock_path("clearing"), || ())?;
         drop(alone);
-        going.iter().try_for_each(|folder| self.clear(folder))?;
-        Ok(removed)
+        // Nobody asked for these: what cannot be deleted now is swept later.
+        orphans.iter().for_each(|folder| drop(self.clear(folder)));
+        own.iter().try_for_each(|folder| self.clear(folder))
+    }
+
+    /// Takes layers and documents that no image names out of sight; returns what is to be deleted.
+    /// The caller is alone in the store: a pull brings layers in before it writes their image down.
+    fn forget_orphans(&self, removed: &mut Removed) -> Result<Vec<PathBuf>> {
+        let records = self.image_records()?;
+        // Who holds an image may know it with other layers than its record has by now.
+        let mut unused = Vec::new();
+        for digest in records.keys() {
+            let Some(lock) = Lock::try_exclusive(&self.image_lock_path(digest))? else { return Ok(Vec::new()) };
+            unused.push(lock);
+        }
+        for path in listed(&self.dir.join("blobs"))? {
+            let named = |digest: Digest| records.contains_key(&digest);
+            if hex_digest(&path).is_some_and(|digest| !named(digest)) {
+                unlink(&path)?;
+            }
+        }
+        let used: BTreeSet<LayerId> = records.values().flat_map(|record| &record.layers).copied().collect();
+        let mut going = Vec::new();
+        for ownership in Ownership::ALL {
+            let found = listed(&self.flavour(ownership))?.into_iter().filter_map(|path| hex_digest(&path).map(LayerId));
+            for layer in found.collect::<BTreeSet<_>>().difference(&used) {
+                let lock = self.layer_lock_path(layer, ownership);
+                let Some(_free) = Lock::try_exclusive(&lock)? else { continue };
+                let bytes = self.layer_record(layer, ownership).map_or(0, |record| record.bytes);
+                let folder = self.layer_folder(layer, ownership);
+                if folder.is_dir() {
+                    going.push(self.out_of_sight(&folder, layer)?);
+                    removed.bytes += bytes;
+                    removed.layers.push(*layer);
+                }
+                unlink(&self.layer_record_path(layer, ownership))?;
+                unlink(&lock)?;
+            }
+        }
+        removed.layers.sort();
+        removed.layers.dedup();
+        Ok(going)
     }
 
     /// The names that go and the image they mean.
@@ -126,6 +172,16 @@ impl Store {
         std::fs::rename(folder, &gone).map_err(|e| Error::io(format!("removing `{}`", folder.display()), e))?;
         Ok(gone)
     }
+}
+
+fn listed(folder: &std::path::Path) -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
+    entries.map_err(|e| Error::io(format!("listing `{}`", folder.display()), e))
+}
+
+/// The digest that an entry of the store is named after, with whatever ending.
+fn hex_digest(path: &std::path::Path) -> Option<Digest> {
+    format!("sha256:{}", path.file_stem()?.to_str()?).parse().ok()
 }
 
 fn unlink(path: &std::path::Path) -> Result<()> {
