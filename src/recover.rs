@@ -1,8 +1,8 @@
 //! Closing what a crash left open: unsealed runs of dead supervisors, and what they held.
 
-use crate::summary::{Bytes, SUMMARY_VERSION, Streams, Summary};
+use crate::summary::{self, Bytes, SUMMARY_VERSION, Streams, Summary};
 use aido_evidence::{Project, Remains, Run};
-use aido_runtime::{Collected, End, Enforced, Event, Outcome, Plan, Root, Runtime, Usage};
+use aido_runtime::{Collected, End, Enforced, Event, Outcome, Plan, Runtime, Usage};
 
 /// Ends the leftovers of interrupted runs and closes their records; what was closed comes back as
 /// sentences. Called first by every command that looks at the project.
@@ -18,7 +18,7 @@ pub(crate) fn sweep(project: &Project, engine: &dyn Runtime) -> Vec<String> {
                 said.push(format!("run {}: {error}", run.id()));
             }
         }
-        match run.close_interrupted(|remains| summary(&run, remains, engine.name())) {
+        match run.close_interrupted(|remains| closing(&run, remains, engine.name())) {
             Ok(Some(_)) => {
                 said.push(format!("run {} was interrupted; its record is closed now", run.id()));
                 let _ = run.sandbox().end("its run was interrupted");
@@ -50,19 +50,15 @@ fn controls(run: &Run) -> Option<Enforced> {
     }
 }
 
-fn summary(run: &Run, remains: &Remains, backend: &str) -> Summary {
+fn closing(run: &Run, remains: &Remains, backend: &str) -> Summary {
     let stored = run.plan().ok().flatten();
     let plan: Option<Plan> = stored.as_deref().and_then(|bytes| serde_json::from_slice(bytes).ok());
     let moment = |moment: &Option<(String, u64)>| moment.clone().unwrap_or_default();
     let ((started, began_ms), (ended, last_ms)) = (moment(&remains.first), moment(&remains.last));
-    let (runtime, image_digest) = match plan.as_ref().map(|plan| &plan.root) {
-        Some(Root::Host) => ("host".to_string(), None),
-        Some(Root::Folder { path }) => (format!("rootfs:{}", path.display()), None),
-        Some(Root::Image { reference, digest, .. }) => (reference.clone(), Some(digest.clone())),
-        None => ("unknown".to_string(), None),
-    };
+    let (runtime, image_digest) =
+        plan.as_ref().map_or(("unknown".to_string(), None), |plan| summary::root_words(&plan.root));
     let end = End::Lost { why: "the process that recorded this run was killed".into() };
-    let task = plan.as_ref().map(|plan| plan.task.programs.iter().take(1).chain(&plan.task.args).cloned().collect());
+    let task = plan.as_ref().map(|plan| summary::argv(&plan.task));
     Summary {
         version: SUMMARY_VERSION,
         run: remains.run.to_string(),

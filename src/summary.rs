@@ -1,7 +1,7 @@
 //! `summary.json`: what a run was, how it ended, what held.
 
 use crate::inputs::InputDigest;
-use aido_runtime::{Collected, Enforced, Outcome};
+use aido_runtime::{Collected, Enforced, Outcome, Root, Task};
 use serde::{Deserialize, Serialize};
 
 /// Version of the stored form. 1: first.
@@ -52,4 +52,18 @@ pub(crate) struct Bytes {
     /// `sha256:…` of the log, where its writer lived to the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
+}
+
+/// The root as the user named it, and an image's digest.
+pub(crate) fn root_words(root: &Root) -> (String, Option<String>) {
+    match root {
+        Root::Host => ("host".into(), None),
+        Root::Folder { path } => (format!("rootfs:{}", path.display()), None),
+        Root::Image { reference, digest, .. } => (reference.clone(), Some(digest.clone())),
+    }
+}
+
+/// What is executed: the program that was asked for first, and its arguments.
+pub(crate) fn argv(task: &Task) -> Vec<String> {
+    task.programs.iter().take(1).chain(&task.args).cloned().collect()
 }

@@ -184,12 +184,12 @@ fn finish(typed: &cli::Run, project: &Project, ended: Ended, found: Option<Run>)
     match ended {
         Ended::Sealed { run, .. } => {
             let run = found.ok_or_else(|| anyhow!("run {run} is not to be found any more"))?;
-            cut_output(&run)?;
+            let summary: Summary = run.summary()?.ok_or_else(|| anyhow!("run {} has no summary", run.id()))?;
+            cut_output(&summary);
             if typed.json {
-                let summary: Option<serde_json::Value> = run.summary()?;
-                println!("{}", serde_json::to_string_pretty(&summary)?);
+                println!("{}", serde_json::to_string_pretty(&serde_json::to_value(&summary)?)?);
             } else if !typed.quiet {
-                say(&closing_words(&run)?);
+                say(&closing_words(&run, &summary));
             }
         }
         Ended::Failed { run, error, ran } => {
@@ -210,8 +210,7 @@ fn finish(typed: &cli::Run, project: &Project, ended: Ended, found: Option<Run>)
 }
 
 /// Output that was not kept was not shown either: whoever reads it must know, quiet or not.
-fn cut_output(run: &Run) -> Result<()> {
-    let summary: Summary = run.summary()?.ok_or_else(|| anyhow!("run {} has no summary", run.id()))?;
+fn cut_output(summary: &Summary) {
     for (name, bytes) in [("output", &summary.output.stdout), ("error", &summary.output.stderr)] {
         if bytes.dropped > 0 {
             warn(&format!(
@@ -221,12 +220,10 @@ fn cut_output(run: &Run) -> Result<()> {
             ));
         }
     }
-    Ok(())
 }
 
 /// One line on how it ended and where the rest is to be found.
-fn closing_words(run: &Run) -> Result<String> {
-    let summary: Summary = run.summary()?.ok_or_else(|| anyhow!("run {} has no summary", run.id()))?;
+fn closing_words(run: &Run, summary: &Summary) -> String {
     let took = words::took(summary.outcome.usage.wall_ms);
     let end = match &summary.outcome.end {
         End::Exited { code } => format!("exit {code}"),
@@ -247,5 +244,5 @@ fn closing_words(run: &Run) -> Result<String> {
     if !kept.omitted.is_empty() {
         line.push_str(&format!("; {} left out, see `aido show`", kept.omitted.len()));
     }
-    Ok(line)
+    line
 }

@@ -8,9 +8,9 @@ mod record;
 pub(crate) mod stop;
 
 use crate::inputs::InputDigest;
-use crate::summary::{Bytes, SUMMARY_VERSION, Streams, Summary};
+use crate::summary::{self, Bytes, SUMMARY_VERSION, Streams, Summary};
 use aido_evidence::{Kind, NewSandbox, Project, Recording, Sandbox, Stream};
-use aido_runtime::{End, Error, Io, Outcome, Plan, Root, Runtime, Usage};
+use aido_runtime::{End, Error, Io, Outcome, Plan, Runtime, Usage};
 use link::{Link, News};
 use nix::unistd::Pid;
 use record::Recorder;
@@ -171,13 +171,13 @@ fn seal(draft: Draft<'_>, mut recorder: Recorder, outcome: Outcome, error: Optio
         let digest = Some(recorder.recording.digest(stream));
         Bytes { kept: captured.kept, dropped: captured.dropped, digest }
     };
-    let (runtime, image_digest) = root_words(&draft.plan.root);
+    let (runtime, image_digest) = summary::root_words(&draft.plan.root);
     let summary = Summary {
         version: SUMMARY_VERSION,
         run: recorder.recording.id().to_string(),
         sandbox: draft.sandbox,
         name: draft.plan.name.clone(),
-        task: draft.plan.task.programs.iter().take(1).chain(&draft.plan.task.args).cloned().collect(),
+        task: summary::argv(&draft.plan.task),
         runtime,
         image_digest,
         backend: draft.backend.to_string(),
@@ -209,12 +209,4 @@ fn seal(draft: Draft<'_>, mut recorder: Recorder, outcome: Outcome, error: Optio
         link.insist(&news);
     }
     if failed { Err(()) } else { Ok(exit_code) }
-}
-
-fn root_words(root: &Root) -> (String, Option<String>) {
-    match root {
-        Root::Host => ("host".into(), None),
-        Root::Folder { path } => (format!("rootfs:{}", path.display()), None),
-        Root::Image { reference, digest, .. } => (reference.clone(), Some(digest.clone())),
-    }
 }
