@@ -7,6 +7,7 @@
 //! it is whole and verified, and nothing of the image is written outside its own folder.
 
 mod beneath;
+mod bring;
 mod decode;
 mod digest;
 mod error;
@@ -14,6 +15,7 @@ mod layer;
 pub mod limits;
 mod manifest;
 mod origin;
+mod pipeline;
 mod platform;
 mod progress;
 mod pull;

@@ -2,11 +2,11 @@ use super::*;
 use crate::{Reference, Removed};
 use serde_json::json;
 use std::collections::HashMap;
-use std::io::{BufRead, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A tar stream of files, by path and content.
 fn tar(files: &[(&str, &str)]) -> Vec<u8> {
