@@ -1,0 +1,109 @@
+//! Brings the missing layers of an image into the store, several at a time.
+//!
+//! A layer becomes visible when both its digests are right; whatever fails leaves nothing behind.
+
+use crate::manifest::Blob;
+use crate::origin::Origin;
+use crate::pipeline::unpacked;
+use crate::pull::{Options, Plan};
+use crate::store::{Lock, Store};
+use crate::{Error, Kind, LayerId, Ownership, Progress, Result, Step, limits};
+use std::collections::BTreeSet;
+use std::io::{self, Read};
+use std::os::unix::fs::DirBuilderExt;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+impl Store {
+    /// Brings in every layer that is missing, several at a time; the first failure stops the others.
+    pub(crate) fn bring(&self, origin: &dyn Origin, plan: &Plan, options: &Options<'_>) -> Result<()> {
+        let mut seen = BTreeSet::new();
+        let mut missing: Vec<&(LayerId, Blob)> = plan.layers.iter().filter(|(id, _)| seen.insert(*id)).collect();
+        let all = missing.len();
+        missing.retain(|(id, _)| !self.has_layer(id, options.ownership));
+        let announced: Vec<(LayerId, u64)> = missing.iter().map(|(id, blob)| (*id, blob.size)).collect();
+        options.progress.step(Step::Planned { layers: &announced, present: all - missing.len() });
+        // The largest first: it decides when the last one is done. Taken from the end.
+        missing.sort_by_key(|(_, blob)| blob.size);
+        let workers = missing.len().min(limits::LAYERS_AT_ONCE);
+        let queue = Mutex::new(missing);
+        let stop = AtomicBool::new(false);
+        let next = || queue.lock().ok().and_then(|mut queue| queue.pop()).filter(|_| !stop.load(Ordering::Relaxed));
+        let work = || -> Result<()> {
+            while let Some((id, blob)) = next() {
+                let done = self.bring_layer(origin, id, blob, options, &stop);
+                done.inspect_err(|_| stop.store(true, Ordering::Relaxed))
+                    .map_err(|e| e.within(format!("layer {id}")))?;
+            }
+            Ok(())
+        };
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+            let died = |_| Err(Error::new(Kind::Storage, "a thread that unpacked a layer died"));
+            let results: Vec<Result<()>> = threads.into_iter().map(|t| t.join().unwrap_or_else(died)).collect();
+            // Those that were stopped by another's failure have nothing to say.
+            let mut failures: Vec<Error> = results.into_iter().filter_map(Result::err).collect();
+            failures.sort_by_key(|e| e.kind == Kind::Busy);
+            failures.into_iter().next().map_or(Ok(()), Err)
+        })
+    }
+
+    fn bring_layer(
+        &self,
+        origin: &dyn Origin,
+        id: &LayerId,
+        blob: &Blob,
+        options: &Options<'_>,
+        stop: &AtomicBool,
+    ) -> Result<()> {
+        let progress = options.progress;
+        let _lock = Lock::exclusive(&self.layer_lock_path(id, options.ownership), || {
+            progress.step(Step::Waiting { layer: id });
+        })?;
+        if !self.has_layer(id, options.ownership) {
+            let raw = Watched { inner: origin.blob(blob)?, id, progress, stop };
+            self.unpack(raw, id, blob, options.ownership)?;
+        }
+        progress.step(Step::Unpacked { layer: id });
+        Ok(())
+    }
+
+    /// One layer's pipeline. The caller holds the layer's lock.
+    pub(crate) fn unpack(&self, raw: impl Read + Send, id: &LayerId, blob: &Blob, ownership: Ownership) -> Result<()> {
+        let growing = self.growing(id, ownership);
+        self.clear(&growing)?;
+        let made = std::fs::DirBuilder::new().mode(0o700).create(&growing);
+        made.map_err(|e| Error::io(format!("making `{}`", growing.display()), e))?;
+        let whole = unpacked(raw, id, blob, &growing, ownership).and_then(|record| {
+            self.keep_record(&record, ownership)?;
+            // All of it at once: a layer that is there counts as whole, after a power cut too.
+            self.write_out(ownership)?;
+            let folder = self.layer_folder(id, ownership);
+            std::fs::rename(&growing, &folder).map_err(|e| Error::io(format!("placing `{}`", folder.display()), e))
+        });
+        if whole.is_err() {
+            // What went wrong is the news; what cannot be deleted now is swept later.
+            let _ = self.clear(&growing);
+        }
+        whole
+    }
+}
+
+/// Tells of progress, and ends early when another layer failed.
+struct Watched<'a, R> {
+    inner: R,
+    id: &'a LayerId,
+    progress: &'a dyn Progress,
+    stop: &'a AtomicBool,
+}
+
+impl<R: Read> Read for Watched<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(Error::new(Kind::Busy, "stopped, because another layer failed").into());
+        }
+        let got = self.inner.read(buffer)?;
+        self.progress.step(Step::Advanced { layer: self.id, bytes: got as u64 });
+        Ok(got)
+    }
+}
