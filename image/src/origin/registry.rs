@@ -34,6 +34,7 @@ const PATIENCE: Patience =
     Patience { answer: Duration::from_secs(60), stretch: Duration::from_secs(60), least: 256 << 10 };
 
 enum Ask {
+    Current(oneshot::Sender<Result<Option<Digest>>>),
     Manifest(Option<Digest>, oneshot::Sender<Result<Vec<u8>>>),
     Blob(Digest, mpsc::Sender<io::Result<Vec<u8>>>),
 }
@@ -109,6 +110,13 @@ impl Origin for Registry {
         }
     }
 
+    fn current(&self) -> Result<Option<Digest>> {
+        let (reply, answer) = oneshot::channel();
+        let gone = || Error::new(Kind::Registry, "the network thread ended");
+        self.asks.send(Ask::Current(reply)).map_err(|_| gone())?;
+        answer.blocking_recv().map_err(|_| gone())?
+    }
+
     fn manifest(&self, blob: &Blob) -> Result<Box<dyn Read + Send + '_>> {
         let bytes = self.manifest_bytes(Some(blob.digest))?;
         Ok(Box::new(io::Cursor::new(bytes)))
@@ -158,6 +166,7 @@ impl Talker {
     async fn serve(mut self, mut inbox: mpsc::UnboundedReceiver<Ask>) {
         while let Some(ask) = inbox.recv().await {
             match ask {
+                Ask::Current(reply) => drop(reply.send(self.current().await)),
                 Ask::Manifest(digest, reply) => drop(reply.send(self.manifest(digest).await)),
                 Ask::Blob(digest, sink) => match self.client().await {
                     Ok(client) => {
@@ -188,6 +197,26 @@ impl Talker {
             self.manifest(None).await?;
         }
         self.chosen.clone().ok_or_else(|| Error::new(Kind::Registry, "the registry was not reached"))
+    }
+
+    /// Asks for the name's digest alone.
+    async fn current(&mut self) -> Result<Option<Digest>> {
+        let at = self.at(None);
+        let mut last = Error::new(Kind::Registry, "no way to reach the registry");
+        for way in self.ways.clone() {
+            let client = self.build(way)?;
+            let asked = client.fetch_manifest_digest(&at, &self.auth);
+            let late = |_| Err(Failure::IoError(io::ErrorKind::TimedOut.into()));
+            match tokio::time::timeout(self.patience.answer, asked).await.unwrap_or_else(late) {
+                Ok(digest) => {
+                    self.chosen = Some(client);
+                    return Ok(digest.parse().ok());
+                }
+                Err(error) if !matches!(error, Failure::RequestError(_)) => return Err(self.explain(&error)),
+                Err(error) => last = self.explain(&error),
+            }
+        }
+        Err(last)
     }
 
     async fn manifest(&mut self, digest: Option<Digest>) -> Result<Vec<u8>> {
