@@ -71,19 +71,18 @@ impl Store {
     /// One layer's pipeline. The caller holds the layer's lock.
     pub(crate) fn unpack(&self, raw: impl Read + Send, id: &LayerId, blob: &Blob, ownership: Ownership) -> Result<()> {
         let growing = self.growing(id, ownership);
-        self.clear(&growing)?;
+        self.clear_layer(&growing)?;
         let made = std::fs::DirBuilder::new().mode(0o700).create(&growing);
         made.map_err(|e| Error::io(format!("making `{}`", growing.display()), e))?;
         let whole = unpacked(raw, id, blob, &growing, ownership).and_then(|record| {
             self.keep_record(&record, ownership)?;
             // All of it at once: a layer that is there counts as whole, after a power cut too.
             self.write_out(ownership)?;
-            let folder = self.layer_folder(id, ownership);
-            std::fs::rename(&growing, &folder).map_err(|e| Error::io(format!("placing `{}`", folder.display()), e))
+            self.place(&growing, &self.layer_folder(id, ownership))
         });
         if whole.is_err() {
             // What went wrong is the news; what cannot be deleted now is swept later.
-            let _ = self.clear(&growing);
+            let _ = self.clear_layer(&growing);
         }
         whole
     }

@@ -19,6 +19,7 @@ mod pipeline;
 mod platform;
 mod progress;
 mod pull;
+mod recipe;
 mod reference;
 mod store;
 mod tape;

@@ -4,6 +4,7 @@ use crate::decode::{Bounded, decode};
 use crate::digest::{Exactly, Hashing};
 use crate::layer::{self, Record};
 use crate::manifest::Blob;
+use crate::recipe::Pen;
 use crate::{Error, Kind, LayerId, Ownership, Result, beneath, limits};
 use std::io::{BufReader, Read};
 
@@ -19,7 +20,8 @@ pub(crate) fn unpacked(
     let meter = raw.meter();
     let mut flat = Hashing::new(Bounded::new(decode(&mut raw)?, meter));
     let root = beneath::own_folder(folder)?;
-    let unpacked = layer::unpack(BufReader::with_capacity(limits::BUFFER_BYTES, &mut flat), root, ownership);
+    let stream = BufReader::with_capacity(limits::BUFFER_BYTES, &mut flat);
+    let unpacked = layer::unpack(stream, root, ownership, Pen::beside(folder)?);
     let flat = unpacked.and_then(|record| Ok((record, flat.finish().map_err(|e| Error::io("unpacking it", e))?)));
     let raw = raw.finish();
     // Wrong bytes explain whatever the unpacker stumbled over.

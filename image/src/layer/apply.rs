@@ -10,6 +10,7 @@ use super::name::{Meaning, meaning, normal, split};
 use super::record::{LeftOut, escape};
 use super::{Ownership, Record};
 use crate::beneath;
+use crate::recipe::{Kept, Pen, Recorded};
 use crate::tape::{Body, Entry, Extent, Tape, hostile, shown};
 use crate::{Error, Result};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
@@ -29,25 +30,45 @@ struct Applier {
     entries: u64,
 }
 
-/// Unpacks a tar stream into `root`, an empty folder of mode 0700, and reads it to its end.
-pub(crate) fn unpack(stream: impl BufRead, root: OwnedFd, ownership: Ownership) -> Result<Record> {
-    unpack_within(Budget::FULL, stream, root, ownership)
+/// Unpacks a tar stream into `root`, an empty folder of mode 0700, and reads it to its end. What it
+/// has beside its files' content goes into the recipe.
+pub(crate) fn unpack(stream: impl BufRead, root: OwnedFd, ownership: Ownership, recipe: (Pen, Kept)) -> Result<Record> {
+    unpack_within(Budget::FULL, stream, root, ownership, recipe)
 }
 
-fn unpack_within(budget: Budget, stream: impl BufRead, root: OwnedFd, ownership: Ownership) -> Result<Record> {
+fn unpack_within(
+    budget: Budget,
+    stream: impl BufRead,
+    root: OwnedFd,
+    ownership: Ownership,
+    (pen, kept): (Pen, Kept),
+) -> Result<Record> {
     beneath::check_kernel(root.as_fd())?;
-    let folders = Folders::new(root, Cost::new(budget));
+    let folders = Folders::new(root, Cost::new(budget), kept);
     let mut applier = Applier { folders, ownership, hidden: BTreeSet::new(), left_out: BTreeMap::new(), entries: 0 };
-    let mut tape = Tape::new(stream);
+    let mut tape = Tape::new(Recorded::new(stream, pen));
     while let Some(entry) = tape.next()? {
         applier.apply(entry, &mut tape)?;
+        applier.note(tape.input())?;
     }
-    tape.drain()?;
+    applier.folders.cost.recipe(tape.drain()?.finish()?)?;
     applier.finish()
 }
 
 impl Applier {
-    fn apply<R: BufRead>(&mut self, entry: Entry, tape: &mut Tape<R>) -> Result<()> {
+    /// Has the recipe say what the entry replaced, and counts what the recipe takes.
+    fn note<R: BufRead>(&mut self, recipe: &mut Recorded<R>) -> Result<()> {
+        for path in self.folders.kept.fresh() {
+            // Whoever reads the recipe holds these paths, as long as they are needed.
+            self.folders.cost.hold(path.len())?;
+            recipe.replaced(self.entries, &path)?;
+        }
+        self.folders.cost.recipe(recipe.written())?;
+        recipe.hold_to(recipe.written() + self.folders.cost.left());
+        Ok(())
+    }
+
+    fn apply<R: BufRead>(&mut self, entry: Entry, tape: &mut Tape<Recorded<R>>) -> Result<()> {
         self.entries += 1;
         match meaning(&entry.path)? {
             Meaning::Entry(path) => self.place(&path, entry, tape),
@@ -70,7 +91,7 @@ impl Applier {
         }
     }
 
-    fn place<R: BufRead>(&mut self, path: &[u8], entry: Entry, tape: &mut Tape<R>) -> Result<()> {
+    fn place<R: BufRead>(&mut self, path: &[u8], entry: Entry, tape: &mut Tape<Recorded<R>>) -> Result<()> {
         let Entry { body, mode, uid, gid, mtime, xattrs, .. } = entry;
         let attributes = Attributes { mode, uid, gid, mtime: mtime.0, mtime_nanos: mtime.1 };
         if path.is_empty() && body != Body::Folder {
@@ -82,13 +103,13 @@ impl Applier {
             Body::File { size } => {
                 self.folders.cost.write(size)?;
                 let file = self.create(path)?;
-                copy(tape, &file, path, None)?;
+                self.copy(tape, &file, path, Extent { offset: 0, length: size })?;
                 self.describe(&file, path, &attributes, &xattrs)
             }
             Body::Sparse { size, extents } => {
                 self.folders.cost.write(extents.iter().map(|extent| extent.length).sum())?;
                 let file = self.create(path)?;
-                extents.iter().try_for_each(|extent| copy(tape, &file, path, Some(*extent)))?;
+                extents.iter().try_for_each(|extent| self.copy(tape, &file, path, *extent))?;
                 rustix::fs::ftruncate(&file, size).map_err(|e| failed("sizing", path, e))?;
                 self.describe(&file, path, &attributes, &xattrs)
             }
@@ -125,17 +146,40 @@ impl Applier {
         if self.folders.has(path) {
             return self.folders.give_way(path);
         }
-        let (parent, name) = split(path);
-        match rustix::fs::unlinkat(self.folders.enter(parent)?, OsStr::from_bytes(name), AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(e) => Err(failed("replacing", path, e)),
-        }
+        self.folders.put_aside(path)
     }
 
     fn create(&mut self, path: &[u8]) -> Result<OwnedFd> {
         self.folders.cost.inode()?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         self.making(path, |parent, name| rustix::fs::openat(parent, name, flags, Mode::RUSR | Mode::WUSR))
+    }
+
+    /// Writes the entry's data, or one extent of it, straight from the stream's buffer.
+    fn copy<R: BufRead>(
+        &self,
+        tape: &mut Tape<Recorded<R>>,
+        file: &OwnedFd,
+        path: &[u8],
+        extent: Extent,
+    ) -> Result<()> {
+        let Extent { mut offset, length: mut left } = extent;
+        tape.input().content(self.entries, path, offset, left)?;
+        while left > 0 {
+            let chunk = tape.chunk()?;
+            let chunk = &chunk[..chunk.len().min(usize::try_from(left).unwrap_or(usize::MAX))];
+            if chunk.is_empty() {
+                break;
+            }
+            let written = match rustix::io::pwrite(file, chunk, offset) {
+                Err(Errno::INTR) => 0,
+                other => other.map_err(|e| failed("writing", path, e))?,
+            };
+            tape.consume(written);
+            left -= written as u64;
+            offset += written as u64;
+        }
+        Ok(())
     }
 
     /// Owner first: the kernel drops set-id bits and capabilities of a file that changes hands.
@@ -215,9 +259,9 @@ impl Applier {
         let left_out =
             self.left_out.iter().map(|(path, kind)| LeftOut { path: escape(path), kind: (*kind).to_owned() });
         let left_out = left_out.collect();
-        let Cost { bytes, inodes, .. } = self.folders.cost;
+        let Cost { bytes, inodes, recipe, .. } = self.folders.cost;
         let folders = self.folders.finish(self.ownership)?;
-        Ok(Record::new(bytes, inodes, self.entries, left_out, folders, hidden))
+        Ok(Record::new(bytes, recipe, inodes, self.entries, left_out, folders, hidden))
     }
 
     /// Hides what lower layers have at `path`. Where this layer has a folder of that name, the
@@ -245,27 +289,6 @@ impl Applier {
 
 fn exists(folder: &OwnedFd, name: &[u8]) -> bool {
     rustix::fs::statat(folder, OsStr::from_bytes(name), AtFlags::SYMLINK_NOFOLLOW).is_ok()
-}
-
-/// Writes the entry's data, or as much of it as one extent takes, straight from the stream's buffer.
-fn copy<R: BufRead>(tape: &mut Tape<R>, file: &OwnedFd, path: &[u8], extent: Option<Extent>) -> Result<()> {
-    let mut left = extent.map_or(u64::MAX, |extent| extent.length);
-    let mut offset = extent.map_or(0, |extent| extent.offset);
-    while left > 0 {
-        let chunk = tape.chunk()?;
-        let chunk = &chunk[..chunk.len().min(usize::try_from(left).unwrap_or(usize::MAX))];
-        if chunk.is_empty() {
-            break;
-        }
-        let written = match rustix::io::pwrite(file, chunk, offset) {
-            Err(Errno::INTR) => 0,
-            other => other.map_err(|e| failed("writing", path, e))?,
-        };
-        tape.consume(written);
-        left -= written as u64;
-        offset += written as u64;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

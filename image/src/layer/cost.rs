@@ -21,6 +21,8 @@ pub(super) struct Cost {
     pub(super) inodes: u64,
     /// Bytes of files.
     pub(super) bytes: u64,
+    /// Bytes of the recipe.
+    pub(super) recipe: u64,
     held: u64,
 }
 
@@ -31,7 +33,7 @@ impl Budget {
 
 impl Cost {
     pub(super) fn new(budget: Budget) -> Self {
-        Cost { budget, inodes: 0, bytes: 0, held: 0 }
+        Cost { budget, inodes: 0, bytes: 0, recipe: 0, held: 0 }
     }
 
     /// One more file, folder, link or whiteout is about to be made.
@@ -53,6 +55,21 @@ impl Cost {
         self.check_bytes()
     }
 
+    /// The recipe has so many bytes by now.
+    pub(super) fn recipe(&mut self, bytes: u64) -> Result<()> {
+        self.recipe = bytes;
+        self.check_bytes()
+    }
+
+    /// Bytes that may still be written.
+    pub(super) fn left(&self) -> u64 {
+        self.budget.bytes.saturating_sub(self.spent())
+    }
+
+    fn spent(&self) -> u64 {
+        charge(self.bytes.saturating_add(self.recipe), self.inodes)
+    }
+
     /// So many bytes of names or attributes are about to be kept in memory.
     pub(super) fn hold(&mut self, bytes: usize) -> Result<()> {
         self.held = self.held.saturating_add(bytes as u64);
@@ -67,9 +84,9 @@ impl Cost {
     }
 
     fn check_bytes(&self) -> Result<()> {
-        if charge(self.bytes, self.inodes) > self.budget.bytes {
+        if self.spent() > self.budget.bytes {
             let what = format!(
-                "its {} files and folders take more than {} bytes, {} counted for each beside its content",
+                "its {} files and folders, and its recipe, take more than {} bytes, {} counted for each file",
                 self.inodes,
                 self.budget.bytes,
                 limits::INODE_BYTES

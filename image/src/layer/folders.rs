@@ -4,6 +4,7 @@ use super::Ownership;
 use super::cost::Cost;
 use super::name::{ancestors, split};
 use crate::beneath;
+use crate::recipe::Kept;
 use crate::tape::{hostile, shown};
 use crate::{Error, Kind, Result};
 use rustix::fs::{AtFlags, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags};
@@ -46,6 +47,7 @@ pub(super) struct Folders {
     open: HashMap<Vec<u8>, OwnedFd>,
     /// Of the whole layer: most of what a small archive can make of itself are folders.
     pub(super) cost: Cost,
+    pub(super) kept: Kept,
 }
 
 impl Attributes {
@@ -92,9 +94,9 @@ pub(super) fn chown_failed(path: &[u8], attributes: &Attributes, error: Errno) -
 }
 
 impl Folders {
-    pub(super) fn new(root: OwnedFd, cost: Cost) -> Self {
+    pub(super) fn new(root: OwnedFd, cost: Cost, kept: Kept) -> Self {
         let known = BTreeMap::from([(Vec::new(), Folder::default())]);
-        Folders { root, known, open: HashMap::new(), cost }
+        Folders { root, known, open: HashMap::new(), cost, kept }
     }
 
     pub(super) fn has(&self, path: &[u8]) -> bool {
@@ -156,18 +158,22 @@ impl Folders {
     pub(super) fn state(&mut self, path: &[u8], stated: Attributes, xattrs: Vec<(Vec<u8>, Vec<u8>)>) -> Result<()> {
         self.cost.hold(xattrs.iter().map(|(name, value)| name.len() + value.len()).sum())?;
         if !self.has(path) {
-            let (parent, name) = split(path);
-            let parent = self.enter(parent)?;
-            match rustix::fs::unlinkat(parent, OsStr::from_bytes(name), AtFlags::empty()) {
-                Ok(()) | Err(Errno::NOENT) => {}
-                Err(e) => return Err(failed("replacing", path, e)),
-            }
+            self.put_aside(path)?;
             self.make(path)?;
         }
         if let Some(folder) = self.known.get_mut(path) {
             (folder.stated, folder.xattrs, folder.filled) = (Some(stated), xattrs, true);
         }
         Ok(())
+    }
+
+    /// Puts aside what lies at `path` and is no folder, if there is anything: its content belongs to
+    /// the layer's stream, though not to its tree.
+    pub(super) fn put_aside(&mut self, path: &[u8]) -> Result<()> {
+        let (parent, name) = split(path);
+        self.enter(parent)?;
+        let from = self.open.get(parent).map_or(self.root.as_fd(), |folder| folder.as_fd());
+        self.kept.put(from, OsStr::from_bytes(name), path).map_err(|e| failed("replacing", path, e))
     }
 
     /// Takes away an empty folder, because a file follows under its name.

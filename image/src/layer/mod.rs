@@ -1,6 +1,7 @@
 //! One layer: from a tar stream to a folder that an overlay mount can use, and its record.
 
 mod apply;
+mod check;
 mod cost;
 mod folders;
 mod name;
@@ -8,6 +9,7 @@ mod record;
 mod stack;
 
 pub(crate) use apply::unpack;
+pub(crate) use check::check;
 pub(crate) use record::Record;
 pub(crate) use stack::mend;
 

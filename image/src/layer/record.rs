@@ -19,6 +19,9 @@ pub(crate) struct Record {
     /// Bytes that its files hold.
     pub(crate) bytes: u64,
     pub(crate) entries: u64,
+    /// Bytes of its recipe.
+    #[serde(default)]
+    pub(crate) recipe: u64,
     /// Files, folders, links and whiteouts that were made for it. Records of old do not say.
     #[serde(default)]
     inodes: u64,
@@ -74,6 +77,7 @@ pub(super) fn unescape(text: &str) -> Option<Vec<u8>> {
 impl Record {
     pub(super) fn new(
         bytes: u64,
+        recipe: u64,
         inodes: u64,
         entries: u64,
         left_out: Vec<LeftOut>,
@@ -91,6 +95,7 @@ impl Record {
             tar_bytes: 0,
             bytes,
             entries,
+            recipe,
             inodes,
             left_out,
             folders: folders.into_iter().map(stored).collect(),
@@ -106,7 +111,7 @@ impl Record {
 
     /// What it counts as against the bound on an image.
     pub(crate) fn charge(&self) -> u64 {
-        cost::charge(self.bytes, self.inodes)
+        cost::charge(self.bytes.saturating_add(self.recipe), self.inodes)
     }
 
     pub(crate) fn parse(bytes: &[u8]) -> Result<Record> {

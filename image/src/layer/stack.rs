@@ -137,7 +137,10 @@ mod tests {
         }
         let bytes = tar.into_inner().unwrap();
         let scratch = tempfile::tempdir().unwrap();
-        unpack(&bytes[..], crate::beneath::own_folder(scratch.path()).unwrap(), Ownership::Squash).unwrap()
+        let folder = scratch.path().join("layer");
+        std::fs::create_dir(&folder).unwrap();
+        let recipe = crate::recipe::Pen::beside(&folder).unwrap();
+        unpack(&bytes[..], crate::beneath::own_folder(&folder).unwrap(), Ownership::Squash, recipe).unwrap()
     }
 
     /// Path and mode of each folder in the mending layer.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::recipe::{KEPT, TAPE, beside};
 use crate::{Reference, Removed};
 use serde_json::json;
 use std::collections::HashMap;
@@ -176,7 +177,7 @@ impl Place {
     fn layers(&self) -> Vec<String> {
         let folder = self.dir.path().join("store/layers/squash");
         let names = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
-        names.filter(|name| !name.ends_with(".json")).collect()
+        names.filter(|name| ![".json", ".tape"].iter().any(|beside| name.ends_with(beside))).collect()
     }
 
     #[track_caller]
@@ -457,12 +458,22 @@ fn what_a_killed_pull_left_is_swept_and_does_not_disturb() {
     let half = flavour.join(format!(".new-{}", Digest::of(&tar(&[("a", "x")])).hex()));
     let other = flavour.join(format!(".new-{}", Digest::of(b"another").hex()));
     let gone = flavour.join(".gone-1-2");
-    for folder in [&half, &other, &gone] {
+    let kept = beside(&other, KEPT);
+    for folder in [&half, &other, &gone, &kept, &beside(&half, KEPT)] {
         std::fs::create_dir_all(folder.join("a/b")).unwrap();
     }
+    // Recipes and a record without their layers: of one that grew, and of one that was placed or removed.
+    let lone = flavour.join(Digest::of(b"another").hex());
+    let strays = [beside(&half, TAPE), beside(&other, TAPE), beside(&lone, TAPE), beside(&lone, ".json")];
+    strays.iter().for_each(|stray| std::fs::write(stray, "stray").unwrap());
+    std::fs::create_dir_all(beside(&lone, KEPT).join("a")).unwrap();
     let image = place.obtain(&source).unwrap();
     assert_eq!(place.read(&image, "a").unwrap(), "x");
     assert!(!half.exists() && !other.exists() && !gone.exists());
+    let left: BTreeSet<_> =
+        std::fs::read_dir(&flavour).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    let hex = image.layers[0].0.hex();
+    assert_eq!(left, BTreeSet::from([hex.clone(), format!("{hex}.json"), format!("{hex}.tape")]));
 }
 
 #[test]

@@ -5,7 +5,8 @@
 //! blobs/HEX.{manifest,config} both as they came, by manifest digest
 //! images/HEX.json            one record for each image, by manifest digest
 //! names/HEX.json             what a name means on a platform, by the digest of both
-//! layers/FLAVOUR/HEX         one unpacked layer, by diff ID; HEX.json beside it is its record
+//! layers/FLAVOUR/HEX         one unpacked layer, by diff ID; HEX.json beside it is its record,
+//!                            HEX.tape its recipe, HEX.kept what it replaces within itself
 //! layers/empty               nothing
 //! locks/NAME                 held while a layer is unpacked, an image is used, something is removed
 //! ```
@@ -13,9 +14,11 @@
 //! Names that start with a dot are in the making or on their way out; nobody but the holder of the
 //! lock looks at them.
 
+mod check;
 mod files;
 mod lock;
 mod look;
+mod placing;
 mod records;
 mod remove;
 
@@ -289,10 +292,13 @@ impl Store {
         for entry in std::fs::read_dir(&flavour).map_err(failed)? {
             let path = entry.map_err(failed)?.path();
             let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            let lock = match name.strip_prefix(".new-") {
+            let lock = match name.strip_prefix(".new-").and_then(|name| name.split('.').next()) {
                 Some(hex) => self.lock_path(&format!("{}-{hex}", ownership.flavour())),
                 None if name.starts_with(".gone-") => self.lock_path("clearing"),
-                None => continue,
+                None => {
+                    self.clear_stray(&path, ownership)?;
+                    continue;
+                }
             };
             // What somebody holds is no leftover; what cannot be deleted now is tried again next time.
             if let Some(_held) = Lock::try_exclusive(&lock)? {

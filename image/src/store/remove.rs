@@ -3,6 +3,7 @@
 use super::lock::Lock;
 use super::records::ImageRecord;
 use super::{Name, Store};
+use crate::recipe::{KEPT, TAPE, beside};
 use crate::{Digest, Error, Kind, LayerId, Ownership, Result, Source};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -101,7 +102,7 @@ impl Store {
                     removed.bytes += bytes;
                     removed.layers.push(*layer);
                 }
-                unlink(&self.layer_record_path(layer, ownership))?;
+                self.forget_layer_notes(layer, ownership, &mut going)?;
                 unlink(&lock)?;
             }
         }
@@ -157,7 +158,7 @@ impl Store {
                 if folder.is_dir() {
                     going.push(self.out_of_sight(&folder, &layer)?);
                 }
-                unlink(&self.layer_record_path(&layer, ownership))?;
+                self.forget_layer_notes(&layer, ownership, &mut going)?;
                 unlink(&self.layer_lock_path(&layer, ownership))?;
             }
             removed.layers.push(layer);
@@ -165,9 +166,22 @@ impl Store {
         Ok(going)
     }
 
+    /// Takes away what lies beside a layer that is out of sight.
+    fn forget_layer_notes(&self, layer: &LayerId, ownership: Ownership, going: &mut Vec<PathBuf>) -> Result<()> {
+        unlink(&self.layer_record_path(layer, ownership))?;
+        let folder = self.layer_folder(layer, ownership);
+        unlink(&beside(&folder, TAPE))?;
+        let kept = beside(&folder, KEPT);
+        if kept.is_dir() {
+            going.push(self.out_of_sight(&kept, layer)?);
+        }
+        Ok(())
+    }
+
     /// Renames within the same folder: a closed folder cannot be moved to another one by its owner.
     fn out_of_sight(&self, folder: &std::path::Path, layer: &LayerId) -> Result<PathBuf> {
-        let gone = folder.with_file_name(format!(".gone-{}-{}", layer.0.hex(), std::process::id()));
+        let kept = if folder.extension().is_some() { KEPT } else { "" };
+        let gone = folder.with_file_name(format!(".gone-{}-{}{kept}", layer.0.hex(), std::process::id()));
         self.clear(&gone)?;
         std::fs::rename(folder, &gone).map_err(|e| Error::io(format!("removing `{}`", folder.display()), e))?;
         Ok(gone)

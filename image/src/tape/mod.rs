@@ -142,9 +142,15 @@ impl<R: BufRead> Tape<R> {
         self.at
     }
 
+    /// What the archive is read from.
+    pub(crate) fn input(&mut self) -> &mut R {
+        &mut self.input
+    }
+
     /// Reads what follows the archive's end, which belongs to the digest but to no entry.
-    pub(crate) fn drain(mut self) -> Result<()> {
-        io::copy(&mut self.input, &mut io::sink()).map(drop).map_err(broken)
+    pub(crate) fn drain(mut self) -> Result<R> {
+        io::copy(&mut self.input, &mut io::sink()).map_err(broken)?;
+        Ok(self.input)
     }
 
     fn skip(&mut self, count: u64) -> Result<()> {

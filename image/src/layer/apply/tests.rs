@@ -52,9 +52,12 @@ impl Archive {
         fs::create_dir(scratch.path().join("layer")).unwrap();
         fs::set_permissions(scratch.path().join("layer"), fs::Permissions::from_mode(0o700)).unwrap();
         let root = beneath::own_folder(&scratch.path().join("layer")).unwrap();
-        let record = unpack_within(budget, &self.0[..], root, ownership);
-        let others = fs::read_dir(scratch.path()).unwrap().count();
-        assert_eq!(others, 1, "something was written outside of the layer");
+        let recipe = Pen::beside(&scratch.path().join("layer")).unwrap();
+        let record = unpack_within(budget, &self.0[..], root, ownership, recipe);
+        let named = |entry: fs::DirEntry| entry.file_name().into_string().unwrap();
+        let others = fs::read_dir(scratch.path()).unwrap().map(|entry| named(entry.unwrap()));
+        let ours = ["layer", "layer.tape", "layer.kept"];
+        assert!(others.into_iter().all(|name| ours.contains(&&*name)), "something was written outside of the layer");
         record.map(|record| (scratch, record))
     }
 
@@ -264,7 +267,7 @@ fn every_inode_counts_whoever_asked_for_it() {
     let inodes = seen(&at(&made, "")).len() as u64 - 1;
     // A link, two whiteouts and their folders, 20 files and 21 folders above each.
     assert_eq!(inodes, 1 + 4 + 20 * 22);
-    assert_eq!((record.bytes, record.charge()), (40, 40 + inodes * limits::INODE_BYTES));
+    assert_eq!((record.bytes, record.charge()), (40, 40 + record.recipe + inodes * limits::INODE_BYTES));
     let full = Budget::FULL;
     let within = |budget: Budget| archive.unpack_within(budget, Ownership::Squash).map(|_| ());
     let held = 4 + 6 + 3 + 8 + 10 * (441 + 462);
@@ -379,4 +382,23 @@ proptest! {
         }
         let _ = archive.unpack();
     }
+}
+
+#[test]
+fn what_is_no_file_counts_too() {
+    // Bytes that do not compress, after the end of the archive.
+    let mut noise = 1_u64;
+    let mut archive = new().file("a", "x");
+    archive.0.extend([0; 512]);
+    archive.0.extend((0..600_000).map(|_| {
+        noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (noise >> 56) as u8
+    }));
+    let (_, record) = archive.unpack().unwrap();
+    assert!(record.recipe > 500_000 && record.charge() > record.recipe, "{record:?}");
+    for room in [100_000, record.charge() - 1] {
+        let error = archive.unpack_within(Budget { bytes: room, ..Budget::FULL }, Ownership::Squash).map(|_| ());
+        assert_eq!(error.unwrap_err().kind, Kind::Limit);
+    }
+    archive.unpack_within(Budget { bytes: record.charge(), ..Budget::FULL }, Ownership::Squash).unwrap();
 }

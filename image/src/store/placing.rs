@@ -1,0 +1,55 @@
+//! A layer and what belongs to it, put in place and taken away together.
+
+use super::{Lock, Store};
+use crate::recipe::{KEPT, TAPE, beside};
+use crate::{Digest, Error, LayerId, Ownership, Result};
+use std::io;
+use std::path::Path;
+
+impl Store {
+    /// Gives a layer that is whole its name, the folder last: where it is, its recipe is too.
+    pub(crate) fn place(&self, growing: &Path, layer: &Path) -> Result<()> {
+        let placed = |from: &Path, to: &Path| match std::fs::rename(from, to) {
+            Err(e) => Err(Error::io(format!("placing `{}`", to.display()), e)),
+            Ok(()) => Ok(()),
+        };
+        let (kept, new) = (beside(layer, KEPT), beside(growing, KEPT));
+        self.clear(&kept)?;
+        if new.is_dir() {
+            placed(&new, &kept)?;
+        }
+        placed(&beside(growing, TAPE), &beside(layer, TAPE))?;
+        placed(growing, layer)
+    }
+
+    /// Deletes a layer that grows, or what a killed process left of one.
+    pub(crate) fn clear_layer(&self, growing: &Path) -> Result<()> {
+        let recipe = beside(growing, TAPE);
+        match std::fs::remove_file(&recipe) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                return Err(Error::io(format!("deleting `{}`", recipe.display()), e));
+            }
+            _ => {}
+        }
+        self.clear(&beside(growing, KEPT))?;
+        self.clear(growing)
+    }
+
+    /// Deletes records and recipes whose layer is gone: whoever placed or removed it was killed on
+    /// the way. Only what lies there for `path`, which is no layer.
+    pub(super) fn clear_stray(&self, path: &Path, ownership: Ownership) -> Result<()> {
+        let hex = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        let Ok(digest) = format!("sha256:{hex}").parse::<Digest>() else { return Ok(()) };
+        let id = LayerId(digest);
+        if path.extension().is_none() || self.has_layer(&id, ownership) {
+            return Ok(());
+        }
+        if let Some(_held) = Lock::try_exclusive(&self.layer_lock_path(&id, ownership))?
+            && !self.has_layer(&id, ownership)
+        {
+            // What cannot be deleted now is tried again next time.
+            let _ = self.clear(path);
+        }
+        Ok(())
+    }
+}
