@@ -7,6 +7,7 @@ use crate::{Error, Kind, Result};
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, openat2, statat};
 use rustix::io::Errno;
 use std::ffi::OsStr;
+use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -48,6 +49,22 @@ pub(crate) fn file(root: BorrowedFd<'_>, path: &[u8]) -> rustix::io::Result<Owne
 pub(crate) fn own_folder(path: &Path) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     rustix::fs::open(path, flags, Mode::empty()).map_err(|e| Error::io(format!("opening `{}`", path.display()), e))
+}
+
+/// A file without a name on the file system of `folder`; it is gone with its descriptor.
+pub(crate) fn nameless(folder: BorrowedFd<'_>) -> rustix::io::Result<File> {
+    let (access, mode) = (OFlags::RDWR | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR);
+    match rustix::fs::openat(folder, ".", OFlags::TMPFILE | access, mode) {
+        // Not every file system can; then it has a name for a moment, which nobody else's can be.
+        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT) => {
+            let name = format!(".wh..wh.aido-{}-{:?}", std::process::id(), std::thread::current().id());
+            let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | access;
+            let file = rustix::fs::openat(folder, &name, flags, mode)?;
+            rustix::fs::unlinkat(folder, &name, AtFlags::empty())?;
+            Ok(File::from(file))
+        }
+        other => other.map(File::from),
+    }
 }
 
 /// Whether this kernel has `openat2`; without it nothing is unpacked.

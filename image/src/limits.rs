@@ -22,8 +22,13 @@ pub const IMAGE_BYTES: u64 = 64 * GIB;
 pub const ENTRIES: u64 = 2_000_000;
 /// What an inode counts as beside its content: about what a file system takes for a folder.
 pub const INODE_BYTES: u64 = 4 * KIB;
-/// Paths and attributes of one layer that wait in memory until it is whole, in bytes.
-pub const HELD_BYTES: u64 = 256 * MIB;
+/// Memory for the paths that one layer has remembered until it is whole: enough for more than
+/// 300,000 folders and whiteouts with names of common length.
+pub const HELD_BYTES: u64 = 14 * MIB;
+/// Of these, what every layer in flight may have; one at a time may have more.
+pub const HELD_SHARE: u64 = 2 * MIB;
+/// A buffer for a list of folders, in bytes.
+pub const LIST_BYTES: usize = 16 * KIB as usize;
 /// Folders below each other.
 pub const DEPTH: usize = 256;
 /// One component of a path, in bytes.

@@ -4,9 +4,10 @@ use crate::decode::{Bounded, decode};
 use crate::digest::{Exactly, Hashing};
 use crate::layer::{self, Record};
 use crate::manifest::Blob;
-use crate::recipe::Pen;
+use crate::recipe::{Pen, beside};
 use crate::{Error, Kind, LayerId, Ownership, Result, beneath, limits};
-use std::io::{BufReader, Read};
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Read};
 
 /// Reads the stream to its end into `folder`, and returns the record only if both digests are right.
 pub(crate) fn unpacked(
@@ -21,7 +22,9 @@ pub(crate) fn unpacked(
     let mut flat = Hashing::new(Bounded::new(decode(&mut raw)?, meter));
     let root = beneath::own_folder(folder)?;
     let stream = BufReader::with_capacity(limits::BUFFER_BYTES, &mut flat);
-    let unpacked = layer::unpack(stream, root, ownership, Pen::beside(folder)?);
+    let path = beside(folder, layer::LIST);
+    let list = File::create(&path).map_err(|e| Error::io(format!("making `{}`", path.display()), e))?;
+    let unpacked = layer::unpack(stream, root, ownership, Pen::beside(folder)?, BufWriter::new(list));
     let flat = unpacked.and_then(|record| Ok((record, flat.finish().map_err(|e| Error::io("unpacking it", e))?)));
     let raw = raw.finish();
     // Wrong bytes explain whatever the unpacker stumbled over.

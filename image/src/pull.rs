@@ -9,9 +9,10 @@ use crate::manifest::{self, Blob, Document, Entry, Manifest};
 use crate::origin::{self, Origin, Top};
 use crate::store::{Image, Lock, Store};
 use crate::{
-    Config, Digest, Error, Kind, LayerId, Ownership, Platform, Progress, Result, Silent, Source, Step, limits,
+    Config, Digest, Error, Kind, LayerId, Ownership, Platform, Progress, Result, Silent, Source, Step, beneath, limits,
 };
 use std::collections::BTreeSet;
+use std::os::fd::AsFd;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// How an image is to be had.
@@ -110,12 +111,13 @@ impl Store {
         layers.reverse();
         let records: Vec<Record> = layers.iter().map(|id| self.layer_record(id, ownership)).collect::<Result<_>>()?;
         let size = bounded(&records)?;
-        if let Some(tar) = layer::mend(&records)? {
-            let blob = Blob { digest: Digest::of(&tar), size: tar.len() as u64 };
+        let open = |height: usize| self.layer_list(&layers[height], ownership);
+        if let Some(mending) = layer::mend(layers.len(), open, beneath::own_folder(self.dir())?.as_fd())? {
+            let blob = Blob { digest: mending.digest, size: mending.size };
             let id = LayerId(blob.digest);
             let _lock = Lock::exclusive(&self.layer_lock_path(&id, ownership), || ())?;
             if !self.has_layer(&id, ownership) {
-                self.unpack(&tar[..], &id, &blob, ownership)?;
+                self.unpack(mending.tar, &id, &blob, ownership)?;
             }
             layers.push(id);
         }

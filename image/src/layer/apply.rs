@@ -7,33 +7,35 @@
 use super::cost::{Budget, Cost};
 use super::folders::{Attributes, Folders, chown_failed, failed, set_xattr};
 use super::name::{Meaning, meaning, normal, split};
-use super::record::{LeftOut, escape};
+use super::tree::{FILLED, OPAQUE};
 use super::{Ownership, Record};
 use crate::beneath;
 use crate::recipe::{Kept, Pen, Recorded};
 use crate::tape::{Body, Entry, Extent, Tape, hostile, shown};
 use crate::{Error, Result};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
-use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
-use std::io::BufRead;
+use std::io::{BufRead, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 struct Applier {
     folders: Folders,
     ownership: Ownership,
-    hidden: BTreeSet<Vec<u8>>,
-    /// Paths that are not made, and what they are.
-    left_out: BTreeMap<Vec<u8>, &'static str>,
     entries: u64,
 }
 
 /// Unpacks a tar stream into `root`, an empty folder of mode 0700, and reads it to its end. What it
-/// has beside its files' content goes into the recipe.
-pub(crate) fn unpack(stream: impl BufRead, root: OwnedFd, ownership: Ownership, recipe: (Pen, Kept)) -> Result<Record> {
-    unpack_within(Budget::FULL, stream, root, ownership, recipe)
+/// has beside its files' content goes into the recipe, its folders into the list.
+pub(crate) fn unpack(
+    stream: impl BufRead,
+    root: OwnedFd,
+    ownership: Ownership,
+    recipe: (Pen, Kept),
+    list: impl Write,
+) -> Result<Record> {
+    unpack_within(Budget::FULL, stream, root, ownership, recipe, list)
 }
 
 fn unpack_within(
@@ -42,17 +44,20 @@ fn unpack_within(
     root: OwnedFd,
     ownership: Ownership,
     (pen, kept): (Pen, Kept),
+    list: impl Write,
 ) -> Result<Record> {
     beneath::check_kernel(root.as_fd())?;
-    let folders = Folders::new(root, Cost::new(budget), kept);
-    let mut applier = Applier { folders, ownership, hidden: BTreeSet::new(), left_out: BTreeMap::new(), entries: 0 };
+    let folders = Folders::new(root, ownership, Cost::new(budget), kept)?;
+    let mut applier = Applier { folders, ownership, entries: 0 };
     let mut tape = Tape::new(Recorded::new(stream, pen));
     while let Some(entry) = tape.next()? {
         applier.apply(entry, &mut tape)?;
         applier.note(tape.input())?;
     }
-    applier.folders.cost.recipe(tape.drain()?.finish()?)?;
-    applier.finish()
+    let Applier { mut folders, entries, .. } = applier;
+    folders.cost.recipe(tape.drain()?.finish()?)?;
+    let (Cost { bytes, inodes, recipe, .. }, left_out) = folders.finish(list)?;
+    Ok(Record::new(bytes, recipe, inodes, entries, left_out))
 }
 
 impl Applier {
@@ -76,16 +81,10 @@ impl Applier {
             _ if entry.body == Body::Folder => {
                 Err(hostile(format!("{} is a folder with a reserved name", shown(&entry.path))))
             }
-            Meaning::Whiteout(path) => {
-                self.folders.cost.hold(path.len())?;
-                self.hidden.insert(path);
-                Ok(())
-            }
+            Meaning::Whiteout(path) => self.folders.hide(&path),
             Meaning::Opaque(path) => {
                 self.folders.enter(&path)?;
-                if let Some(folder) = self.folders.get(&path) {
-                    folder.opaque = true;
-                }
+                self.folders.mark(&path, OPAQUE);
                 Ok(())
             }
         }
@@ -97,9 +96,9 @@ impl Applier {
         if path.is_empty() && body != Body::Folder {
             return Err(hostile("the root of the layer is no folder"));
         }
-        self.left_out.remove(path);
+        self.folders.leave_out(path, None)?;
         match body {
-            Body::Folder => self.folders.state(path, attributes, xattrs),
+            Body::Folder => self.folders.state(path, &attributes, xattrs),
             Body::File { size } => {
                 self.folders.cost.write(size)?;
                 let file = self.create(path)?;
@@ -136,9 +135,7 @@ impl Applier {
             made => made.map_err(|e| failed("making", path, e)),
         }
         .inspect(|_| {
-            if let Some(folder) = self.folders.get(parent) {
-                folder.filled = true;
-            }
+            self.folders.mark(parent, FILLED);
         })
     }
 
@@ -218,7 +215,7 @@ impl Applier {
     /// Another name for something that this layer made before, found below its root and through no link.
     fn link(&mut self, path: &[u8], target: &[u8]) -> Result<()> {
         let target = normal(target)?;
-        if let Some(kind) = self.left_out.get(&target).copied() {
+        if let Some(kind) = self.folders.left_out(&target) {
             return self.leave_out(path, kind);
         }
         let missing = || {
@@ -246,44 +243,7 @@ impl Applier {
             self.folders.give_way(path)?;
         }
         self.make_room(path)?;
-        self.folders.cost.hold(path.len())?;
-        self.left_out.insert(path.to_vec(), kind);
-        Ok(())
-    }
-
-    fn finish(mut self) -> Result<Record> {
-        let hidden: BTreeSet<Vec<u8>> = self.hidden.iter().chain(self.left_out.keys()).cloned().collect();
-        for path in &hidden {
-            self.white_out(path)?;
-        }
-        let left_out =
-            self.left_out.iter().map(|(path, kind)| LeftOut { path: escape(path), kind: (*kind).to_owned() });
-        let left_out = left_out.collect();
-        let Cost { bytes, inodes, recipe, .. } = self.folders.cost;
-        let folders = self.folders.finish(self.ownership)?;
-        Ok(Record::new(bytes, recipe, inodes, self.entries, left_out, folders, hidden))
-    }
-
-    /// Hides what lower layers have at `path`. Where this layer has a folder of that name, the
-    /// folder is new and shows nothing of theirs; where it has a file, that hides enough.
-    fn white_out(&mut self, path: &[u8]) -> Result<()> {
-        if let Some(folder) = self.folders.get(path) {
-            folder.opaque = true;
-            return Ok(());
-        }
-        let (above, name) = split(path);
-        self.folders.cost.inode()?;
-        let parent = self.folders.enter(above)?;
-        // Device 0:0 is overlayfs' whiteout, and the one device that everybody may make (Linux 5.8).
-        match rustix::fs::mknodat(parent, OsStr::from_bytes(name), FileType::CharacterDevice, Mode::empty(), 0) {
-            Ok(()) => {}
-            Err(Errno::EXIST) => return Ok(()),
-            Err(e) => return Err(failed("making a whiteout for", path, e)),
-        }
-        if let Some(folder) = self.folders.get(above) {
-            folder.holds_whiteouts = true;
-        }
-        Ok(())
+        self.folders.leave_out(path, Some(kind))
     }
 }
 

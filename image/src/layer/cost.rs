@@ -4,6 +4,11 @@
 //! file still takes an inode and its block.
 
 use crate::{Error, Kind, Result, limits};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Held by the one layer that needs more memory than [`limits::HELD_SHARE`]; others that do wait for
+/// it. So all layers in flight are bounded together, and what one may hold is always the same.
+static LARGE: Mutex<()> = Mutex::new(());
 
 /// How much a layer may cost.
 #[derive(Debug, Clone, Copy)]
@@ -11,7 +16,7 @@ pub(super) struct Budget {
     pub(super) inodes: u64,
     /// Of files, and [`limits::INODE_BYTES`] for each inode.
     pub(super) bytes: u64,
-    /// Of names and attributes that stay in memory until the layer is whole.
+    /// Of memory for paths that are remembered until the layer is whole.
     pub(super) held: u64,
 }
 
@@ -23,7 +28,10 @@ pub(super) struct Cost {
     pub(super) bytes: u64,
     /// Bytes of the recipe.
     pub(super) recipe: u64,
+    /// Bytes of attributes that wait in a file until the layer is whole.
+    aside: u64,
     held: u64,
+    large: Option<MutexGuard<'static, ()>>,
 }
 
 impl Budget {
@@ -33,7 +41,7 @@ impl Budget {
 
 impl Cost {
     pub(super) fn new(budget: Budget) -> Self {
-        Cost { budget, inodes: 0, bytes: 0, recipe: 0, held: 0 }
+        Cost { budget, inodes: 0, bytes: 0, recipe: 0, aside: 0, held: 0, large: None }
     }
 
     /// One more file, folder, link or whiteout is about to be made.
@@ -67,18 +75,27 @@ impl Cost {
     }
 
     fn spent(&self) -> u64 {
-        charge(self.bytes.saturating_add(self.recipe), self.inodes)
+        charge(self.bytes.saturating_add(self.recipe).saturating_add(self.aside), self.inodes)
     }
 
-    /// So many bytes of names or attributes are about to be kept in memory.
+    /// So many bytes of attributes are put aside on the disk.
+    pub(super) fn set_aside(&mut self, bytes: u64) -> Result<()> {
+        self.aside = self.aside.saturating_add(bytes);
+        self.check_bytes()
+    }
+
+    /// So many bytes of memory are about to be had, and kept until the layer is whole.
     pub(super) fn hold(&mut self, bytes: usize) -> Result<()> {
         self.held = self.held.saturating_add(bytes as u64);
         if self.held > self.budget.held {
             let what = format!(
-                "the paths and attributes of its folders and whiteouts take more than {} bytes",
+                "to remember the paths of its folders and whiteouts takes more than {} bytes",
                 self.budget.held
             );
             return Err(Error::new(Kind::Limit, what));
+        }
+        if self.held > limits::HELD_SHARE && self.large.is_none() {
+            self.large = Some(LARGE.lock().unwrap_or_else(PoisonError::into_inner));
         }
         Ok(())
     }

@@ -4,9 +4,13 @@ mod apply;
 mod check;
 mod cost;
 mod folders;
+mod list;
+mod merge;
 mod name;
 mod record;
+mod said;
 mod stack;
+mod tree;
 
 pub(crate) use apply::unpack;
 pub(crate) use check::check;
@@ -14,6 +18,9 @@ pub(crate) use record::Record;
 pub(crate) use stack::mend;
 
 use serde::{Deserialize, Serialize};
+
+/// Ending of the name of a layer's list of folders.
+pub(crate) const LIST: &str = ".folders";
 
 /// Whose the unpacked files are. Each way has layer folders of its own in the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -177,7 +177,7 @@ impl Place {
     fn layers(&self) -> Vec<String> {
         let folder = self.dir.path().join("store/layers/squash");
         let names = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
-        names.filter(|name| ![".json", ".tape"].iter().any(|beside| name.ends_with(beside))).collect()
+        names.filter(|name| ![".json", ".tape", ".folders"].iter().any(|beside| name.ends_with(beside))).collect()
     }
 
     #[track_caller]
@@ -473,7 +473,7 @@ fn what_a_killed_pull_left_is_swept_and_does_not_disturb() {
     let left: BTreeSet<_> =
         std::fs::read_dir(&flavour).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     let hex = image.layers[0].0.hex();
-    assert_eq!(left, BTreeSet::from([hex.clone(), format!("{hex}.json"), format!("{hex}.tape")]));
+    assert_eq!(left, ["", ".folders", ".json", ".tape"].map(|end| format!("{hex}{end}")).into());
 }
 
 #[test]
@@ -523,8 +523,8 @@ fn names_of_local_files_do_not_keep_a_removed_image() {
 #[test]
 fn an_image_of_too_many_inodes_is_too_large() {
     let record = |inodes: u64| {
-        let text = json!({"version": 1, "id": Digest::of(b""), "tar_bytes": 0, "bytes": 1, "entries": 1,
-            "inodes": inodes, "folders": {}});
+        let text = json!({"version": 2, "id": Digest::of(b""), "tar_bytes": 0, "bytes": 1, "entries": 1,
+            "inodes": inodes, "recipe": 0, "left_out": 0});
         Record::parse(text.to_string().as_bytes()).unwrap()
     };
     let most = limits::IMAGE_BYTES / limits::INODE_BYTES;
@@ -549,7 +549,8 @@ fn what_is_visible_in_the_store_is_on_the_disk() {
     let hex = image.layers[0].0.hex();
     let records = [("images", image.digest.hex(), "json"), ("blobs", image.digest.hex(), "manifest")];
     let records = records.map(|(folder, hex, kind)| place.dir.path().join(format!("store/{folder}/{hex}.{kind}")));
-    for file in [flavour.join(&hex).join("f"), flavour.join(format!("{hex}.json"))].iter().chain(&records) {
+    let beside = ["json", "folders", "tape"].map(|end| flavour.join(format!("{hex}.{end}")));
+    for file in [flavour.join(&hex).join("f")].iter().chain(&beside).chain(&records) {
         assert!(file.is_file(), "{}", file.display());
         // Elsewhere than on ext4 and its like nobody can tell, and nothing is claimed.
         assert_ne!(waits_for_the_disk(file), Some(true), "{} may be empty after a power cut", file.display());

@@ -6,7 +6,8 @@
 //! images/HEX.json            one record for each image, by manifest digest
 //! names/HEX.json             what a name means on a platform, by the digest of both
 //! layers/FLAVOUR/HEX         one unpacked layer, by diff ID; HEX.json beside it is its record,
-//!                            HEX.tape its recipe, HEX.kept what it replaces within itself
+//!                            HEX.folders the list of its folders, HEX.tape its recipe, HEX.kept what
+//!                            it replaces within itself
 //! layers/empty               nothing
 //! locks/NAME                 held while a layer is unpacked, an image is used, something is removed
 //! ```
@@ -29,16 +30,18 @@ pub use remove::Removed;
 pub(crate) use lock::Lock;
 pub(crate) use records::Name;
 
-use crate::layer::Record;
+use crate::layer::{LIST, Record};
+use crate::recipe::beside;
 use crate::{Digest, Error, Kind, LayerId, Ownership, Platform, Reference, Result, Source, beneath};
 use records::{ImageRecord, Stamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// Version of the layout. 1: first.
-const VERSION: u32 = 1;
+/// Version of the layout. 1: first. 2: the lists of layers' folders are files of their own.
+const VERSION: u32 = 2;
 
 /// The images of one user.
 #[derive(Debug, Clone)]
@@ -137,6 +140,12 @@ impl Store {
 
     pub(crate) fn layer_record_path(&self, id: &LayerId, ownership: Ownership) -> PathBuf {
         self.flavour(ownership).join(format!("{}.json", id.0.hex()))
+    }
+
+    /// The list of a layer's folders.
+    pub(crate) fn layer_list(&self, id: &LayerId, ownership: Ownership) -> Result<File> {
+        let path = beside(&self.layer_folder(id, ownership), LIST);
+        File::open(&path).map_err(|e| Error::io(format!("opening `{}`", path.display()), e))
     }
 
     /// Where a layer grows before it is whole.

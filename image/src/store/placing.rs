@@ -1,6 +1,7 @@
 //! A layer and what belongs to it, put in place and taken away together.
 
 use super::{Lock, Store};
+use crate::layer::LIST;
 use crate::recipe::{KEPT, TAPE, beside};
 use crate::{Digest, Error, LayerId, Ownership, Result};
 use std::io;
@@ -18,18 +19,21 @@ impl Store {
         if new.is_dir() {
             placed(&new, &kept)?;
         }
-        placed(&beside(growing, TAPE), &beside(layer, TAPE))?;
+        for ending in [TAPE, LIST] {
+            placed(&beside(growing, ending), &beside(layer, ending))?;
+        }
         placed(growing, layer)
     }
 
     /// Deletes a layer that grows, or what a killed process left of one.
     pub(crate) fn clear_layer(&self, growing: &Path) -> Result<()> {
-        let recipe = beside(growing, TAPE);
-        match std::fs::remove_file(&recipe) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => {
-                return Err(Error::io(format!("deleting `{}`", recipe.display()), e));
+        for note in [TAPE, LIST].map(|ending| beside(growing, ending)) {
+            match std::fs::remove_file(&note) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                    return Err(Error::io(format!("deleting `{}`", note.display()), e));
+                }
+                _ => {}
             }
-            _ => {}
         }
         self.clear(&beside(growing, KEPT))?;
         self.clear(growing)

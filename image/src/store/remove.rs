@@ -3,6 +3,7 @@
 use super::lock::Lock;
 use super::records::ImageRecord;
 use super::{Name, Store};
+use crate::layer::LIST;
 use crate::recipe::{KEPT, TAPE, beside};
 use crate::{Digest, Error, Kind, LayerId, Ownership, Result, Source};
 use std::collections::BTreeSet;
@@ -170,7 +171,7 @@ impl Store {
     fn forget_layer_notes(&self, layer: &LayerId, ownership: Ownership, going: &mut Vec<PathBuf>) -> Result<()> {
         unlink(&self.layer_record_path(layer, ownership))?;
         let folder = self.layer_folder(layer, ownership);
-        unlink(&beside(&folder, TAPE))?;
+        [TAPE, LIST].iter().try_for_each(|ending| unlink(&beside(&folder, ending)))?;
         let kept = beside(&folder, KEPT);
         if kept.is_dir() {
             going.push(self.out_of_sight(&kept, layer)?);

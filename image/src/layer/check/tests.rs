@@ -19,7 +19,7 @@ impl Layer {
         let folder = scratch.path().join("layer");
         fs::create_dir(&folder).unwrap();
         let root = beneath::own_folder(&folder).unwrap();
-        unpack(stream, root, Ownership::Squash, Pen::beside(&folder).unwrap())?;
+        unpack(stream, root, Ownership::Squash, Pen::beside(&folder).unwrap(), std::io::sink())?;
         Ok(Layer { scratch, id: LayerId(Digest::of(stream)) })
     }
 
