@@ -1,9 +1,10 @@
 //! Indexes, manifests and configs: what of them aido believes, and what it refuses.
 
 use crate::{Digest, Error, Kind, LayerId, Platform, Result, limits};
-use oci_spec::image::{ImageConfiguration, ImageIndex, ImageManifest};
+use oci_spec::image::{ImageConfiguration, ImageManifest};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Media types to ask a registry for, images before indexes within each family.
 pub(crate) const ACCEPTED: [&str; 4] = [
@@ -27,6 +28,9 @@ const CONFIG_TYPES: [&str; 2] =
 
 /// Annotation that names an entry of an OCI layout.
 pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";
+
+/// Annotation of an entry that says something about another one: BuildKit's attestations.
+const ABOUT: &str = "vnd.docker.reference.type";
 
 /// A blob: its digest and how many bytes it has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,18 +117,55 @@ impl Document {
         if index { Document::index(bytes) } else { Manifest::parse(bytes).map(Document::Manifest) }
     }
 
+    /// What no image can be is left out: it must neither be chosen nor spoil the choice.
     fn index(bytes: &[u8]) -> Result<Document> {
-        let index: ImageIndex = json("the index", bytes)?;
-        let entries = index.manifests().iter().map(|d| {
-            let platform = d.platform().as_ref().map(|p| Platform {
-                os: p.os().to_string(),
-                architecture: p.architecture().to_string(),
-                variant: p.variant().clone().unwrap_or_default(),
-            });
-            let name = d.annotations().as_ref().and_then(|a| a.get(REF_NAME)).cloned();
-            Ok(Entry { blob: blob(d)?, platform, name })
+        let index: Index = json("the index", bytes)?;
+        let read =
+            |entry: serde_json::Value| serde_json::from_value::<Descriptor>(entry).ok().and_then(Descriptor::entry);
+        Ok(Document::Index(index.manifests.into_iter().filter_map(read).collect()))
+    }
+}
+
+#[derive(Deserialize)]
+struct Index {
+    manifests: Vec<serde_json::Value>,
+}
+
+/// An entry of an index as it is written.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Descriptor {
+    media_type: Option<String>,
+    artifact_type: Option<String>,
+    digest: Digest,
+    size: u64,
+    platform: Option<Written>,
+    annotations: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Deserialize)]
+struct Written {
+    #[serde(default)]
+    os: String,
+    #[serde(default)]
+    architecture: String,
+    variant: Option<String>,
+}
+
+impl Descriptor {
+    /// Nothing for artifacts, for what is said about another entry, and for media types that aido does not know.
+    fn entry(self) -> Option<Entry> {
+        let note = |key: &str| self.annotations.as_ref().and_then(|notes| notes.get(key)).cloned();
+        let foreign = self.media_type.as_deref().is_some_and(|kind| !ACCEPTED.contains(&kind));
+        if foreign || self.artifact_type.is_some() || note(ABOUT).is_some() {
+            return None;
+        }
+        let platform = self.platform.as_ref().map(|p| Platform {
+            os: p.os.clone(),
+            architecture: p.architecture.clone(),
+            variant: p.variant.clone().unwrap_or_default(),
         });
-        entries.collect::<Result<_>>().map(Document::Index)
+        Some(Entry { name: note(REF_NAME), blob: Blob { digest: self.digest, size: self.size }, platform })
     }
 }
 
@@ -177,6 +218,11 @@ pub(crate) fn choose<'a>(entries: &'a [Entry], platform: &Platform) -> Result<&'
     let real = entries.iter().filter_map(|e| e.platform.as_ref()).filter(|p| p.os != "unknown");
     let mut there: Vec<String> = real.map(Platform::to_string).collect();
     there.dedup();
+    if entries.is_empty() {
+        return Err(no_image(
+            "its index leads to no container image, only to artifacts or to types that aido does not know",
+        ));
+    }
     let there = if there.is_empty() { "none".to_owned() } else { there.join(", ") };
     Err(Error::new(Kind::Platform, format!("it has no image for {platform}; it has: {there}")))
 }
@@ -288,6 +334,37 @@ mod tests {
             ("linux", "arm64", "v8"),
         ]);
         assert_eq!(choose(&entries, &here()).unwrap().blob.size, 3);
+    }
+
+    #[test]
+    fn what_is_no_image_is_neither_chosen_nor_in_the_way() {
+        let ours = json!({"os": "linux", "architecture": "arm", "variant": "v7"});
+        let entry = |n: u64, changes: serde_json::Value| {
+            let mut entry = json!({"mediaType": ACCEPTED[0], "digest": D, "size": n, "platform": ours});
+            entry.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+            entry
+        };
+        let foreign = [
+            entry(1, json!({"mediaType": "application/vnd.example.bundle.v1+json"})),
+            entry(2, json!({"artifactType": "application/vnd.example.sbom"})),
+            entry(3, json!({"annotations": {"vnd.docker.reference.type": "attestation-manifest"}})),
+            entry(4, json!({"digest": format!("sha512:{}", "0".repeat(128))})),
+            entry(5, json!({"size": -1})),
+            entry(6, json!({"platform": {"os": 7}})),
+            json!("nonsense"),
+        ];
+        let read =
+            |entries: &[serde_json::Value]| match parse(&json!({"schemaVersion": 2, "manifests": entries})).unwrap() {
+                Document::Index(entries) => entries,
+                Document::Manifest(_) => panic!("no index"),
+            };
+        let error = choose(&read(&foreign), &here()).unwrap_err();
+        assert!(error.kind == Kind::NoImage && error.what.contains("artifacts"), "{error}");
+        let mut mixed = foreign.to_vec();
+        mixed.push(entry(9, json!({"mediaType": ACCEPTED[3]})));
+        assert_eq!(choose(&read(&mixed), &here()).unwrap().blob.size, 9);
+        mixed.push(entry(10, json!({"platform": null})));
+        assert_eq!(choose(&read(&mixed), &here()).unwrap().blob.size, 9);
     }
 
     #[test]

@@ -11,7 +11,8 @@ pub struct Reference {
     /// Host, with a port where one was given; `docker.io` for short names.
     pub registry: String,
     pub repository: String,
-    /// Not kept beside a digest, which says all.
+    /// `latest` where neither a tag nor a digest was given. Beside a digest it is for people: the
+    /// digest decides.
     pub tag: Option<String>,
     pub digest: Option<Digest>,
 }
@@ -111,7 +112,10 @@ impl FromStr for Reference {
         if repository.len() > 255 {
             return Err(wrong(text, "the name is longer than 255 bytes"));
         }
-        let tag = if digest.is_some() { None } else { Some(tag.unwrap_or("latest").to_owned()) };
+        if name.len() == 64 && name.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
+            return Err(wrong(text, "64 hexadecimal digits are a digest, and no name"));
+        }
+        let tag = if digest.is_some() { tag } else { tag.or(Some("latest")) }.map(str::to_owned);
         Ok(Reference { registry: host.to_owned(), repository, tag, digest })
     }
 }
@@ -119,15 +123,31 @@ impl FromStr for Reference {
 impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.registry, self.repository)?;
-        match (&self.digest, &self.tag) {
-            (Some(digest), _) => write!(f, "@{digest}"),
-            (None, Some(tag)) => write!(f, ":{tag}"),
-            (None, None) => Ok(()),
+        if let Some(tag) = &self.tag {
+            write!(f, ":{tag}")?;
         }
+        self.digest.as_ref().map_or(Ok(()), |digest| write!(f, "@{digest}"))
     }
 }
 
 impl Reference {
+    /// The same name held to a digest; a tag stays for people.
+    #[must_use]
+    pub fn at(&self, digest: Digest) -> Reference {
+        Reference { digest: Some(digest), ..self.clone() }
+    }
+
+    /// The name without the digest, which can be asked again; none where there was no tag.
+    #[must_use]
+    pub fn tagged(&self) -> Option<Reference> {
+        self.tag.as_ref().map(|_| Reference { digest: None, ..self.clone() })
+    }
+
+    /// A digest in this repository, as the store remembers where an image came from.
+    pub(crate) fn spot(&self, digest: &Digest) -> String {
+        format!("{}/{}@{digest}", self.registry, self.repository)
+    }
+
     /// The host alone, without port.
     fn host(&self) -> &str {
         match self.registry.strip_prefix('[').and_then(|v6| v6.split_once(']')) {
@@ -216,8 +236,91 @@ mod tests {
         ] {
             assert_eq!(typed.parse::<Reference>().unwrap().to_string(), meant);
         }
+        for (typed, meant) in [("python:3.11", "library/python:3.11"), ("a/b", "a/b"), ("docker.io/a:1", "library/a:1")]
+        {
+            let pinned = format!("{typed}@{D}").parse::<Reference>().unwrap();
+            assert_eq!(pinned.to_string(), format!("docker.io/{meant}@{D}"));
+        }
+    }
+
+    #[test]
+    fn a_tag_beside_a_digest_is_kept_for_people() {
         let pinned = format!("python:3.11@{D}").parse::<Reference>().unwrap();
-        assert_eq!(pinned.to_string(), format!("docker.io/library/python@{D}"));
+        assert_eq!((pinned.tag.as_deref(), pinned.digest), (Some("3.11"), Some(Digest::of(b""))));
+        let tag = "python:3.11".parse::<Reference>().unwrap();
+        assert_eq!((tag.at(Digest::of(b"")), pinned.tagged()), (pinned, Some(tag)));
+        let bare = format!("python@{D}").parse::<Reference>().unwrap();
+        assert_eq!((bare.tag.as_deref(), bare.tagged()), (None, None));
+    }
+
+    /// Against Docker's own parser, as skopeo has it: `skopeo inspect docker-daemon:NAME` with a daemon
+    /// that is not there tells a name that it cannot read from one that it cannot find. (Hosts in capitals
+    /// and IPv6 addresses are left out: newer parsers take them, as aido does, older ones do not.)
+    #[test]
+    fn names_are_taken_and_refused_as_by_dockers_parser() {
+        let long = |n: usize| "a".repeat(n);
+        let names = [
+            "python:3.11",
+            "python",
+            "team/app:1",
+            "localhost/app:1",
+            "localhost:5000/a/b:1",
+            "localhost:5000",
+            "a.b/c:1",
+            "A.B/c:1",
+            "a/B:1",
+            "a__b:1",
+            "a___b:1",
+            "a--b:1",
+            "a._b:1",
+            "a-:1",
+            "-a:1",
+            "a..b:1",
+            "a:-t",
+            "a:.t",
+            "a:_t",
+            "a:t.",
+            "a//b:1",
+            "/a:1",
+            "a/:1",
+            "a b:1",
+            "a:b:c",
+            "a:",
+            "x.y:/a:1",
+            "x.y:80/a:1",
+            "[::1/a:1",
+            "-x.y/a:1",
+            "x-.y/a:1",
+            "x..y/a:1",
+            "docker.io:1",
+            "docker.io/a:1",
+            "index.docker.io/a:1",
+            "http://x.y/a:1",
+            "é:1",
+            "a@sha256:1",
+            "a@md5:00000000000000000000000000000000",
+        ];
+        let mut names: Vec<String> = names.map(str::to_owned).to_vec();
+        names.extend([format!("a@{D}"), format!("x.y/a@{D}"), format!("a@{}", D.to_uppercase()), format!("@{D}")]);
+        names.extend([
+            format!("{}:1", long(128)),
+            format!("a:{}", long(128)),
+            format!("a:{}", long(129)),
+            "b".repeat(64),
+        ]);
+        for name in names {
+            let mut skopeo = std::process::Command::new("skopeo");
+            let asked =
+                skopeo.args(["inspect", "--daemon-host", "unix:///nowhere.sock", &format!("docker-daemon:{name}")]);
+            let Ok(asked) = asked.output() else {
+                eprintln!("SKIPPED: skopeo is not installed");
+                return;
+            };
+            let said = String::from_utf8(asked.stderr).unwrap();
+            let taken = said.contains("nowhere.sock") || said.contains("neither a tag nor a digest");
+            assert!(taken || said.contains("Error parsing image name"), "{said}");
+            assert_eq!(name.parse::<Reference>().is_ok(), taken, "{name}: {said}");
+        }
     }
 
     #[test]
@@ -247,6 +350,7 @@ mod tests {
             "a/",
             "é",
             "-x.y/a",
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
         ] {
             assert!(wrong.parse::<Reference>().is_err(), "{wrong:?} was taken");
         }
