@@ -7,7 +7,7 @@ use crate::digest::verified;
 use crate::layer::{self, Record};
 use crate::manifest::{self, Blob, Document, Entry, Manifest};
 use crate::origin::{self, Origin, Top};
-use crate::store::{Image, Lock, Store};
+use crate::store::{Image, Lock, Meaning, Store};
 use crate::{
     Config, Digest, Error, Kind, LayerId, Ownership, Platform, Progress, Result, Silent, Source, Step, beneath, limits,
 };
@@ -16,13 +16,15 @@ use std::os::fd::AsFd;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// How an image is to be had.
+#[derive(Clone)]
 pub struct Options<'a> {
     pub ownership: Ownership,
     /// Never open a socket.
     pub offline: bool,
     /// Registries, as they stand in references, where plain HTTP or an unknown certificate will do.
     pub insecure: &'a [String],
-    /// Ask the origin again what the name means, even if the store knows.
+    /// Ask the origin again what the name means, even if the store knows; what it means now is what it
+    /// means from then on.
     pub refresh: bool,
     pub platform: Platform,
     pub progress: &'a dyn Progress,
@@ -38,7 +40,7 @@ impl Options<'_> {
 
 /// A manifest and what it leads to, all verified.
 pub(crate) struct Plan {
-    pub(crate) digest: Digest,
+    pub(crate) means: Meaning,
     pub(crate) config: Config,
     /// Diff ID and blob of each layer, lowest first.
     pub(crate) layers: Vec<(LayerId, Blob)>,
@@ -59,13 +61,16 @@ impl Store {
         self.fetch(source, options, ask).map_err(|e| e.within(format!("image `{source}`")))
     }
 
-    fn fetch(&self, source: &Source, options: &Options<'_>, ask: bool) -> Result<Image> {
+    pub(crate) fn fetch(&self, source: &Source, options: &Options<'_>, ask: bool) -> Result<Image> {
         let _arriving = self.lock_arriving()?;
         self.sweep(options.ownership)?;
         options.progress.step(Step::Resolving { name: &source.to_string() });
-        let origin = origin::open(source, options, self.dir())?;
-        let plan = match if ask { None } else { self.known(source, &options.platform)? } {
-            Some(digest) => self.planned(&digest, &options.platform)?,
+        let known = if ask { None } else { self.known(source, &options.platform)? };
+        // A name that was resolved once keeps its meaning, whatever the registry says by now.
+        let held = known.and_then(|means| source.at(means.top));
+        let origin = origin::open(held.as_ref().unwrap_or(source), options, self.dir())?;
+        let plan = match known {
+            Some(means) => self.planned(means, &options.platform)?,
             None => None,
         };
         let plan = match plan {
@@ -79,13 +84,13 @@ impl Store {
     }
 
     /// The plan for an image whose documents came by earlier, but not its layers in this ownership.
-    fn planned(&self, digest: &Digest, platform: &Platform) -> Result<Option<Plan>> {
-        let Some((manifest, config)) = self.documents(digest)? else { return Ok(None) };
+    fn planned(&self, means: Meaning, platform: &Platform) -> Result<Option<Plan>> {
+        let Some((manifest, config)) = self.documents(&means.digest)? else { return Ok(None) };
         let Document::Manifest(parsed) = Document::parse(&manifest)? else { return Ok(None) };
-        if Digest::of(&manifest) != *digest || Digest::of(&config) != parsed.config.digest {
+        if Digest::of(&manifest) != means.digest || Digest::of(&config) != parsed.config.digest {
             return Ok(None);
         }
-        plan(*digest, parsed, &config, platform).map(Some)
+        plan(means, parsed, &config, platform).map(Some)
     }
 
     fn resolve(&self, origin: &dyn Origin, platform: &Platform) -> Result<Plan> {
@@ -93,12 +98,13 @@ impl Store {
             Top::Document(bytes) => bytes,
             Top::Entries(entries) => chosen(origin, &entries, platform)?,
         };
+        let top = Digest::of(&bytes);
         let (bytes, manifest) = descend(origin, bytes, platform)?;
         let Blob { digest: id, size } = &manifest.config;
         let config = verified(origin.blob(&manifest.config)?, id, *size, limits::CONFIG_BYTES)?;
         let digest = Digest::of(&bytes);
         self.keep_documents(&digest, &bytes, &config)?;
-        plan(digest, manifest, &config, platform)
+        plan(Meaning { digest, top }, manifest, &config, platform)
     }
 
     /// Puts the stack together, with a mending layer where folders need one.
@@ -122,7 +128,8 @@ impl Store {
             layers.push(id);
         }
         let fetched = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        Ok(Image { reference: source.to_string(), digest: plan.digest, config: plan.config, layers, size, fetched })
+        let Plan { means: Meaning { digest, top: resolved }, config, .. } = plan;
+        Ok(Image { reference: source.to_string(), digest, resolved, config, layers, size, fetched })
     }
 }
 
@@ -160,9 +167,9 @@ fn descend(origin: &dyn Origin, mut bytes: Vec<u8>, platform: &Platform) -> Resu
     Err(Error::new(Kind::Limit, format!("its indexes are nested deeper than {}", limits::INDEX_DEPTH)))
 }
 
-fn plan(digest: Digest, manifest: Manifest, config: &[u8], platform: &Platform) -> Result<Plan> {
+fn plan(means: Meaning, manifest: Manifest, config: &[u8], platform: &Platform) -> Result<Plan> {
     let (config, ids) = manifest::config(config, manifest.layers.len(), platform)?;
-    Ok(Plan { digest, config, layers: ids.into_iter().zip(manifest.layers).collect() })
+    Ok(Plan { means, config, layers: ids.into_iter().zip(manifest.layers).collect() })
 }
 
 #[cfg(test)]

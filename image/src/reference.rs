@@ -201,6 +201,14 @@ impl fmt::Display for Source {
 }
 
 impl Source {
+    /// The same image by its digest; what is no registry has no such name.
+    pub(crate) fn at(&self, digest: Digest) -> Option<Source> {
+        match self {
+            Source::Registry(reference) => Some(Source::Registry(reference.at(digest))),
+            _ => None,
+        }
+    }
+
     /// The same source under the name that the store knows it by: paths are absolute.
     pub(crate) fn absolute(&self) -> Result<Source> {
         let absolute =

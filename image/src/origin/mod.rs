@@ -24,7 +24,6 @@ pub(crate) trait Origin: Sync {
 
     /// What the name means now: the digest of its manifest or index, as the origin says it, without
     /// the document. Nothing where the origin cannot say.
-    #[expect(dead_code, reason = "a warm pull is about to ask it")]
     fn current(&self) -> Result<Option<Digest>> {
         Ok(None)
     }

@@ -6,8 +6,10 @@ use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+mod names;
 
 /// A tar stream of files, by path and content.
 fn tar(files: &[(&str, &str)]) -> Vec<u8> {
@@ -32,6 +34,8 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 struct Content {
     blobs: HashMap<String, Vec<u8>>,
     tags: HashMap<String, String>,
+    /// Whether the registry keeps the digests of manifests to itself.
+    mute: bool,
 }
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -101,6 +105,9 @@ impl Content {
 struct Server {
     address: String,
     requests: Arc<AtomicUsize>,
+    content: Arc<Mutex<Content>>,
+    /// Method and path of each request.
+    log: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
@@ -108,15 +115,22 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let requests = Arc::new(AtomicUsize::new(0));
-        let counter = requests.clone();
-        let content = Arc::new(content);
+        let (content, log) = (Arc::new(Mutex::new(content)), Arc::new(Mutex::new(Vec::new())));
+        let server = Server { address, requests, content, log };
+        let (counter, content, log) = (server.requests.clone(), server.content.clone(), server.log.clone());
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(io::Result::ok) {
-                let (content, counter) = (content.clone(), counter.clone());
-                std::thread::spawn(move || drop(serve(&stream, &content, &counter)));
+                let (content, counter, log) = (content.clone(), counter.clone(), log.clone());
+                std::thread::spawn(move || drop(serve(&stream, &content, &counter, &log)));
             }
         });
-        Server { address, requests }
+        server
+    }
+
+    /// What was asked for since the last time, but for the login.
+    fn heard(&self) -> Vec<String> {
+        let all = std::mem::take(&mut *self.log.lock().unwrap());
+        all.into_iter().filter(|line| !line.ends_with(" /v2/")).collect()
     }
 
     fn source(&self, rest: &str) -> Source {
@@ -128,7 +142,12 @@ impl Server {
     }
 }
 
-fn serve(stream: &std::net::TcpStream, content: &Content, counter: &AtomicUsize) -> io::Result<()> {
+fn serve(
+    stream: &std::net::TcpStream,
+    content: &Mutex<Content>,
+    counter: &AtomicUsize,
+    log: &Mutex<Vec<String>>,
+) -> io::Result<()> {
     let mut reader = BufReader::new(stream);
     loop {
         let mut line = String::new();
@@ -136,8 +155,11 @@ fn serve(stream: &std::net::TcpStream, content: &Content, counter: &AtomicUsize)
             return Ok(());
         }
         let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
-        while reader.read_line(&mut line)? > 2 {}
+        let mut header = String::new();
+        while reader.read_line(&mut header)? > 2 {}
         counter.fetch_add(1, Ordering::SeqCst);
+        log.lock().unwrap().push(line.split(' ').take(2).collect::<Vec<_>>().join(" "));
+        let content = content.lock().unwrap().clone();
         let last = path.rsplit('/').next().unwrap_or_default();
         let name = content.tags.get(last).map_or(last, String::as_str);
         let (status, body) = match content.blobs.get(name) {
@@ -147,8 +169,18 @@ fn serve(stream: &std::net::TcpStream, content: &Content, counter: &AtomicUsize)
         };
         // Sending less than announced and closing is how a broken transfer looks.
         let announced = body.len();
-        write!(&*stream, "HTTP/1.1 {status}\r\ncontent-length: {announced}\r\n\r\n")?;
-        (&*stream).write_all(body)?;
+        // A type that is wrong for everything; the digest is that of what a name means.
+        let named = if path.contains("/manifests/") && !content.mute {
+            format!("docker-content-digest: {}\r\n", Digest::of(body))
+        } else {
+            String::new()
+        };
+        let head =
+            format!("HTTP/1.1 {status}\r\ncontent-type: text/plain\r\n{named}content-length: {announced}\r\n\r\n");
+        (&*stream).write_all(head.as_bytes())?;
+        if !line.starts_with("HEAD") {
+            (&*stream).write_all(body)?;
+        }
     }
 }
 

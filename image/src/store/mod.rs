@@ -19,6 +19,7 @@ mod check;
 mod files;
 mod lock;
 mod look;
+mod names;
 mod placing;
 mod records;
 mod remove;
@@ -28,19 +29,20 @@ pub use records::Image;
 pub use remove::Removed;
 
 pub(crate) use lock::Lock;
-pub(crate) use records::Name;
+pub(crate) use records::{Meaning, Name};
 
 use crate::layer::{LIST, Record};
 use crate::recipe::beside;
-use crate::{Digest, Error, Kind, LayerId, Ownership, Platform, Reference, Result, Source, beneath};
-use records::{ImageRecord, Stamp};
+use crate::{Digest, Error, Kind, LayerId, Ownership, Result, beneath};
+use records::ImageRecord;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// Version of the layout. 1: first. 2: the lists of layers' folders are files of their own.
+/// Version of the layout. 1: first. 2: the lists of layers' folders are files of their own; names and
+/// images remember the digests that led to them.
 const VERSION: u32 = 2;
 
 /// The images of one user.
@@ -183,70 +185,9 @@ impl Store {
         files::write_json(&self.layer_record_path(&record.id, ownership), record)
     }
 
-    /// The image that `source` means here and now, if it is whole in the store. Never asks the
-    /// network; of a local source it looks whether its file is still the one that was imported.
-    pub fn find(&self, source: &Source, ownership: Ownership) -> Result<Option<Image>> {
-        self.find_for(source, ownership, &Platform::here())
-    }
-
-    pub(crate) fn find_for(&self, source: &Source, ownership: Ownership, on: &Platform) -> Result<Option<Image>> {
-        let Some(digest) = self.known(source, on)? else { return Ok(None) };
-        let Some(record) = self.image_record(&digest)? else { return Ok(None) };
-        let whole = record.layers.iter().all(|layer| self.has_layer(layer, ownership));
-        Ok(whole.then(|| record.image(source.to_string())))
-    }
-
-    /// The manifest digest that a source means, as far as the store knows.
-    pub(crate) fn known(&self, source: &Source, on: &Platform) -> Result<Option<Digest>> {
-        if let Some(name) = files::read_json::<Name>(&self.name_path(source, on)?)? {
-            let same = name.stamp == Stamp::of(source)?;
-            return Ok(same.then_some(name.digest));
-        }
-        let Source::Registry(reference) = source else { return Ok(None) };
-        let Some(digest) = reference.digest else { return Ok(None) };
-        let record = self.image_record(&digest)?;
-        Ok(record.filter(|record| record.fits(on)).map(|record| record.digest))
-    }
-
-    fn name_path(&self, source: &Source, on: &Platform) -> Result<PathBuf> {
-        let key = Digest::of(format!("{on} {}", source.absolute()?).as_bytes());
-        Ok(self.dir.join("names").join(format!("{}.json", key.hex())))
-    }
-
-    fn image_record(&self, digest: &Digest) -> Result<Option<ImageRecord>> {
-        files::read_json(&self.dir.join("images").join(format!("{}.json", digest.hex())))
-    }
-
-    /// Makes a whole image known under its name. The last step of a pull.
-    pub(crate) fn remember(&self, image: &Image, source: &Source, on: &Platform) -> Result<()> {
-        let record = ImageRecord::of(image);
-        files::write_json(&self.dir.join("images").join(format!("{}.json", image.digest.hex())), &record)?;
-        files::write_json(&self.name_path(source, on)?, &Name::new(source, on, image.digest)?)
-    }
-
-    /// Gives an image of the store another name.
-    pub fn tag(&self, image: &Image, name: &Reference) -> Result<()> {
-        let _arriving = self.lock_arriving()?;
-        let Some(record) = self.image_record(&image.digest)? else {
-            return Err(Error::new(Kind::Missing, format!("the image `{}` is not in the store", image.reference)));
-        };
-        if name.digest.is_some_and(|digest| digest != image.digest) {
-            return Err(Error::new(Kind::Name, format!("`{name}` names another digest than the image has")));
-        }
-        // What a machine can run it looks for under its own platform, whatever the variant.
-        let here = Platform::here();
-        let on = if record.fits(&here) { here } else { record.platform() };
-        let source = Source::Registry(name.clone());
-        files::write_json(&self.name_path(&source, &on)?, &Name::new(&source, &on, image.digest)?)
-    }
-
     fn image_records(&self) -> Result<BTreeMap<Digest, ImageRecord>> {
         let records = files::read_all::<ImageRecord>(&self.dir.join("images"))?;
         Ok(records.into_iter().map(|(_, record)| (record.digest, record)).collect())
-    }
-
-    fn names(&self) -> Result<Vec<(PathBuf, Name)>> {
-        files::read_all(&self.dir.join("names"))
     }
 
     /// All images, by name.

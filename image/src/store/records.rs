@@ -2,10 +2,11 @@
 
 use crate::{Config, Digest, Error, LayerId, Platform, Result, Source};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 
-/// Version of the stored forms. 1: first.
-const VERSION: u32 = 1;
+/// Version of the stored forms. 1: first. 2: a name knows the digest at its top, an image where it came from.
+const VERSION: u32 = 2;
 
 /// An image that is whole in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +15,9 @@ pub struct Image {
     pub reference: String,
     /// Of its manifest.
     pub digest: Digest,
+    /// What the name led to: the manifest, or the index that it was chosen from. Held to this digest the
+    /// name means the same image for ever, and on other platforms theirs.
+    pub resolved: Digest,
     pub config: Config,
     /// Lowest first. The topmost may be one of aido's own making, which puts right the modes of
     /// folders that a layer uses without describing them.
@@ -34,6 +38,10 @@ pub(super) struct ImageRecord {
     pub(super) layers: Vec<LayerId>,
     pub(super) size: u64,
     pub(super) fetched: u64,
+    /// `REGISTRY/REPOSITORY@DIGEST` of manifests and indexes that led to it: a digest is known in the
+    /// repository that it came from, and in no other.
+    #[serde(default)]
+    pub(super) spots: BTreeSet<String>,
 }
 
 /// What a name means.
@@ -44,10 +52,23 @@ pub(crate) struct Name {
     version: u32,
     pub(crate) name: String,
     pub(crate) platform: String,
+    /// Of the platform's manifest.
     pub(crate) digest: Digest,
+    /// Of the manifest or index that the name led to.
+    pub(crate) top: Digest,
+    /// Given here, by hand: no registry was asked for it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) given: bool,
     /// Which state of a local source that was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) stamp: Option<Stamp>,
+}
+
+/// What a name leads to: at the top, and from there for one platform.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Meaning {
+    pub(crate) digest: Digest,
+    pub(crate) top: Digest,
 }
 
 /// The state of a file: one that was changed or replaced has another.
@@ -69,12 +90,12 @@ fn this_version<'de, D: serde::Deserializer<'de>>(from: D) -> std::result::Resul
 impl ImageRecord {
     pub(super) fn of(image: &Image) -> Self {
         let Image { digest, config, layers, size, fetched, .. } = image.clone();
-        ImageRecord { version: VERSION, digest, config, layers, size, fetched }
+        ImageRecord { version: VERSION, digest, config, layers, size, fetched, spots: BTreeSet::new() }
     }
 
-    pub(super) fn image(self, reference: String) -> Image {
+    pub(super) fn image(self, reference: String, resolved: Digest) -> Image {
         let ImageRecord { digest, config, layers, size, fetched, .. } = self;
-        Image { reference, digest, config, layers, size, fetched }
+        Image { reference, digest, resolved, config, layers, size, fetched }
     }
 
     pub(super) fn platform(&self) -> Platform {
@@ -91,9 +112,15 @@ impl ImageRecord {
 }
 
 impl Name {
-    pub(crate) fn new(source: &Source, on: &Platform, digest: Digest) -> Result<Name> {
-        let name = source.absolute()?.to_string();
-        Ok(Name { version: VERSION, name, platform: on.to_string(), digest, stamp: Stamp::of(source)? })
+    pub(crate) fn new(source: &Source, on: &Platform, means: Meaning) -> Result<Name> {
+        let (name, platform, stamp) = (source.absolute()?.to_string(), on.to_string(), Stamp::of(source)?);
+        Ok(Name { version: VERSION, name, platform, digest: means.digest, top: means.top, given: false, stamp })
+    }
+}
+
+impl Name {
+    pub(super) fn given(self) -> Name {
+        Name { given: true, ..self }
     }
 }
 

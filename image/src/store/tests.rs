@@ -37,7 +37,7 @@ fn planted(plants: &[fn(&Path)]) -> (tempfile::TempDir, Store, Image) {
     }
     let digest = Digest::of(b"manifest");
     let config = crate::Config::default();
-    let image = Image { reference: "x".to_owned(), digest, config, layers, size: 0, fetched: 0 };
+    let image = Image { reference: "x".to_owned(), digest, resolved: digest, config, layers, size: 0, fetched: 0 };
     (scratch, store, image)
 }
 
