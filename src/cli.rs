@@ -300,7 +300,7 @@ pub(crate) struct Check {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Image {
-    /// Fetch an image from its registry, or bring it up to date
+    /// Fetch images from their registries, or see whether their names moved
     Pull(ImagePull),
     /// Take an image from a folder or file into the store
     Import(ImageImport),
@@ -310,11 +310,26 @@ pub(crate) enum Image {
     Remove(ImageRemove),
 }
 
+const PULL_HELP: &str = "\
+A name is resolved once: an image that is in the store keeps its meaning. `pull` brings it in if it is
+not there; if it is, it asks the registry by one request whether the name means something else by now,
+and says so. `--update` follows, and the image from before stays, without a name, until `aido image
+prune`. What is held to a digest (python:3.11@sha256:…) never changes, and nobody is asked.";
+
 #[derive(Debug, Args)]
+#[command(after_help = PULL_HELP)]
 pub(crate) struct ImagePull {
-    /// The image, such as python:3.11; short names mean Docker Hub's library
-    #[arg(value_name = "IMAGE")]
-    pub(crate) reference: String,
+    /// Images, such as python:3.11 or python:3.11@sha256:…; short names mean Docker Hub's library
+    #[arg(value_name = "IMAGE", required_unless_present = "update")]
+    pub(crate) references: Vec<String>,
+
+    /// Let names follow their registry; without a name all that were pulled
+    #[arg(long, conflicts_with = "offline")]
+    pub(crate) update: bool,
+
+    /// Never touch the network: say whether the images are there
+    #[arg(long)]
+    pub(crate) offline: bool,
 
     /// Talk plain HTTP to this registry; can be repeated
     #[arg(long, value_name = "HOST[:PORT]")]
@@ -324,7 +339,7 @@ pub(crate) struct ImagePull {
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// Say nothing but errors and the digest
+    /// Say nothing but errors and the digests
     #[arg(short, long)]
     pub(crate) quiet: bool,
 }

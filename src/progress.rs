@@ -1,83 +1,233 @@
-//! What a pull shows while it works: lines on a terminal, nothing elsewhere.
+//! What a pull shows while it works: a line for each layer in flight and one for all of it, on a
+//! terminal; nothing elsewhere, where lines that overwrite each other are noise in somebody's log.
+//!
+//! No terminal mode is changed and no cursor hidden, so that nothing has to be mended after Ctrl-C.
 
-use aido_image::{Progress, Silent, Step};
+use crate::words;
+use aido_image::{LayerId, Progress, Step};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::HashMap;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
 
-/// The listener for this command: silent where nobody looks.
-pub(crate) fn shown(quiet: bool) -> Box<dyn Progress> {
-    if quiet || !std::io::stderr().is_terminal() { Box::new(Silent) } else { Box::new(Line::default()) }
+/// Drawn so often in a second at most.
+const RATE: u8 = 10;
+/// Lines that stay free: the total, and the command that was typed.
+const FREE: usize = 2;
+const LAYER: &str =
+    "  {prefix} [{wide_bar:.=> }] {binary_bytes:>10} of {binary_total_bytes:<10} {binary_bytes_per_sec:>12} {msg:<11}";
+const NARROW: &str = "  {prefix} {binary_bytes} of {binary_total_bytes} {msg}";
+const TOTAL: &str = "aido: {msg}";
+
+/// The listener of one command.
+pub(crate) struct Shown {
+    state: Option<Mutex<State>>,
 }
 
-/// One line that is written over and over.
-#[derive(Default)]
-struct Line {
-    state: Mutex<State>,
+/// Silent where nobody looks.
+pub(crate) fn shown(quiet: bool) -> Shown {
+    let dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+    let silent = quiet || dumb || !std::io::stderr().is_terminal();
+    Shown { state: (!silent).then(|| Mutex::new(State::new(ProgressDrawTarget::stderr_with_hz(RATE), size))) }
 }
 
-#[derive(Default)]
-struct State {
-    total: u64,
-    layers: usize,
-    unpacked: usize,
-    present: usize,
-    done: HashMap<String, u64>,
-    drawn: Option<Instant>,
-    visible: bool,
+/// Of the terminal; one that does not say counts as the smallest that was ever common.
+fn size() -> (usize, usize) {
+    let told = rustix::termios::tcgetwinsize(std::io::stderr()).ok().filter(|size| size.ws_row > 0 && size.ws_col > 0);
+    told.map_or((24, 80), |size| (size.ws_row.into(), size.ws_col.into()))
 }
 
-impl Progress for Line {
-    fn step(&self, step: Step<'_>) {
-        let Ok(mut state) = self.state.lock() else { return };
-        let mut now = true;
-        match step {
-            Step::Resolving { name } => state.say(&format!("looking for {name}")),
-            Step::Planned { layers, present } => {
-                state.total = layers.iter().map(|(_, size)| size).sum();
-                state.layers = layers.len();
-                state.present = present;
-            }
-            Step::Advanced { layer, bytes } => {
-                *state.done.entry(layer.to_string()).or_default() += bytes;
-                now = false;
-            }
-            Step::Unpacked { .. } => state.unpacked += 1,
-            _ => return,
-        }
-        if state.layers > 0 && (now || state.drawn.is_none_or(|drawn| drawn.elapsed() > Duration::from_millis(100))) {
-            state.draw();
+impl Shown {
+    /// Takes every line away. What is said next stands where they stood.
+    pub(crate) fn clear(&self) {
+        self.with(State::clear);
+    }
+
+    fn with(&self, change: impl FnOnce(&mut State)) {
+        if let Some(Ok(mut state)) = self.state.as_ref().map(Mutex::lock) {
+            change(&mut state);
         }
     }
+}
+
+impl Progress for Shown {
+    fn step(&self, step: Step<'_>) {
+        self.with(|state| state.step(step));
+    }
+}
+
+struct State {
+    lines: MultiProgress,
+    /// Lines and columns of the terminal, as it is now.
+    size: fn() -> (usize, usize),
+    total: Option<ProgressBar>,
+    layers: HashMap<LayerId, Layer>,
+    expected: u64,
+    came: u64,
+    done: usize,
+    present: usize,
+}
+
+struct Layer {
+    size: u64,
+    came: u64,
+    /// There while the layer is in flight and there is room for a line.
+    line: Option<ProgressBar>,
 }
 
 impl State {
-    fn draw(&mut self) {
-        let done: u64 = self.done.values().sum();
-        let size = crate::words::size;
-        let present = if self.present > 0 { format!(", {} here already", self.present) } else { String::new() };
-        let line = format!(
-            "{} of {}, {} of {} layers unpacked{present}",
-            size(done),
-            size(self.total),
-            self.unpacked,
-            self.layers
-        );
-        self.say(&line);
-        self.drawn = Some(Instant::now());
+    fn new(target: ProgressDrawTarget, size: fn() -> (usize, usize)) -> State {
+        let lines = MultiProgress::with_draw_target(target);
+        State { lines, size, total: None, layers: HashMap::new(), expected: 0, came: 0, done: 0, present: 0 }
     }
 
-    fn say(&mut self, line: &str) {
-        self.visible = true;
-        let _ = write!(std::io::stderr(), "\r\x1b[Kaido: {}", crate::words::inert(line));
+    fn step(&mut self, step: Step<'_>) {
+        match step {
+            Step::Resolving { name } => self.say(format!("looking for {}", words::inert(name))),
+            Step::Planned { layers, present } => self.plan(layers, present),
+            Step::Advanced { layer, bytes } => self.advance(layer, bytes),
+            Step::Waiting { layer } => self.tell(layer, "waiting"),
+            Step::Unpacked { layer } => self.finish(layer),
+            _ => {}
+        }
+    }
+
+    fn plan(&mut self, layers: &[(LayerId, u64)], present: usize) {
+        self.clear();
+        self.layers = layers.iter().map(|(id, size)| (*id, Layer { size: *size, came: 0, line: None })).collect();
+        self.expected = layers.iter().map(|(_, size)| size).sum();
+        (self.came, self.done, self.present) = (0, 0, present);
+        if !layers.is_empty() {
+            self.sum_up();
+        }
+    }
+
+    fn advance(&mut self, id: &LayerId, bytes: u64) {
+        let Some(layer) = self.layers.get_mut(id) else { return };
+        layer.came += bytes;
+        self.came += bytes;
+        let (came, whole) = (layer.came, layer.came >= layer.size);
+        self.tell(id, if whole { "unpacking" } else { "downloading" });
+        if let Some(line) = self.layers.get(id).and_then(|layer| layer.line.as_ref()) {
+            line.set_position(came);
+        }
+        self.sum_up();
+    }
+
+    /// A word on a layer in flight; its line is made if there is room for one.
+    fn tell(&mut self, id: &LayerId, word: &'static str) {
+        let (height, width) = (self.size)();
+        let shown = self.layers.values().filter(|layer| layer.line.is_some()).count();
+        let room = shown + FREE < height;
+        let Some(layer) = self.layers.get_mut(id) else { return };
+        if layer.line.is_none() && room {
+            let style = ProgressStyle::with_template(if width < 72 { NARROW } else { LAYER });
+            let line = ProgressBar::new(layer.size).with_prefix(id.0.hex()[..12].to_owned());
+            let line = style.map(|style| line.clone().with_style(style)).unwrap_or(line);
+            layer.line = Some(match &self.total {
+                Some(total) => self.lines.insert_before(total, line),
+                None => self.lines.add(line),
+            });
+        }
+        if let Some(line) = layer.line.as_ref().filter(|line| line.message() != word) {
+            line.set_message(word);
+        }
+    }
+
+    fn finish(&mut self, id: &LayerId) {
+        self.done += 1;
+        if let Some(line) = self.layers.get_mut(id).and_then(|layer| layer.line.take()) {
+            line.finish_and_clear();
+            self.lines.remove(&line);
+        }
+        if self.done >= self.layers.len() { self.clear() } else { self.sum_up() }
+    }
+
+    fn sum_up(&mut self) {
+        let present = if self.present > 0 { format!(", {} here already", self.present) } else { String::new() };
+        self.say(format!(
+            "{} of {}, {} of {} layers{present}",
+            words::size(self.came),
+            words::size(self.expected),
+            self.done,
+            self.layers.len()
+        ));
+    }
+
+    fn say(&mut self, what: String) {
+        let lines = &self.lines;
+        let total = self.total.get_or_insert_with(|| {
+            let total = ProgressBar::no_length();
+            let style = ProgressStyle::with_template(TOTAL);
+            lines.add(style.map(|style| total.clone().with_style(style)).unwrap_or(total))
+        });
+        if total.message() != what {
+            total.set_message(what);
+        }
+    }
+
+    fn clear(&mut self) {
+        let layers = self.layers.values_mut().filter_map(|layer| layer.line.take());
+        for line in layers.chain(self.total.take()) {
+            line.finish_and_clear();
+            self.lines.remove(&line);
+        }
     }
 }
 
-impl Drop for Line {
-    fn drop(&mut self) {
-        if self.state.lock().is_ok_and(|state| state.visible) {
-            let _ = write!(std::io::stderr(), "\r\x1b[K");
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aido_image::Digest;
+
+    fn id(n: u8) -> LayerId {
+        LayerId(Digest::of(&[n]))
+    }
+
+    fn begun(height: fn() -> (usize, usize), layers: u8) -> State {
+        let mut state = State::new(ProgressDrawTarget::hidden(), height);
+        let planned: Vec<(LayerId, u64)> = (0..layers).map(|n| (id(n), 10)).collect();
+        state.step(Step::Planned { layers: &planned, present: 1 });
+        state
+    }
+
+    fn lines(state: &State) -> usize {
+        state.layers.values().filter(|layer| layer.line.is_some()).count()
+    }
+
+    #[test]
+    fn only_layers_in_flight_have_a_line_and_the_terminal_bounds_them() {
+        let mut state = begun(|| (5, 80), 9);
+        assert_eq!(lines(&state), 0);
+        for n in 0..9 {
+            state.step(Step::Advanced { layer: &id(n), bytes: 4 });
+        }
+        assert_eq!(lines(&state), 3);
+        let total = state.total.as_ref().unwrap().message();
+        assert_eq!(total, "36 B of 90 B, 0 of 9 layers, 1 here already");
+        for n in 0..9 {
+            state.step(Step::Advanced { layer: &id(n), bytes: 6 });
+            let word = state.layers[&id(n)].line.as_ref().map(ProgressBar::message);
+            assert!(word.is_none_or(|word| word == "unpacking"));
+            state.step(Step::Unpacked { layer: &id(n) });
+        }
+        assert!(lines(&state) == 0 && state.total.is_none(), "something stays on the terminal");
+    }
+
+    #[test]
+    fn whoever_waits_is_shown_and_an_end_clears_all() {
+        let mut state = begun(|| (24, 80), 2);
+        state.step(Step::Waiting { layer: &id(1) });
+        assert_eq!(state.layers[&id(1)].line.as_ref().unwrap().message(), "waiting");
+        state.step(Step::Advanced { layer: &id(99), bytes: 4 });
+        state.clear();
+        assert!(lines(&state) == 0 && state.total.is_none());
+    }
+
+    #[test]
+    fn the_templates_are_sound() {
+        for template in [LAYER, NARROW, TOTAL] {
+            ProgressStyle::with_template(template).unwrap();
         }
     }
 }

@@ -3,8 +3,9 @@
 use crate::backend;
 use crate::inputs::looks_secret;
 use crate::plan::RootFacts;
+use crate::progress::Shown;
 use crate::settings::{At, Runtime, Settings};
-use aido_image::{Hold, Image, Options, Platform, Progress, Source, Store};
+use aido_image::{Hold, Image, Options, Platform, Source, Store};
 use aido_runtime::{Error, Root};
 use std::path::Path;
 
@@ -18,7 +19,7 @@ pub(crate) struct Ready {
 }
 
 /// Finds or obtains the root that the settings name.
-pub(crate) fn ready(settings: &Settings, progress: &dyn Progress) -> Result<Ready, Error> {
+pub(crate) fn ready(settings: &Settings, progress: &Shown) -> Result<Ready, Error> {
     match &settings.runtime.value {
         Runtime::Host => Ok(Ready { facts: host(), hold: None }),
         Runtime::RootFolder { folder } => folder_root(settings, folder),
@@ -54,7 +55,7 @@ fn folder_root(settings: &Settings, folder: &Path) -> Result<Ready, Error> {
     Ok(Ready { facts, hold: None })
 }
 
-fn image_root(settings: &Settings, progress: &dyn Progress) -> Result<Ready, Error> {
+fn image_root(settings: &Settings, progress: &Shown) -> Result<Ready, Error> {
     let source = source(settings)?;
     let ownership = aido_runtime_linux::image_ownership();
     let store = open_store()?;
@@ -70,7 +71,7 @@ fn image_root(settings: &Settings, progress: &dyn Progress) -> Result<Ready, Err
                 progress,
                 platform: Platform::here(),
             };
-            obtain(&store, &source, &options)?
+            obtain(&store, &source, &options, progress)?
         }
     };
     let hold = store.hold(&image, ownership).map_err(told)?;
@@ -94,25 +95,34 @@ pub(crate) fn open_store() -> Result<Store, Error> {
 }
 
 /// Fetches and unpacks under the ids of the image's files; the caller has one thread.
-pub(crate) fn obtain(store: &Store, source: &Source, options: &Options<'_>) -> Result<Image, Error> {
-    let mut failure = None;
-    let done = aido_runtime_linux::with_image_ids(|| match store.obtain(source, options) {
-        Ok(_) => Ok(()),
-        Err(error) => {
-            // Only what is printable crosses from the helper process: the remedy goes along as text.
-            let words = told(error);
-            let text = pack(&words);
-            failure = Some(words);
-            Err(text)
-        }
-    });
-    match (done, failure) {
-        (Err(_), Some(error)) => return Err(error),
-        (Err(error), None) => return Err(unpack(error)),
-        (Ok(()), _) => {}
-    }
+pub(crate) fn obtain(store: &Store, source: &Source, options: &Options<'_>, progress: &Shown) -> Result<Image, Error> {
+    among_image_ids(|| {
+        let done = store.obtain(source, options);
+        // Where the lines are known, which may be another process than the one that goes on.
+        progress.clear();
+        done.map(drop).map_err(told)
+    })?;
     let found = store.find(source, options.ownership).map_err(told)?;
     found.ok_or_else(|| Error::new(format!("`{source}` was obtained, and is not in the store")))
+}
+
+/// Does `job` in the process that may touch what the ids of an image's files own. That may be another
+/// process than this one: what the job found it has to say there.
+pub(crate) fn among_image_ids(job: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
+    let mut failure = None;
+    let done = aido_runtime_linux::with_image_ids(|| {
+        job().map_err(|error| {
+            // Only what is printable crosses from the helper process: the remedy goes along as text.
+            let text = pack(&error);
+            failure = Some(error);
+            text
+        })
+    });
+    match (done, failure) {
+        (Err(_), Some(error)) => Err(error),
+        (Err(error), None) => Err(unpack(error)),
+        (Ok(()), _) => Ok(()),
+    }
 }
 
 /// Separates an error's remedy from its sentence while both are one text.

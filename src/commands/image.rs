@@ -1,8 +1,10 @@
 //! `aido image`: the local image store.
 
-use crate::cli::{Image, ImageImport, ImageList, ImagePull, ImageRemove};
+mod pull;
+
+use crate::cli::{Image, ImageImport, ImageList, ImageRemove};
 use crate::{listing, progress, root, words};
-use aido_image::{Listed, Options, Platform, Progress, Reference, Source};
+use aido_image::{Listed, Options, Platform, Reference, Source};
 use aido_runtime::Error;
 use anyhow::Result;
 use serde::Serialize;
@@ -12,21 +14,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(crate) fn image(typed: &Image) -> Result<u8> {
     match typed {
-        Image::Pull(typed) => pull(typed),
+        Image::Pull(typed) => pull::pull(typed),
         Image::Import(typed) => import(typed),
         Image::List(typed) => list(typed),
         Image::Remove(typed) => remove(typed),
     }
-}
-
-fn pull(typed: &ImagePull) -> Result<u8> {
-    let source: Source = typed.reference.parse().map_err(root::told)?;
-    if !matches!(source, Source::Registry(_)) {
-        let wrong = Error::new(format!("`{}` is no image of a registry", typed.reference));
-        return Err(wrong.remedy(format!("aido image import {}", typed.reference)).into());
-    }
-    let progress = progress::shown(typed.quiet);
-    bring(&source, &typed.insecure_registry, &*progress, None, typed.json)
 }
 
 fn import(typed: &ImageImport) -> Result<u8> {
@@ -41,26 +33,21 @@ fn import(typed: &ImageImport) -> Result<u8> {
     }
     let name = typed.name.as_deref().map(str::parse::<Reference>).transpose().map_err(root::told)?;
     let progress = progress::shown(false);
-    bring(&source, &[], &*progress, name.as_ref(), typed.json)
-}
-
-/// Asks the origin, brings in what is missing, and prints the digest.
-fn bring(
-    source: &Source,
-    insecure: &[String],
-    progress: &dyn Progress,
-    name: Option<&Reference>,
-    json: bool,
-) -> Result<u8> {
     let store = root::open_store()?;
-    let ownership = aido_runtime_linux::image_ownership();
-    let options = Options { ownership, offline: false, insecure, refresh: true, platform: Platform::here(), progress };
-    let image = root::obtain(&store, source, &options)?;
-    if let Some(name) = name {
+    let options = Options {
+        ownership: aido_runtime_linux::image_ownership(),
+        offline: false,
+        insecure: &[],
+        refresh: true,
+        platform: Platform::here(),
+        progress: &progress,
+    };
+    let image = root::obtain(&store, &source, &options, &progress)?;
+    if let Some(name) = &name {
         store.tag(&image, name).map_err(root::told)?;
     }
-    if json {
-        let name = name.map_or_else(|| image.reference.clone(), Reference::to_string);
+    if typed.json {
+        let name = name.as_ref().map_or_else(|| image.reference.clone(), Reference::to_string);
         let layers: Vec<String> = image.layers.iter().map(ToString::to_string).collect();
         return print_json(&json!({"name": name, "digest": image.digest, "size": image.size, "layers": layers}));
     }

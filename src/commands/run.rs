@@ -33,7 +33,7 @@ pub(crate) fn run(dir: &Path, typed: &cli::Run) -> Result<u8> {
     let invocation = Invocation::read(&settings.project, &typed.task)?;
     let layout = inputs::lay_out(&settings, invocation.script(), backend::home().as_deref())?;
     let shown = progress::shown(quiet);
-    let ready = root::ready(&settings, &*shown)?;
+    let ready = root::ready(&settings, &shown)?;
     drop(shown);
     let caller = |name: &str| std::env::var_os(name);
     let (mut plan, secrets) =

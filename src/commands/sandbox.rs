@@ -23,7 +23,7 @@ pub(crate) fn up(dir: &Path, typed: &cli::SandboxUp) -> Result<u8> {
     }
     let layout = inputs::lay_out(&settings, None, backend::home().as_deref())?;
     let shown = progress::shown(typed.quiet);
-    let ready = root::ready(&settings, &*shown)?;
+    let ready = root::ready(&settings, &shown)?;
     drop(shown);
     // Any command will do: what is asked is whether the host holds the rest of the plan.
     let probe = Invocation::Command { program: "true".into(), args: Vec::new() };
