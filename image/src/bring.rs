@@ -60,7 +60,7 @@ impl Store {
         let _lock = Lock::exclusive(&self.layer_lock_path(id, options.ownership), || {
             progress.step(Step::Waiting { layer: id });
         })?;
-        if !self.has_layer(id, options.ownership) {
+        if !self.has_layer(id, options.ownership) && !self.survived(id, options.ownership)? {
             let raw = Watched { inner: origin.blob(blob)?, id, progress, stop };
             self.unpack(raw, id, blob, options.ownership)?;
         }
@@ -76,9 +76,7 @@ impl Store {
         made.map_err(|e| Error::io(format!("making `{}`", growing.display()), e))?;
         let whole = unpacked(raw, id, blob, &growing, ownership).and_then(|record| {
             self.keep_record(&record, ownership)?;
-            // All of it at once: a layer that is there counts as whole, after a power cut too.
-            self.write_out(ownership)?;
-            self.place(&growing, &self.layer_folder(id, ownership))
+            self.place(&growing, id, ownership)
         });
         if whole.is_err() {
             // What went wrong is the news; what cannot be deleted now is swept later.

@@ -55,6 +55,9 @@ impl Store {
             return Ok(image);
         }
         if remote && options.offline {
+            if let Some(image) = self.recovered(source, options.ownership, &options.platform)? {
+                return Ok(image);
+            }
             let what = format!("the image `{source}` is not in the store, and offline its registry is not asked");
             return Err(Error::new(Kind::Offline, what).remedy(format!("aido image pull {source}")));
         }
@@ -86,8 +89,11 @@ impl Store {
     /// The plan for an image whose documents came by earlier, but not its layers in this ownership.
     fn planned(&self, means: Meaning, platform: &Platform) -> Result<Option<Plan>> {
         let Some((manifest, config)) = self.documents(&means.digest)? else { return Ok(None) };
+        if Digest::of(&manifest) != means.digest {
+            return Ok(None);
+        }
         let Document::Manifest(parsed) = Document::parse(&manifest)? else { return Ok(None) };
-        if Digest::of(&manifest) != means.digest || Digest::of(&config) != parsed.config.digest {
+        if Digest::of(&config) != parsed.config.digest {
             return Ok(None);
         }
         plan(means, parsed, &config, platform).map(Some)

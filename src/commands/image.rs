@@ -13,12 +13,15 @@ use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(crate) fn image(typed: &Image) -> Result<u8> {
-    match typed {
+    let done = match typed {
         Image::Pull(typed) => pull::pull(typed),
         Image::Import(typed) => import(typed),
         Image::List(typed) => list(typed),
         Image::Remove(typed) => remove(typed),
-    }
+    };
+    // All is said by now. What fails here is as it was before, and the next command tries again.
+    drop(root::open_store().map(|store| store.settle()));
+    done
 }
 
 fn import(typed: &ImageImport) -> Result<u8> {

@@ -131,6 +131,13 @@ pub(super) fn read_attributes(from: &mut impl Read) -> Result<Attributes> {
     Ok(Attributes { mode, uid, gid, mtime, mtime_nanos: small(nanos)? })
 }
 
+/// Reads a list to its end, for nothing but to see that it can be read.
+pub(crate) fn check_list(from: impl Read) -> Result<()> {
+    let mut list = Reader::new(from)?;
+    while list.advance()? {}
+    Ok(())
+}
+
 /// Reads a list path by path.
 pub(super) struct Reader<R> {
     from: BufReader<R>,

@@ -14,6 +14,7 @@ mod tree;
 
 pub(crate) use apply::unpack;
 pub(crate) use check::check;
+pub(crate) use list::check_list;
 pub(crate) use record::Record;
 pub(crate) use stack::mend;
 

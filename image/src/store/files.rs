@@ -3,7 +3,7 @@
 use crate::{Error, Kind, Result, limits};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,12 +22,23 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     }
 }
 
+/// A record; one that a power cut left empty or cut short is none. What is whole and cannot be
+/// understood is an error: another version's, most likely.
 pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     let Some(bytes) = read(path)? else { return Ok(None) };
-    serde_json::from_slice(&bytes).map(Some).map_err(|e| {
-        let what = format!("the image store's `{}` cannot be read: {e}", path.display());
-        Error::new(Kind::Storage, what).remedy("remove this file; the image is then pulled again")
-    })
+    match serde_json::from_slice(&bytes) {
+        Ok(value) => Ok(Some(value)),
+        Err(_) if !is_whole(&bytes) => Ok(None),
+        Err(e) => {
+            let what = format!("the image store's `{}` cannot be read: {e}", path.display());
+            Err(Error::new(Kind::Storage, what).remedy("remove this file; the image is then pulled again"))
+        }
+    }
+}
+
+/// Whether this is JSON from its first byte to its last.
+pub(super) fn is_whole(bytes: &[u8]) -> bool {
+    serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok()
 }
 
 /// Every record of a folder, with its path.
@@ -54,20 +65,26 @@ pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
     write(path, &bytes)
 }
 
-/// Readers see the old content or the new one, never a part; after a power cut too, since the bytes
-/// are on the disk before the name is.
+/// Readers see the old content or the new one, never a part. A power cut may take what was written
+/// last: nothing waits for the disk here, and whoever reads after one checks what he finds.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
     let failed = |e| Error::io(format!("writing `{}`", path.display()), e);
-    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(failed(io::ErrorKind::InvalidInput.into()));
-    };
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let fresh = parent.join(format!(".{}-{}-{count}", name.to_string_lossy(), std::process::id()));
-    let mut file = std::fs::File::create(&fresh).map_err(failed)?;
-    let done = file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| std::fs::rename(&fresh, path));
+    // What is there already is not put at risk.
+    if std::fs::read(path).is_ok_and(|there| there == bytes) {
+        return Ok(());
+    }
+    let fresh = beside(path).ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))?;
+    let done = std::fs::write(&fresh, bytes).and_then(|()| std::fs::rename(&fresh, path));
     done.map_err(|e| {
         let _ = std::fs::remove_file(&fresh);
         failed(e)
     })
+}
+
+/// A name that nobody else has, for what is to take the place of `path`.
+pub(super) fn beside(path: &Path) -> Option<PathBuf> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let (parent, name) = (path.parent()?, path.file_name()?);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    Some(parent.join(format!(".{}-{}-{count}", name.to_string_lossy(), std::process::id())))
 }

@@ -23,6 +23,14 @@ fn failed(path: &Path, error: std::io::Error) -> Error {
     Error::io(format!("locking `{}`", path.display()), error)
 }
 
+fn tried(lock: std::result::Result<(), TryLockError>) -> std::io::Result<bool> {
+    match lock {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(e)) => Err(e),
+    }
+}
+
 impl Lock {
     /// Opens, locks, and looks again: between the two, a remover may have unlinked the file.
     fn take(path: &Path, lock: impl Fn(&File) -> std::io::Result<bool>) -> Result<Option<Lock>> {
@@ -44,6 +52,10 @@ impl Lock {
         lock.ok_or_else(|| failed(path, std::io::ErrorKind::WouldBlock.into()))
     }
 
+    pub(crate) fn try_shared(path: &Path) -> Result<Option<Lock>> {
+        Lock::take(path, |file| tried(file.try_lock_shared()))
+    }
+
     /// Calls `waiting` once if somebody else holds it.
     pub(crate) fn exclusive(path: &Path, waiting: impl Fn()) -> Result<Lock> {
         if let Some(lock) = Lock::try_exclusive(path)? {
@@ -55,11 +67,7 @@ impl Lock {
     }
 
     pub(crate) fn try_exclusive(path: &Path) -> Result<Option<Lock>> {
-        Lock::take(path, |file| match file.try_lock() {
-            Ok(()) => Ok(true),
-            Err(TryLockError::WouldBlock) => Ok(false),
-            Err(TryLockError::Error(e)) => Err(e),
-        })
+        Lock::take(path, |file| tried(file.try_lock()))
     }
 
     /// Waits for a while.

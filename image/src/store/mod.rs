@@ -6,8 +6,8 @@
 //! images/HEX.json            one record for each image, by manifest digest
 //! names/HEX.json             what a name means on a platform, by the digest of both
 //! layers/FLAVOUR/HEX         one unpacked layer, by diff ID; HEX.json beside it is its record,
-//!                            HEX.folders the list of its folders, HEX.tape its recipe, HEX.kept what
-//!                            it replaces within itself
+//!                            HEX.mark says whether it outlives a power cut, HEX.folders is the list
+//!                            of its folders, HEX.tape its recipe, HEX.kept what it replaces within itself
 //! layers/empty               nothing
 //! locks/NAME                 held while a layer is unpacked, an image is used, something is removed
 //! ```
@@ -19,6 +19,7 @@ mod check;
 mod files;
 mod lock;
 mod look;
+mod mark;
 mod names;
 mod placing;
 mod records;
@@ -42,7 +43,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Version of the layout. 1: first. 2: the lists of layers' folders are files of their own; names and
-/// images remember the digests that led to them.
+/// images remember the digests that led to them; layers have marks, and without one none is believed.
 const VERSION: u32 = 2;
 
 /// The images of one user.
@@ -155,10 +156,6 @@ impl Store {
         self.flavour(ownership).join(format!(".new-{}", id.0.hex()))
     }
 
-    pub(crate) fn has_layer(&self, id: &LayerId, ownership: Ownership) -> bool {
-        self.layer_folder(id, ownership).is_dir()
-    }
-
     pub(crate) fn layer_record(&self, id: &LayerId, ownership: Ownership) -> Result<Record> {
         let path = self.layer_record_path(id, ownership);
         let bytes = std::fs::read(&path).map_err(|e| Error::io(format!("reading `{}`", path.display()), e))?;
@@ -256,14 +253,6 @@ impl Store {
             }
         }
         Ok(())
-    }
-
-    /// Has the kernel bring to the disk what it still holds of the layers' file system.
-    pub(crate) fn write_out(&self, ownership: Ownership) -> Result<()> {
-        // Through the folder that holds them: a layer's own root may be closed to us by its mode.
-        let flavour = self.flavour(ownership);
-        let folder = beneath::own_folder(&flavour)?;
-        rustix::fs::syncfs(&folder).map_err(|e| Error::io(format!("writing out `{}`", flavour.display()), e))
     }
 
     /// Deletes a tree of the store. The caller holds the lock that covers it.

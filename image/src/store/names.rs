@@ -59,7 +59,8 @@ impl Store {
     }
 
     pub(super) fn image_record(&self, digest: &Digest) -> Result<Option<ImageRecord>> {
-        files::read_json(&self.image_path(digest))
+        let record = files::read_json::<ImageRecord>(&self.image_path(digest))?;
+        Ok(record.filter(|record| record.digest == *digest))
     }
 
     pub(super) fn names(&self) -> Result<Vec<(PathBuf, Name)>> {

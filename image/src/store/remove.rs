@@ -2,7 +2,7 @@
 
 use super::lock::Lock;
 use super::records::ImageRecord;
-use super::{Name, Store};
+use super::{Name, Store, files};
 use crate::layer::LIST;
 use crate::recipe::{KEPT, TAPE, beside};
 use crate::{Digest, Error, Kind, LayerId, Ownership, Result, Source};
@@ -37,6 +37,7 @@ impl Store {
             Error::new(Kind::Busy, what).remedy("try again when it is done")
         };
         let alone = Lock::exclusive_within(&self.lock_path("store"), PATIENCE)?.ok_or_else(busy)?;
+        self.forget_torn()?;
         let (mut names, record) = self.meant(name)?;
         let own = self.names()?.into_iter().filter(|(_, n)| n.digest == record.digest);
         let others: Vec<_> = own.filter(|(path, _)| !names.iter().any(|(going, _)| going == path)).collect();
@@ -62,6 +63,18 @@ impl Store {
         let orphans = self.forget_orphans(&mut removed)?;
         unlink(&image_lock)?;
         self.delete(alone, &going, &orphans).map(|()| removed)
+    }
+
+    /// Takes away what a power cut left of records, and what killed writers left beside them. The
+    /// caller is alone in the store, so nobody is writing one.
+    fn forget_torn(&self) -> Result<()> {
+        for path in ["images", "names"].map(|folder| listed(&self.dir.join(folder))).into_iter().flatten().flatten() {
+            let unfinished = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+            if unfinished || files::read(&path)?.is_some_and(|bytes| !files::is_whole(&bytes)) {
+                unlink(&path)?;
+            }
+        }
+        Ok(())
     }
 
     /// Deletes folders that nothing points to any more; large trees hold nobody up.
@@ -98,6 +111,7 @@ impl Store {
                 let Some(_free) = Lock::try_exclusive(&lock)? else { continue };
                 let bytes = self.layer_record(layer, ownership).map_or(0, |record| record.bytes);
                 let folder = self.layer_folder(layer, ownership);
+                self.unmark(layer, ownership)?;
                 if folder.is_dir() {
                     going.push(self.out_of_sight(&folder, layer)?);
                     removed.bytes += bytes;
@@ -156,6 +170,7 @@ impl Store {
             removed.bytes += self.any_record(&layer).map_or(0, |record| record.bytes);
             for ownership in Ownership::ALL {
                 let folder = self.layer_folder(&layer, ownership);
+                self.unmark(&layer, ownership)?;
                 if folder.is_dir() {
                     going.push(self.out_of_sight(&folder, &layer)?);
                 }
@@ -180,7 +195,7 @@ impl Store {
     }
 
     /// Renames within the same folder: a closed folder cannot be moved to another one by its owner.
-    fn out_of_sight(&self, folder: &std::path::Path, layer: &LayerId) -> Result<PathBuf> {
+    pub(super) fn out_of_sight(&self, folder: &std::path::Path, layer: &LayerId) -> Result<PathBuf> {
         let kept = if folder.extension().is_some() { KEPT } else { "" };
         let gone = folder.with_file_name(format!(".gone-{}-{}{kept}", layer.0.hex(), std::process::id()));
         self.clear(&gone)?;
@@ -189,17 +204,17 @@ impl Store {
     }
 }
 
-fn listed(folder: &std::path::Path) -> Result<Vec<PathBuf>> {
+pub(super) fn listed(folder: &std::path::Path) -> Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(folder).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
     entries.map_err(|e| Error::io(format!("listing `{}`", folder.display()), e))
 }
 
 /// The digest that an entry of the store is named after, with whatever ending.
-fn hex_digest(path: &std::path::Path) -> Option<Digest> {
+pub(super) fn hex_digest(path: &std::path::Path) -> Option<Digest> {
     format!("sha256:{}", path.file_stem()?.to_str()?).parse().ok()
 }
 
-fn unlink(path: &std::path::Path) -> Result<()> {
+pub(super) fn unlink(path: &std::path::Path) -> Result<()> {
     match std::fs::remove_file(path) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
             Err(Error::io(format!("removing `{}`", path.display()), e))

@@ -34,6 +34,7 @@ fn planted(plants: &[fn(&Path)]) -> (tempfile::TempDir, Store, Image) {
         let folder = store.layer_folder(layer, Ownership::Squash);
         std::fs::create_dir_all(folder.join("etc")).unwrap();
         plant(&folder);
+        store.mark(mark::boot(), layer, Ownership::Squash).unwrap();
     }
     let digest = Digest::of(b"manifest");
     let config = crate::Config::default();
