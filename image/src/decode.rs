@@ -3,15 +3,23 @@
 use crate::digest::Meter;
 use crate::{Error, Kind, Result, limits};
 use flate2::bufread::MultiGzDecoder;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufReader, Cursor, Read};
 use std::sync::atomic::Ordering;
+
+/// Enough bytes to tell the compressions apart.
+const MAGIC: usize = 4;
 
 /// The decompressed stream. What it is, its first bytes say: media types in the wild are wrong often
 /// enough, and a wrong guess cannot pass the diff ID.
 pub(crate) fn decode<'a>(raw: impl Read + Send + 'a) -> Result<Box<dyn Read + Send + 'a>> {
-    let mut raw = BufReader::with_capacity(limits::BUFFER_BYTES, raw);
-    let start = raw.fill_buf().map_err(|e| Error::io("reading its first bytes", e))?;
-    Ok(match start {
+    let mut raw = raw;
+    let mut start = Vec::with_capacity(MAGIC);
+    // The network gives what it has: a single read may hold too little to tell.
+    let read = raw.by_ref().take(MAGIC as u64).read_to_end(&mut start);
+    read.map_err(|e| Error::io("reading its first bytes", e))?;
+    let magic = start.clone();
+    let raw = BufReader::with_capacity(limits::BUFFER_BYTES, Cursor::new(start).chain(raw));
+    Ok(match &magic[..] {
         [0x1f, 0x8b, ..] => Box::new(MultiGzDecoder::new(raw)),
         [0x28, 0xb5, 0x2f, 0xfd, ..] => {
             let mut decoder =
@@ -80,6 +88,28 @@ mod tests {
         assert_eq!(decoded(&members).unwrap(), bytes);
         let frames = [&bytes[..9], &bytes[9..]].map(|part| zstd::encode_all(part, 1).unwrap()).concat();
         assert_eq!(decoded(&frames).unwrap(), bytes);
+    }
+
+    #[test]
+    fn a_stream_that_drips_is_known_all_the_same() {
+        struct Drips<'a>(&'a [u8]);
+        impl Read for Drips<'_> {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                let count = buffer.len().min(self.0.len()).min(1);
+                buffer[..count].copy_from_slice(&self.0[..count]);
+                self.0 = &self.0[count..];
+                Ok(count)
+            }
+        }
+        let bytes = b"dripping".repeat(100);
+        let same = |raw: &[u8], expected: &[u8]| {
+            let mut out = Vec::new();
+            decode(Drips(raw)).unwrap().read_to_end(&mut out).unwrap();
+            assert!(out == expected);
+        };
+        same(&gzip(&bytes), &bytes);
+        same(&zstd::encode_all(&bytes[..], 1).unwrap(), &bytes);
+        [&bytes[..], &[0x1f], &[]].into_iter().for_each(|plain| same(plain, plain));
     }
 
     #[test]

@@ -11,6 +11,9 @@ mod bring;
 mod decode;
 mod digest;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod layer;
 pub mod limits;
 mod manifest;

@@ -240,3 +240,19 @@ fn a_folder_with_any_name_gives_a_valid_sandbox_name() {
         assert_eq!(Settings::load(&path, None, &Overrides::default(), &Policy::default()).unwrap().name, expected);
     }
 }
+
+#[path = "../../fuzz/src/sandbox_yaml.rs"]
+mod fuzzed;
+
+/// What the fuzzer kept, on every machine.
+#[test]
+fn the_corpus_of_the_fuzzer_holds() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/sandbox_yaml");
+    let inputs: Vec<_> = std::fs::read_dir(folder).unwrap().map(|input| input.unwrap().path()).collect();
+    assert!(inputs.len() > 5, "{} inputs", inputs.len());
+    for path in inputs {
+        let bytes = std::fs::read(&path).unwrap();
+        let held = std::panic::catch_unwind(|| fuzzed::sandbox_yaml(&bytes));
+        assert!(held.is_ok(), "{} breaks a promise", path.display());
+    }
+}

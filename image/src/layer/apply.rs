@@ -38,7 +38,7 @@ pub(crate) fn unpack(
     unpack_within(Budget::FULL, stream, root, ownership, recipe, list)
 }
 
-fn unpack_within(
+pub(crate) fn unpack_within(
     budget: Budget,
     stream: impl BufRead,
     root: OwnedFd,

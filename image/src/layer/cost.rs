@@ -12,12 +12,12 @@ static LARGE: Mutex<()> = Mutex::new(());
 
 /// How much a layer may cost.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Budget {
-    pub(super) inodes: u64,
+pub(crate) struct Budget {
+    pub(crate) inodes: u64,
     /// Of files, and [`limits::INODE_BYTES`] for each inode.
-    pub(super) bytes: u64,
+    pub(crate) bytes: u64,
     /// Of memory for paths that are remembered until the layer is whole.
-    pub(super) held: u64,
+    pub(crate) held: u64,
 }
 
 #[derive(Debug)]
@@ -115,6 +115,6 @@ impl Cost {
 }
 
 /// What so many bytes in so many inodes count as.
-pub(super) fn charge(bytes: u64, inodes: u64) -> u64 {
+pub(crate) fn charge(bytes: u64, inodes: u64) -> u64 {
     bytes.saturating_add(inodes.saturating_mul(limits::INODE_BYTES))
 }

@@ -18,6 +18,12 @@ pub(crate) use list::check_list;
 pub(crate) use record::Record;
 pub(crate) use stack::mend;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use {
+    apply::unpack_within,
+    cost::{Budget, charge},
+};
+
 use serde::{Deserialize, Serialize};
 
 /// Ending of the name of a layer's list of folders.

@@ -35,6 +35,18 @@ pub(crate) trait Origin: Sync {
     fn blob(&self, blob: &Blob) -> Result<Box<dyn Read + Send + '_>>;
 }
 
+/// Any file as an archive of images of either kind, as far as it can be read.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn fuzzed_archive(file: &Path, scratch: &Path) {
+    let opened = || archive::Archive::open(file, scratch);
+    if let Ok(archive) = opened() {
+        let _ = layout::Layout::new(archive, None).top();
+    }
+    if let Ok(archive) = opened() {
+        let _ = docker::Docker::open(archive).and_then(|docker| docker.top());
+    }
+}
+
 /// Opens the origin of `source`. `scratch` takes nameless files where an archive must be decompressed.
 pub(crate) fn open(source: &Source, options: &Options<'_>, scratch: &Path) -> Result<Box<dyn Origin>> {
     Ok(match source {

@@ -1,15 +1,17 @@
 //! Reads a tar stream entry by entry: ustar, PAX, GNU long names, sparse files, base-256 numbers.
 //!
 //! Where tar readers are known to differ (a size beside a link, a long name given twice, a global
-//! header that renames) the archive is refused, so that no other tool saw another tree in the same
+//! header that renames, entries after the end) the archive is refused, so that no other tool saw another tree in the same
 //! bytes. The `tar` crate decodes header blocks; the walk over the stream is ours because every
 //! header must be bounded before it is read.
 
+mod field;
 mod pax;
 mod sparse;
 mod value;
 
 use crate::{Error, Kind, Result, limits};
+use field::{field, one_name, stated_size};
 use pax::Pax;
 use std::io::{self, BufRead, Read};
 
@@ -43,7 +45,7 @@ pub(crate) enum Body {
 }
 
 /// One entry, as the archive states it: no name in it has been checked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) path: Vec<u8>,
     pub(crate) body: Body,
@@ -73,6 +75,12 @@ struct Ahead {
     pax: Option<Pax>,
 }
 
+impl Ahead {
+    fn any(&self) -> bool {
+        self.name.is_some() || self.link.is_some() || self.pax.is_some()
+    }
+}
+
 pub(crate) fn hostile(what: impl Into<String>) -> Error {
     Error::new(Kind::Hostile, what)
 }
@@ -94,8 +102,7 @@ impl<R: BufRead> Tape<R> {
             self.skip(self.left + self.padding)?;
             (self.left, self.padding) = (0, 0);
             let Some(header) = self.header()? else {
-                let dangling = ahead.name.is_some() || ahead.link.is_some() || ahead.pax.is_some();
-                return if dangling { Err(hostile("the archive ends after an extended header")) } else { Ok(None) };
+                return if ahead.any() { Err(hostile("the archive ends after an extended header")) } else { Ok(None) };
             };
             self.entries += 1;
             if self.entries > limits::ENTRIES {
@@ -105,6 +112,10 @@ impl<R: BufRead> Tape<R> {
                 b'L' => ahead.name.replace(self.long(&header)?).is_some(),
                 b'K' => ahead.link.replace(self.long(&header)?).is_some(),
                 b'x' => ahead.pax.replace(Pax::parse(&self.extension(&header)?)?).is_some(),
+                // Readers that know no such header forget what stands before it.
+                b'g' if ahead.any() => {
+                    return Err(hostile("a global header stands between an entry and its own headers"));
+                }
                 b'g' => {
                     Pax::parse(&self.extension(&header)?)?.refuse_global()?;
                     false
@@ -113,6 +124,10 @@ impl<R: BufRead> Tape<R> {
             };
             if twice {
                 return Err(hostile("the same kind of extended header is given twice for one entry"));
+            }
+            // Readers disagree on which of the two wins, and on whose header a size of the one is.
+            if ahead.pax.is_some() && (ahead.name.is_some() || ahead.link.is_some()) {
+                return Err(hostile("an entry has a GNU and a PAX header"));
             }
         }
     }
@@ -173,14 +188,31 @@ impl<R: BufRead> Tape<R> {
         }
         let block = self.block()?;
         if block.iter().all(|byte| *byte == 0) {
-            return Ok(None);
+            return self.rest_is_blank().map(|()| None);
         }
         let header = tar::Header::from_byte_slice(&block);
         let sum: u32 =
             block.iter().enumerate().map(|(n, b)| u32::from(if (148..156).contains(&n) { b' ' } else { *b })).sum();
         match header.cksum() {
-            Ok(stated) if stated == sum => Ok(Some(header.clone())),
+            Ok(stated) if stated == sum => one_name(header).map(|()| Some(header.clone())),
             _ => Err(hostile("a header's checksum is wrong: this is no tar archive, or a damaged one")),
+        }
+    }
+
+    /// A block of zeros ends the archive. Some readers want two of them, and some can be told to read on behind any
+    /// number: nothing may stand there.
+    fn rest_is_blank(&mut self) -> Result<()> {
+        loop {
+            let rest = self.input.fill_buf().map_err(broken)?;
+            if rest.iter().any(|byte| *byte != 0) {
+                return Err(hostile("something stands behind the archive's end"));
+            }
+            let count = rest.len();
+            if count == 0 {
+                return Ok(());
+            }
+            self.input.consume(count);
+            self.at += count as u64;
         }
     }
 
@@ -198,18 +230,18 @@ impl<R: BufRead> Tape<R> {
         Ok(data)
     }
 
-    /// A GNU long name: everything before the first NUL.
+    /// A GNU long name, up to the zeros at its end. Some readers take an empty one for none, and read over a zero.
     fn long(&mut self, header: &tar::Header) -> Result<Vec<u8>> {
         let mut name = self.extension(header)?;
-        name.truncate(name.iter().position(|b| *b == 0).unwrap_or(name.len()));
-        Ok(name)
+        name.truncate(name.iter().rposition(|b| *b != 0).map_or(0, |last| last + 1));
+        let plain = !name.is_empty() && !name.contains(&0);
+        if plain { Ok(name) } else { Err(hostile("a long name is empty or has a zero byte in it")) }
     }
 
     fn entry(&mut self, header: &tar::Header, ahead: Ahead) -> Result<Entry> {
         let mut pax = ahead.pax.unwrap_or_default();
-        let path = one_of(ahead.name, pax.path.take(), "name")?.unwrap_or_else(|| header.path_bytes().into_owned());
-        let link = one_of(ahead.link, pax.link.take(), "link")?
-            .or_else(|| header.link_name_bytes().map(|name| name.into_owned()));
+        let path = ahead.name.or(pax.path.take()).unwrap_or_else(|| header.path_bytes().into_owned());
+        let link = (ahead.link.or(pax.link.take())).or_else(|| header.link_name_bytes().map(|name| name.into_owned()));
         let stored = match pax.size {
             Some(size) => size,
             None => stated_size(header)?,
@@ -250,14 +282,20 @@ impl<R: BufRead> Tape<R> {
         let linked =
             || link.filter(|l| !l.is_empty()).ok_or_else(|| hostile(format!("{} links to nothing", shown(path))));
         Ok(match header.as_bytes()[156] {
-            // Before POSIX, folders were files whose name ends in a slash.
+            // Before POSIX, folders were files whose name ends in a slash: the short name for some readers, even
+            // where there is a long one, and files of today too for others.
+            0 if path.ends_with(b"/") != header.path_bytes().ends_with(b"/") => return Err(neither(path)),
             0 if path.ends_with(b"/") => Body::Folder,
+            b'0' | b'7' | b'S' if path.ends_with(b"/") => return Err(neither(path)),
             0 | b'0' | b'7' => {
                 self.open(stored)?;
                 match std::mem::take(&mut pax.sparse).resolve(self)? {
                     Some((size, extents)) => Body::Sparse { size, extents },
                     None => Body::File { size: stored },
                 }
+            }
+            b'S' if !pax.sparse.is_empty() => {
+                return Err(hostile(format!("{} is sparse in two ways", shown(path))));
             }
             b'S' => {
                 let (size, extents) = self.gnu_sparse(header)?;
@@ -292,29 +330,8 @@ impl<R: BufRead> Tape<R> {
     }
 }
 
-/// The name from a GNU header or from a PAX one; readers disagree on which wins.
-fn one_of(gnu: Option<Vec<u8>>, pax: Option<Vec<u8>>, what: &str) -> Result<Option<Vec<u8>>> {
-    if gnu.is_some() && pax.is_some() {
-        return Err(hostile(format!("an entry's {what} is given in a GNU and in a PAX header")));
-    }
-    Ok(gnu.or(pax))
-}
-
-/// The size field; a base-256 number beyond 64 bits is cut by some readers and not by others.
-fn stated_size(header: &tar::Header) -> Result<u64> {
-    let bytes = &header.as_bytes()[124..136];
-    if bytes[0] & 0x80 != 0 && (bytes[0] != 0x80 || bytes[1..4] != [0; 3]) {
-        return Err(hostile("an entry's size is negative or beyond all bounds"));
-    }
-    field(header, 124..136, header.entry_size(), "size")
-}
-
-/// A number of the header; a blank field is zero, as every reader has it.
-fn field<T: Default>(header: &tar::Header, at: std::ops::Range<usize>, read: io::Result<T>, what: &str) -> Result<T> {
-    if header.as_bytes()[at].iter().all(|b| matches!(b, 0 | b' ')) {
-        return Ok(T::default());
-    }
-    read.map_err(|e| hostile(format!("an entry's {what} cannot be read: {e}")))
+fn neither(path: &[u8]) -> Error {
+    hostile(format!("{} is a file by its type and a folder by its name, or the other way round", shown(path)))
 }
 
 /// A name from the archive, made safe to print.

@@ -48,6 +48,10 @@ impl Pax {
             b"gid" => once(&mut self.gid, number()?, key)?,
             b"mtime" => once(&mut self.mtime, time(value).ok_or_else(wrong)?, key)?,
             _ => {
+                // Sparse files of Solaris and of star, which nobody else knows.
+                if matches!(key, b"SUN.holesdata" | b"SCHILY.realsize") {
+                    return Err(hostile(format!("the extended header has {}, which few readers know", shown(key))));
+                }
                 if let Some(attribute) = key.strip_prefix(b"SCHILY.xattr.") {
                     self.xattrs.push((attribute.to_vec(), value.to_vec()));
                 } else if let Some(key) = key.strip_prefix(b"GNU.sparse.") {
@@ -65,6 +69,7 @@ impl Pax {
             || self.size.is_some()
             || self.uid.is_some()
             || self.gid.is_some()
+            || self.mtime.is_some()
             || !self.xattrs.is_empty()
             || !self.sparse.is_empty();
         if changes { Err(hostile("a global extended header changes the entries after it")) } else { Ok(()) }

@@ -57,15 +57,20 @@ impl PaxSparse {
         if self.is_empty() {
             return Ok(None);
         }
-        let size = self.real_size.or(self.size).ok_or_else(|| hostile("a sparse file states no size"))?;
-        let extents = match (self.major, self.minor) {
-            (Some(1), Some(0)) => tape.map_ahead()?,
-            (None | Some(0), None | Some(0 | 1)) => pairs(&self.map)?,
-            _ => return Err(hostile("a sparse file is of an unknown version")),
+        // Exactly what GNU tar writes for each version: by any other mixture one reader finds a sparse file and
+        // another a plain one.
+        let fields = (self.major, self.minor, self.real_size, self.size, self.blocks);
+        let (size, extents) = match fields {
+            (Some(1), Some(0), Some(size), None, None) if self.map.is_empty() => (size, tape.map_ahead()?),
+            (None, None, None, Some(size), Some(blocks)) if !self.map.is_empty() => {
+                let extents = pairs(&self.map)?;
+                if blocks != extents.len() as u64 {
+                    return Err(hostile("a sparse file has another number of extents than it states"));
+                }
+                (size, extents)
+            }
+            _ => return Err(hostile("a sparse file's records are not those of one version")),
         };
-        if self.blocks.is_some_and(|blocks| blocks != extents.len() as u64) {
-            return Err(hostile("a sparse file has another number of extents than it states"));
-        }
         check(size, &extents, tape.left)?;
         Ok(Some((size, extents)))
     }
@@ -81,7 +86,9 @@ fn pairs(map: &[u64]) -> Result<Vec<Extent>> {
     if whole { Ok(extents) } else { Err(hostile("a sparse file's map has an offset without a length")) }
 }
 
-/// Extents must ascend, stay within the size, and account for every stored byte.
+/// Extents must ascend, stay within the size, and account for every stored byte. Some readers begin
+/// each in a new block, and some leave a file as short as its last extent: all but the last must fill
+/// their blocks, and the last must reach the end.
 pub(super) fn check(size: u64, extents: &[Extent], stored: u64) -> Result<()> {
     if size > limits::LAYER_BYTES {
         let what = format!("a sparse file has {size} bytes; the limit is {}", limits::LAYER_BYTES);
@@ -90,11 +97,18 @@ pub(super) fn check(size: u64, extents: &[Extent], stored: u64) -> Result<()> {
     let mut end = 0;
     let mut total: u64 = 0;
     for extent in extents {
+        if !total.is_multiple_of(BLOCK) && extent.length > 0 {
+            return Err(hostile("a sparse file's extents do not fill their blocks"));
+        }
         let next = extent.offset.checked_add(extent.length).filter(|next| *next <= size && extent.offset >= end);
         end = next.ok_or_else(|| hostile("a sparse file's extents overlap or leave it"))?;
         total += extent.length;
     }
-    if total == stored { Ok(()) } else { Err(hostile("a sparse file's extents do not match its stored bytes")) }
+    match (total == stored, end == size) {
+        (true, true) => Ok(()),
+        (false, _) => Err(hostile("a sparse file's extents do not match its stored bytes")),
+        (_, false) => Err(hostile("a sparse file's extents end before it does")),
+    }
 }
 
 impl<R: BufRead> Tape<R> {

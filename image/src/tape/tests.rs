@@ -139,14 +139,159 @@ fn damage_is_seen_by_the_checksum() {
 #[test]
 fn extents_of_sparse_files_must_add_up() {
     let sparse = |map: &str, size: u64, data: &[u8]| {
+        let blocks = map.split(',').count() / 2;
         let records = [format!("GNU.sparse.size={size}\n"), format!("GNU.sparse.map={map}\n")];
-        let records: String = records.iter().map(|r| format!("{} {r}", r.len() + 3)).collect();
+        let records = records.into_iter().chain([format!("GNU.sparse.numblocks={blocks}\n")]);
+        let records: String = records.map(|r| format!("{} {r}", r.len() + 3)).collect();
         all(&[block(b'x', records.as_bytes()), block(b'0', data)].concat())
     };
-    let good = sparse("0,2,5,1", 10, b"abc").unwrap();
-    let extents = vec![Extent { offset: 0, length: 2 }, Extent { offset: 5, length: 1 }];
-    assert_eq!(good[0].0.body, Body::Sparse { size: 10, extents });
-    for (map, size) in [("0,2,1,1", 10), ("0,2,9,2", 10), ("0,2", 10), ("0,2,5", 10), ("0,2,5,1", 5), ("5,1,0,2", 10)] {
-        assert!(sparse(map, size, b"abc").is_err(), "{map} of {size} was taken");
+    let data = [7; 515];
+    let good = sparse("0,512,1024,3,2000,0", 2000, &data).unwrap();
+    let extent = |offset, length| Extent { offset, length };
+    let extents = vec![extent(0, 512), extent(1024, 3), extent(2000, 0)];
+    assert_eq!(good[0].0.body, Body::Sparse { size: 2000, extents });
+    for (map, size) in [
+        ("0,512,500,3", 503),
+        ("0,512,1024,4", 1028),
+        ("0,512", 512),
+        ("0,512,1024", 1024),
+        ("0,512,1024,3", 1000),
+        ("1024,512,0,3", 1536),
+        // Readers that pad extents to blocks, or end a file where its last extent ends, see other bytes.
+        ("0,3,1024,512", 1536),
+        ("0,512,1024,3", 2000),
+    ] {
+        assert!(sparse(map, size, &data).is_err(), "{map} of {size} was taken");
     }
+}
+
+fn changed(kind: u8, change: impl FnOnce(&mut [u8; 512])) -> Vec<u8> {
+    let mut header = header(kind, 0);
+    // The builder writes today's byte for an old plain file.
+    header.as_mut_bytes()[156] = kind;
+    change(header.as_mut_bytes());
+    header.set_cksum();
+    header.as_bytes().to_vec()
+}
+
+#[test]
+fn nothing_may_stand_behind_the_end() {
+    let (entry, end) = (block(b'0', b"x"), vec![0; 512]);
+    for blank in [0, 1, 2, 19] {
+        let bytes = [entry.clone(), end.repeat(blank)].concat();
+        assert_eq!(all(&bytes).unwrap().len(), 1, "{blank} blocks");
+    }
+    // A second archive, an entry behind a lone block, and anything else at all.
+    refused(&[entry.clone(), end.clone(), entry.clone()], Kind::Hostile);
+    refused(&[entry.clone(), end.repeat(2), entry.clone(), end.repeat(2)], Kind::Hostile);
+    refused(&[entry, end.repeat(20), b"x".to_vec()], Kind::Hostile);
+}
+
+#[test]
+fn gnu_and_pax_headers_do_not_mix() {
+    let (long, link) = (block(b'L', b"other\0"), block(b'K', b"target\0"));
+    // The size is the entry's for some readers, and the long name's for others.
+    let size = block(b'x', b"10 size=3\n");
+    refused(&[size.clone(), long.clone(), block(b'0', b"abc")], Kind::Hostile);
+    refused(&[long, size.clone(), block(b'0', b"abc")], Kind::Hostile);
+    refused(&[size.clone(), link, block(b'2', b"")], Kind::Hostile);
+    // Go's reader drops what stands before a global header.
+    refused(&[size, block(b'g', b"15 comment=abc\n"), block(b'0', b"abc")], Kind::Hostile);
+    refused(&[block(b'g', b"11 mtime=1\n"), block(b'0', b"")], Kind::Hostile);
+}
+
+#[test]
+fn long_names_are_whole() {
+    for name in [&b""[..], b"\0", b"a\0b", b"a\0b\0"] {
+        refused(&[block(b'L', name), block(b'0', b"")], Kind::Hostile);
+        refused(&[block(b'K', name), block(b'2', b"")], Kind::Hostile);
+    }
+    assert_eq!(all(&[block(b'L', b"ab\0\0"), block(b'0', b"")].concat()).unwrap()[0].0.path, b"ab");
+}
+
+#[test]
+fn a_slash_at_the_end_of_a_files_name_is_refused() {
+    let named = |kind: u8, name: &str| {
+        changed(kind, |block| {
+            block[..100].fill(0);
+            block[..name.len()].copy_from_slice(name.as_bytes());
+        })
+    };
+    assert_eq!(all(&named(0, "folder/")).unwrap()[0].0.body, Body::Folder);
+    assert_eq!(all(&named(0, "file")).unwrap()[0].0.body, Body::File { size: 0 });
+    for kind in *b"07S" {
+        refused(&[named(kind, "file/")], Kind::Hostile);
+    }
+    // A short name that is cut at a slash says nothing of a file of today.
+    assert_eq!(all(&[block(b'L', b"a/b"), named(b'0', "a/")].concat()).unwrap()[0].0.body, Body::File { size: 0 });
+    for (long, short) in [("b/", "a"), ("b", "a/")] {
+        refused(&[block(b'L', long.as_bytes()), named(0, short)], Kind::Hostile);
+        refused(&[block(b'x', format!("{} path={long}\n", long.len() + 9).as_bytes()), named(0, short)], Kind::Hostile);
+    }
+}
+
+#[test]
+fn numbers_are_octal_for_every_reader() {
+    let sized = |text: &[u8]| {
+        changed(b'0', |block| {
+            block[124..136].fill(0);
+            block[124..124 + text.len()].copy_from_slice(text);
+        })
+    };
+    for blank in [&b"00000000000\0"[..], b"           \0", b"", b"  0 ", b"0\0junk"] {
+        assert!(all(&sized(blank)).is_ok(), "{}", blank.escape_ascii());
+    }
+    for wrong in [&b"+0"[..], b"-0", b"0_0", b"0o0", b"0x0", b"8", b"0 0", b"0junk"] {
+        refused(&[sized(wrong)], Kind::Hostile);
+    }
+}
+
+#[test]
+fn the_front_of_a_name_is_where_its_format_has_it() {
+    let with = |magic: &[u8; 8], prefix: &[u8], tail: &[u8; 4]| {
+        changed(b'0', |block| {
+            block[257..265].copy_from_slice(magic);
+            block[345..345 + prefix.len()].copy_from_slice(prefix);
+            block[508..].copy_from_slice(tail);
+        })
+    };
+    let none = b"\0\0\0\0";
+    assert_eq!(all(&with(b"ustar\x0000", b"front", none)).unwrap()[0].0.path, b"front/name");
+    assert_eq!(all(&with(b"ustar  \0", b"", none)).unwrap()[0].0.path, b"name");
+    for magic in [b"ustar  \0", b"\0\0\0\0\0\0\0\0", b"ustar\0  ", b"ustar\x0001", b"ustar 00"] {
+        refused(&[with(magic, b"front", none)], Kind::Hostile);
+    }
+    refused(&[with(b"ustar\x0000", &[b'p'; 155], b"tar\0")], Kind::Hostile);
+    assert!(all(&with(b"ustar\x0000", &[b'p'; 130], b"tar\0")).is_ok());
+}
+
+#[test]
+fn sparse_records_are_those_of_one_version() {
+    let sparse = |records: &[&str], data: &[u8]| {
+        let records: String = records.iter().map(|r| format!("{} GNU.sparse.{r}\n", r.len() + 15)).collect();
+        all(&[block(b'x', records.as_bytes()), block(b'0', data)].concat())
+    };
+    assert!(sparse(&["size=7", "numblocks=1", "offset=4", "numbytes=3"], b"abc").is_ok());
+    let mut one = b"1\n4\n3\n".to_vec();
+    one.resize(512, 0);
+    one.extend(b"abc");
+    assert!(sparse(&["major=1", "minor=0", "realsize=7"], &one).is_ok());
+    assert!(sparse(&["major=1", "minor=0", "realsize=7", "numblocks=1"], &one).is_err());
+    assert!(sparse(&["major=1", "minor=1", "realsize=7"], &one).is_err());
+    assert!(sparse(&["minor=0", "realsize=7"], &one).is_err());
+    assert!(sparse(&["size=7", "map=4,3"], b"abc").is_err());
+    assert!(sparse(&["size=7", "realsize=7", "numblocks=1", "map=4,3"], b"abc").is_err());
+    // Without a map it is sparse to us, and empty to others.
+    assert!(sparse(&["realsize=9"], b"").is_err());
+    assert!(sparse(&["size=9", "numblocks=0"], b"").is_err());
+    assert!(all(&[block(b'x', b"21 SUN.holesdata= 0 9\n"), block(b'0', b"")].concat()).is_err());
+    let both = |real: u64| {
+        let mut header = header(b'S', 0);
+        header.as_gnu_mut().unwrap().set_real_size(real);
+        header.set_cksum();
+        with(header, b"")
+    };
+    assert!(all(&both(0)).is_ok());
+    assert!(all(&both(9)).is_err(), "it ends before its size");
+    assert!(all(&[block(b'x', b"22 GNU.sparse.size=10\n"), both(0)].concat()).is_err());
 }
