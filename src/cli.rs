@@ -308,6 +308,8 @@ pub(crate) enum Image {
     List(ImageList),
     /// Remove images from the store
     Remove(ImageRemove),
+    /// Remove images that nobody needs, and what failed pulls left
+    Prune(ImagePrune),
 }
 
 const PULL_HELP: &str = "\
@@ -371,6 +373,30 @@ pub(crate) struct ImageRemove {
     /// Names or digests
     #[arg(value_name = "IMAGE", required = true)]
     pub(crate) references: Vec<String>,
+
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const PRUNE_HELP: &str = "\
+By default images without a name go: those whose names were moved on by `aido image pull --update`, and
+those of local files that are gone or have changed. An image that a sandbox uses always stays.";
+
+#[derive(Debug, Args)]
+#[command(after_help = PRUNE_HELP)]
+pub(crate) struct ImagePrune {
+    /// Images, with a name or without, that were neither fetched nor used for so long: 30d, 12h
+    #[arg(long, value_name = "TIME", value_parser = crate::settings::duration)]
+    pub(crate) older_than: Option<std::time::Duration>,
+
+    /// Images with a name too
+    #[arg(long)]
+    pub(crate) all: bool,
+
+    /// Say what would go, and remove nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 
     /// Print JSON
     #[arg(long)]

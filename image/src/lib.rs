@@ -37,7 +37,7 @@ pub use platform::Platform;
 pub use progress::{Progress, Silent, Step};
 pub use pull::Options;
 pub use reference::{Reference, Source};
-pub use store::{Hold, Image, Listed, Removed, Store};
+pub use store::{Gone, Hold, Image, Listed, Prune, Pruned, Removed, Store};
 
 /// What every fallible function of this crate returns.
 pub type Result<T> = std::result::Result<T, Error>;

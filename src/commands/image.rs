@@ -1,23 +1,25 @@
 //! `aido image`: the local image store.
 
+mod list;
+mod prune;
 mod pull;
 
-use crate::cli::{Image, ImageImport, ImageList, ImageRemove};
-use crate::{listing, progress, root, words};
-use aido_image::{Listed, Options, Platform, Reference, Source};
+use crate::cli::{Image, ImageImport, ImageRemove};
+use crate::{progress, root, words};
+use aido_image::{Options, Platform, Reference, Source};
 use aido_runtime::Error;
 use anyhow::Result;
 use serde::Serialize;
 use serde_json::json;
 use std::io::Write;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(crate) fn image(typed: &Image) -> Result<u8> {
     let done = match typed {
         Image::Pull(typed) => pull::pull(typed),
         Image::Import(typed) => import(typed),
-        Image::List(typed) => list(typed),
+        Image::List(typed) => list::list(typed),
         Image::Remove(typed) => remove(typed),
+        Image::Prune(typed) => prune::prune(typed),
     };
     // All is said by now. What fails here is as it was before, and the next command tries again.
     drop(root::open_store().map(|store| store.settle()));
@@ -55,34 +57,6 @@ fn import(typed: &ImageImport) -> Result<u8> {
         return print_json(&json!({"name": name, "digest": image.digest, "size": image.size, "layers": layers}));
     }
     print(&format!("{}\n", image.digest))
-}
-
-fn list(typed: &ImageList) -> Result<u8> {
-    let listed = root::open_store()?.list().map_err(root::told)?;
-    if typed.json {
-        return print_json(&listed);
-    }
-    if listed.is_empty() {
-        eprintln!("aido: no image in the store yet; `aido image pull IMAGE` brings one");
-        return Ok(0);
-    }
-    let head = ["NAME", "DIGEST", "PLATFORM", "SIZE", "SHARED", "FETCHED"].map(str::to_owned);
-    let rows: Vec<[String; 6]> = std::iter::once(head).chain(listed.iter().flat_map(rows)).collect();
-    print(&listing::table(&rows))
-}
-
-/// One row for each name.
-fn rows(image: &Listed) -> Vec<[String; 6]> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let nameless = ["<no name>".to_owned()];
-    let names = if image.names.is_empty() { &nameless[..] } else { &image.names[..] };
-    let digest: String = image.digest.to_string().chars().take("sha256:".len() + 12).collect();
-    let row = |name: &String| {
-        let age = words::ago(now.saturating_sub(image.fetched) * 1000);
-        let shared = if image.shared == 0 { "-".to_owned() } else { words::size(image.shared) };
-        [words::inert(name), digest.clone(), image.platform.clone(), words::size(image.size), shared, age]
-    };
-    names.iter().map(row).collect()
 }
 
 /// Removes one after the other, in the process that may delete what the image's own ids own.

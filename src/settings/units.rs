@@ -57,7 +57,7 @@ fn no_size(text: &str, number: &str, unit: &str) -> String {
 }
 
 /// `15m`, `90s`, `1h30m`: hours, minutes and seconds in this order, each at most once.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("`{text}` is no time; write it as 90s, 15m or 1h30m");
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
         return Err(format!("`{text}` has no unit; write {text}s for seconds or {text}m for minutes"));

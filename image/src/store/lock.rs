@@ -70,6 +70,11 @@ impl Lock {
         Lock::take(path, |file| tried(file.try_lock()))
     }
 
+    /// Whether anybody holds it, now; makes no file.
+    pub(crate) fn is_held(path: &Path) -> bool {
+        File::open(path).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+    }
+
     /// Waits for a while.
     pub(crate) fn exclusive_within(path: &Path, patience: Duration) -> Result<Option<Lock>> {
         let start = Instant::now();
@@ -87,6 +92,7 @@ impl Store {
     pub fn hold(&self, image: &Image, ownership: Ownership) -> Result<Hold> {
         let lock = Lock::shared(&self.image_lock_path(&image.digest))?;
         if image.layers.iter().all(|layer| self.has_layer(layer, ownership)) {
+            self.touch(&image.digest);
             return Ok(Hold { _lock: lock });
         }
         let what = format!("the image `{}` was removed from the store a moment ago", image.reference);

@@ -17,15 +17,19 @@
 
 mod check;
 mod files;
+mod list;
 mod lock;
 mod look;
 mod mark;
 mod names;
 mod placing;
+mod prune;
 mod records;
 mod remove;
 
+pub use list::Listed;
 pub use lock::Hold;
+pub use prune::{Gone, Prune, Pruned};
 pub use records::Image;
 pub use remove::Removed;
 
@@ -55,23 +59,6 @@ pub struct Store {
 #[derive(Serialize, Deserialize)]
 struct Layout {
     version: u32,
-}
-
-/// One image in a listing.
-#[derive(Debug, Clone, Serialize)]
-pub struct Listed {
-    /// The names that mean it; empty if all of them mean something else by now.
-    pub names: Vec<String>,
-    pub digest: Digest,
-    pub platform: String,
-    /// Bytes that its files hold, unpacked.
-    pub size: u64,
-    /// Of these, in layers that other images use too.
-    pub shared: u64,
-    /// Seconds since 1970.
-    pub fetched: u64,
-    /// How its layers are unpacked here: `squash`, `keep`, `keep-set-id`.
-    pub unpacked: Vec<String>,
 }
 
 impl Store {
@@ -185,34 +172,6 @@ impl Store {
     fn image_records(&self) -> Result<BTreeMap<Digest, ImageRecord>> {
         let records = files::read_all::<ImageRecord>(&self.dir.join("images"))?;
         Ok(records.into_iter().map(|(_, record)| (record.digest, record)).collect())
-    }
-
-    /// All images, by name.
-    pub fn list(&self) -> Result<Vec<Listed>> {
-        let (records, names) = (self.image_records()?, self.names()?);
-        let mut uses: BTreeMap<LayerId, usize> = BTreeMap::new();
-        records.values().flat_map(|record| &record.layers).for_each(|layer| *uses.entry(*layer).or_default() += 1);
-        let mut listed: Vec<Listed> = records.values().map(|record| self.listed(record, &names, &uses)).collect();
-        listed.sort_by(|a, b| (a.names.is_empty(), &a.names, a.digest).cmp(&(b.names.is_empty(), &b.names, b.digest)));
-        Ok(listed)
-    }
-
-    fn listed(&self, record: &ImageRecord, names: &[(PathBuf, Name)], uses: &BTreeMap<LayerId, usize>) -> Listed {
-        let mut own: Vec<String> =
-            names.iter().filter(|(_, n)| n.digest == record.digest).map(|(_, n)| n.name.clone()).collect();
-        own.sort();
-        let bytes = |layer: &LayerId| self.any_record(layer).map_or(0, |record| record.bytes);
-        let shared = record.layers.iter().filter(|layer| uses.get(layer).is_some_and(|n| *n > 1)).map(bytes).sum();
-        let unpacked = |o: &Ownership| record.layers.iter().all(|layer| self.has_layer(layer, *o));
-        Listed {
-            names: own,
-            digest: record.digest,
-            platform: record.platform().to_string(),
-            size: record.size,
-            shared,
-            fetched: record.fetched,
-            unpacked: Ownership::ALL.iter().filter(|o| unpacked(o)).map(|o| o.flavour().to_owned()).collect(),
-        }
     }
 
     fn any_record(&self, layer: &LayerId) -> Option<Record> {

@@ -54,7 +54,7 @@ impl Store {
         Ok(self.dir.join("names").join(format!("{}.json", key.hex())))
     }
 
-    fn image_path(&self, digest: &Digest) -> PathBuf {
+    pub(super) fn image_path(&self, digest: &Digest) -> PathBuf {
         self.dir.join("images").join(format!("{}.json", digest.hex()))
     }
 
@@ -76,7 +76,7 @@ impl Store {
         if let Source::Registry(reference) = source {
             record.spots.extend([image.digest, image.resolved].map(|digest| reference.spot(&digest)));
         }
-        files::write_json(&self.image_path(&image.digest), &record)?;
+        self.keep_image(&record)?;
         let means = Meaning { digest: image.digest, top: image.resolved };
         files::write_json(&self.name_path(source, on)?, &Name::new(source, on, means)?)
     }
@@ -95,7 +95,7 @@ impl Store {
         let here = Platform::here();
         let on = if record.fits(&here) { here } else { record.platform() };
         record.spots.extend([means.digest, means.top].map(|digest| name.spot(&digest)));
-        files::write_json(&self.image_path(&image.digest), &record)?;
+        self.keep_image(&record)?;
         let source = Source::Registry(name.clone());
         files::write_json(&self.name_path(&source, &on)?, &Name::new(&source, &on, means)?.given())
     }

@@ -13,6 +13,9 @@ use std::time::Duration;
 /// How long a removal waits for pulls to end.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long it waits for an image: a listing that looks whether one is in use holds it for a moment.
+pub(super) const BRIEF: Duration = Duration::from_millis(200);
+
 /// What a removal took away.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Removed {
@@ -32,11 +35,7 @@ impl Store {
     /// them. What no image has, an import that failed has left: it goes too. Where layers belong to
     /// a range of ids, the caller must be root of that namespace.
     pub fn remove(&self, name: &str) -> Result<Removed> {
-        let busy = || {
-            let what = "another aido is pulling an image into this store, so nothing can be removed now";
-            Error::new(Kind::Busy, what).remedy("try again when it is done")
-        };
-        let alone = Lock::exclusive_within(&self.lock_path("store"), PATIENCE)?.ok_or_else(busy)?;
+        let alone = self.alone()?;
         self.forget_torn()?;
         let (mut names, record) = self.meant(name)?;
         let own = self.names()?.into_iter().filter(|(_, n)| n.digest == record.digest);
@@ -55,7 +54,7 @@ impl Store {
             return self.delete(alone, &[], &orphans).map(|()| removed);
         }
         let image_lock = self.image_lock_path(&record.digest);
-        let _unused = Lock::try_exclusive(&image_lock)?.ok_or_else(|| {
+        let _unused = Lock::exclusive_within(&image_lock, BRIEF)?.ok_or_else(|| {
             Error::new(Kind::Busy, format!("a sandbox uses the image `{name}`")).remedy("aido sandbox list")
         })?;
         names.iter().try_for_each(|(path, _)| unlink(path))?;
@@ -67,7 +66,7 @@ impl Store {
 
     /// Takes away what a power cut left of records, and what killed writers left beside them. The
     /// caller is alone in the store, so nobody is writing one.
-    fn forget_torn(&self) -> Result<()> {
+    pub(super) fn forget_torn(&self) -> Result<()> {
         for path in ["images", "names"].map(|folder| listed(&self.dir.join(folder))).into_iter().flatten().flatten() {
             let unfinished = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
             if unfinished || files::read(&path)?.is_some_and(|bytes| !files::is_whole(&bytes)) {
@@ -77,8 +76,17 @@ impl Store {
         Ok(())
     }
 
+    /// Waits until nobody pulls; nobody begins while the lock is held.
+    pub(super) fn alone(&self) -> Result<Lock> {
+        let busy = || {
+            let what = "another aido is pulling an image into this store, so nothing can be removed now";
+            Error::new(Kind::Busy, what).remedy("try again when it is done")
+        };
+        Lock::exclusive_within(&self.lock_path("store"), PATIENCE)?.ok_or_else(busy)
+    }
+
     /// Deletes folders that nothing points to any more; large trees hold nobody up.
-    fn delete(&self, alone: Lock, own: &[PathBuf], orphans: &[PathBuf]) -> Result<()> {
+    pub(super) fn delete(&self, alone: Lock, own: &[PathBuf], orphans: &[PathBuf]) -> Result<()> {
         let _clearing = Lock::exclusive(&self.lock_path("clearing"), || ())?;
         drop(alone);
         // Nobody asked for these: what cannot be deleted now is swept later.
@@ -88,7 +96,7 @@ impl Store {
 
     /// Takes layers and documents that no image names out of sight; returns what is to be deleted.
     /// The caller is alone in the store: a pull brings layers in before it writes their image down.
-    fn forget_orphans(&self, removed: &mut Removed) -> Result<Vec<PathBuf>> {
+    pub(super) fn forget_orphans(&self, removed: &mut Removed) -> Result<Vec<PathBuf>> {
         let records = self.image_records()?;
         // Who holds an image may know it with other layers than its record has by now.
         let mut unused = Vec::new();
@@ -147,7 +155,12 @@ impl Store {
         if start.len() < 4 || !start.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(missing());
         }
-        let mut fitting = self.image_records()?.into_values().filter(|record| record.digest.hex().starts_with(start));
+        // An image's own digest, or that of an index that led to it.
+        let led = |record: &ImageRecord| {
+            record.spots.iter().any(|spot| spot.rsplit_once(":").is_some_and(|(_, hex)| hex.starts_with(start)))
+        };
+        let fits = |record: &ImageRecord| record.digest.hex().starts_with(start) || led(record);
+        let mut fitting = self.image_records()?.into_values().filter(fits);
         let record = fitting.next().ok_or_else(missing)?;
         if fitting.next().is_some() {
             let what = format!("`{start}` is the start of more than one image's digest");
@@ -158,7 +171,7 @@ impl Store {
     }
 
     /// Takes the image and the layers that only it used out of sight; returns what is to be deleted.
-    fn forget(&self, record: &ImageRecord, removed: &mut Removed) -> Result<Vec<PathBuf>> {
+    pub(super) fn forget(&self, record: &ImageRecord, removed: &mut Removed) -> Result<Vec<PathBuf>> {
         let others = self.image_records()?.into_values().filter(|other| other.digest != record.digest);
         let used: BTreeSet<LayerId> = others.flat_map(|other| other.layers).collect();
         unlink(&self.dir.join("images").join(format!("{}.json", record.digest.hex())))?;
