@@ -9,6 +9,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::HashMap;
 use std::io::IsTerminal;
 use std::sync::Mutex;
+use std::time::Duration;
 
 /// Drawn so often in a second at most.
 const RATE: u8 = 10;
@@ -88,6 +89,7 @@ impl State {
             Step::Advanced { layer, bytes } => self.advance(layer, bytes),
             Step::Waiting { layer } => self.tell(layer, "waiting"),
             Step::Unpacked { layer } => self.finish(layer),
+            Step::Retrying { why, wait } => self.note(why, wait),
             _ => {}
         }
     }
@@ -152,6 +154,12 @@ impl State {
             self.done,
             self.layers.len()
         ));
+    }
+
+    /// A line that stays.
+    fn note(&mut self, why: &str, wait: Duration) {
+        let wait = wait.as_secs_f32().ceil();
+        let _ = self.lines.println(format!("aido: {}; trying again in {wait} s", words::inert(why)));
     }
 
     fn say(&mut self, what: String) {

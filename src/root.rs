@@ -4,8 +4,8 @@ use crate::backend;
 use crate::inputs::looks_secret;
 use crate::plan::RootFacts;
 use crate::progress::Shown;
-use crate::settings::{At, Runtime, Settings};
-use aido_image::{Hold, Image, Options, Platform, Source, Store};
+use crate::settings::{self, At, Runtime, Settings};
+use aido_image::{Hold, Image, Options, Platform, Registries, Source, Store};
 use aido_runtime::{Error, Root};
 use std::path::Path;
 
@@ -63,8 +63,10 @@ fn image_root(settings: &Settings, progress: &Shown) -> Result<Ready, Error> {
     let image = match found {
         Some(image) => image,
         None => {
+            let registries = registries()?;
             let options = Options {
                 ownership,
+                registries: &registries,
                 offline: settings.offline,
                 insecure: &settings.insecure_registries,
                 refresh: false,
@@ -88,6 +90,11 @@ fn source(settings: &Settings) -> Result<Source, Error> {
         Runtime::DockerArchive { file } => Source::DockerArchive(project.join(file)),
         other => other.to_string().parse().map_err(told)?,
     })
+}
+
+/// What the user says of registries.
+pub(crate) fn registries() -> Result<Registries, Error> {
+    settings::registries::of_the_user().map_err(|e| Error::new(e.to_string()))
 }
 
 pub(crate) fn open_store() -> Result<Store, Error> {

@@ -6,6 +6,7 @@ use crate::manifest::Blob;
 use crate::origin::Origin;
 use crate::pipeline::unpacked;
 use crate::pull::{Options, Plan};
+use crate::spool;
 use crate::store::{Lock, Store};
 use crate::{Error, Kind, LayerId, Ownership, Progress, Result, Step, limits};
 use std::collections::BTreeSet;
@@ -61,11 +62,37 @@ impl Store {
             progress.step(Step::Waiting { layer: id });
         })?;
         if !self.has_layer(id, options.ownership) && !self.survived(id, options.ownership)? {
-            let raw = Watched { inner: origin.blob(blob)?, id, progress, stop };
-            self.unpack(raw, id, blob, options.ownership)?;
+            self.fetch_layer(origin, id, blob, options, stop)?;
         }
         progress.step(Step::Unpacked { layer: id });
         Ok(())
+    }
+
+    /// Begins with what an earlier pull left of the blob. If that was wrong, all of it is fetched once more.
+    fn fetch_layer(
+        &self,
+        origin: &dyn Origin,
+        id: &LayerId,
+        blob: &Blob,
+        options: &Options<'_>,
+        stop: &AtomicBool,
+    ) -> Result<()> {
+        loop {
+            let coming = spool::open(self, origin, blob)?;
+            let old = coming.head() > 0;
+            let raw = Watched { inner: coming, id, progress: options.progress, stop };
+            let done = self.unpack(raw, id, blob, options.ownership);
+            let failed = done.as_ref().err().map(|e| e.kind);
+            if matches!(failed, Some(Kind::Registry | Kind::Busy)) {
+                return done;
+            }
+            if let Some(head) = self.head(&blob.digest)? {
+                head.remove()?;
+            }
+            if !old || matches!(failed, None | Some(Kind::Storage)) {
+                return done;
+            }
+        }
     }
 
     /// One layer's pipeline. The caller holds the layer's lock.

@@ -25,6 +25,8 @@ mod progress;
 mod pull;
 mod recipe;
 mod reference;
+mod registry;
+mod spool;
 mod store;
 mod tape;
 
@@ -37,7 +39,8 @@ pub use platform::Platform;
 pub use progress::{Progress, Silent, Step};
 pub use pull::Options;
 pub use reference::{Reference, Source};
-pub use store::{Gone, Hold, Image, Listed, Prune, Pruned, Removed, Store};
+pub use registry::{Registries, Rules};
+pub use store::{Gone, Hold, Image, Leftover, Listed, Prune, Pruned, Removed, Store};
 
 /// What every fallible function of this crate returns.
 pub type Result<T> = std::result::Result<T, Error>;

@@ -1,6 +1,7 @@
 //! What a pull tells while it works.
 
 use crate::LayerId;
+use std::time::Duration;
 
 /// Hears the steps of a pull; called from several threads.
 pub trait Progress: Sync {
@@ -16,6 +17,8 @@ pub enum Step<'a> {
     Planned { layers: &'a [(LayerId, u64)], present: usize },
     /// So many more compressed bytes of this layer went through.
     Advanced { layer: &'a LayerId, bytes: u64 },
+    /// Something of the network failed; it is tried again after a while.
+    Retrying { why: &'a str, wait: Duration },
     /// Another process is unpacking this layer; this one waits for it.
     Waiting { layer: &'a LayerId },
     /// This layer is whole, verified and in the store.

@@ -9,11 +9,14 @@ use crate::manifest::{self, Blob, Document, Entry, Manifest};
 use crate::origin::{self, Origin, Top};
 use crate::store::{Image, Lock, Meaning, Store};
 use crate::{
-    Config, Digest, Error, Kind, LayerId, Ownership, Platform, Progress, Result, Silent, Source, Step, beneath, limits,
+    Config, Digest, Error, Kind, LayerId, Ownership, Platform, Progress, Registries, Result, Silent, Source, Step,
+    beneath, limits,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsFd;
 use std::time::{SystemTime, UNIX_EPOCH};
+
+static NOTHING_SAID: Registries = Registries { rules: BTreeMap::new(), certificates: Vec::new() };
 
 /// How an image is to be had.
 #[derive(Clone)]
@@ -23,6 +26,8 @@ pub struct Options<'a> {
     pub offline: bool,
     /// Registries, as they stand in references, where plain HTTP or an unknown certificate will do.
     pub insecure: &'a [String],
+    /// What else the user says of registries.
+    pub registries: &'a Registries,
     /// Ask the origin again what the name means, even if the store knows; what it means now is what it
     /// means from then on.
     pub refresh: bool,
@@ -34,7 +39,15 @@ impl Options<'_> {
     /// For this machine, from the store where it has it, with no word on the way.
     pub fn new(ownership: Ownership) -> Self {
         let (platform, progress) = (Platform::here(), &Silent);
-        Options { ownership, offline: false, insecure: &[], refresh: false, platform, progress }
+        Options {
+            ownership,
+            offline: false,
+            insecure: &[],
+            registries: &NOTHING_SAID,
+            refresh: false,
+            platform,
+            progress,
+        }
     }
 }
 

@@ -147,20 +147,6 @@ impl Reference {
     pub(crate) fn spot(&self, digest: &Digest) -> String {
         format!("{}/{}@{digest}", self.registry, self.repository)
     }
-
-    /// The host alone, without port.
-    fn host(&self) -> &str {
-        match self.registry.strip_prefix('[').and_then(|v6| v6.split_once(']')) {
-            Some((host, _)) => host,
-            None => self.registry.split(':').next().unwrap_or_default(),
-        }
-    }
-
-    /// Whether the registry is this machine, where nobody can listen on the way.
-    pub(crate) fn is_loopback(&self) -> bool {
-        let host = self.host();
-        host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
-    }
 }
 
 impl FromStr for Source {
@@ -362,13 +348,6 @@ mod tests {
         ] {
             assert!(wrong.parse::<Reference>().is_err(), "{wrong:?} was taken");
         }
-    }
-
-    #[test]
-    fn loopback_is_known_by_address_and_not_by_likeness() {
-        let loopback = |text: &str| text.parse::<Reference>().unwrap().is_loopback();
-        assert!(loopback("localhost:5000/a") && loopback("127.9.9.9/a") && loopback("[::1]:80/a"));
-        assert!(!loopback("localhost.evil.example/a") && !loopback("127.0.0.1.evil.example/a") && !loopback("a"));
     }
 
     #[test]

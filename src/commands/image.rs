@@ -39,10 +39,12 @@ fn import(typed: &ImageImport) -> Result<u8> {
     let name = typed.name.as_deref().map(str::parse::<Reference>).transpose().map_err(root::told)?;
     let progress = progress::shown(false);
     let store = root::open_store()?;
+    let registries = root::registries()?;
     let options = Options {
         ownership: aido_runtime_linux::image_ownership(),
         offline: false,
         insecure: &[],
+        registries: &registries,
         refresh: true,
         platform: Platform::here(),
         progress: &progress,

@@ -6,6 +6,7 @@ mod error;
 mod file;
 mod overrides;
 mod policy;
+pub mod registries;
 mod resolve;
 mod runtime;
 mod schema;

@@ -139,7 +139,8 @@ impl Section {
         Ok(section)
     }
 
-    fn any(node: Node, name: &str) -> Result<Section> {
+    /// Whatever its keys are called.
+    pub(super) fn any(node: Node, name: &str) -> Result<Section> {
         let kind = node.kind();
         let Value::Map(entries) = node.value else {
             return Err(Error::new(node.at, format!("`{name}` is a mapping of keys to values, not {kind}")));
@@ -153,6 +154,10 @@ impl Section {
             }
         }
         Ok(Section { entries })
+    }
+
+    pub(super) fn into_entries(self) -> Vec<(Told<String>, Node)> {
+        self.entries
     }
 
     pub(super) fn take(&mut self, key: &str) -> Option<Node> {
@@ -195,7 +200,7 @@ impl Node {
         }
     }
 
-    fn text(self, key: &str) -> Result<Told<String>> {
+    pub(super) fn text(self, key: &str) -> Result<Told<String>> {
         let kind = self.kind();
         let quote = match &self.value {
             Value::Text(_) => None,

@@ -3,7 +3,6 @@
 mod archive;
 mod docker;
 mod layout;
-mod login;
 mod registry;
 
 use crate::manifest::{Blob, Entry};
@@ -33,6 +32,11 @@ pub(crate) trait Origin: Sync {
 
     /// A config or a layer as it is stored; not verified.
     fn blob(&self, blob: &Blob) -> Result<Box<dyn Read + Send + '_>>;
+
+    /// A blob from a byte on. Nothing where its head is not worth keeping, since it is near anyway.
+    fn blob_from(&self, _: &Blob, _: u64) -> Result<Option<Box<dyn Read + Send + '_>>> {
+        Ok(None)
+    }
 }
 
 /// Any file as an archive of images of either kind, as far as it can be read.
@@ -48,9 +52,9 @@ pub(crate) fn fuzzed_archive(file: &Path, scratch: &Path) {
 }
 
 /// Opens the origin of `source`. `scratch` takes nameless files where an archive must be decompressed.
-pub(crate) fn open(source: &Source, options: &Options<'_>, scratch: &Path) -> Result<Box<dyn Origin>> {
+pub(crate) fn open<'a>(source: &Source, options: &Options<'a>, scratch: &Path) -> Result<Box<dyn Origin + 'a>> {
     Ok(match source {
-        Source::Registry(reference) => Box::new(registry::Registry::connect(reference, options.insecure)?),
+        Source::Registry(reference) => Box::new(registry::Registry::connect(reference, options)?),
         Source::OciLayout { dir, tag } => Box::new(layout::Layout::new(layout::Dir::open(dir)?, tag.clone())),
         Source::OciArchive(file) => Box::new(layout::Layout::new(archive::Archive::open(file, scratch)?, None)),
         Source::DockerArchive(file) => Box::new(docker::Docker::open(archive::Archive::open(file, scratch)?)?),

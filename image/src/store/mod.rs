@@ -9,6 +9,7 @@
 //!                            HEX.mark says whether it outlives a power cut, HEX.folders is the list
 //!                            of its folders, HEX.tape its recipe, HEX.kept what it replaces within itself
 //! layers/empty               nothing
+//! partial/HEX                the beginning of a blob that came slowly and is not yet a layer
 //! locks/NAME                 held while a layer is unpacked, an image is used, something is removed
 //! ```
 //!
@@ -22,6 +23,7 @@ mod lock;
 mod look;
 mod mark;
 mod names;
+mod partial;
 mod placing;
 mod prune;
 mod records;
@@ -29,11 +31,13 @@ mod remove;
 
 pub use list::Listed;
 pub use lock::Hold;
+pub use partial::Leftover;
 pub use prune::{Gone, Prune, Pruned};
 pub use records::Image;
 pub use remove::Removed;
 
 pub(crate) use lock::Lock;
+pub(crate) use partial::Head;
 pub(crate) use records::{Meaning, Name};
 
 use crate::layer::{LIST, Record};
@@ -193,6 +197,7 @@ impl Store {
 
     /// Deletes what killed processes left half-made or half-deleted, as far as this one may.
     pub(crate) fn sweep(&self, ownership: Ownership) -> Result<()> {
+        let _ = self.remove_leftovers(partial::KEPT);
         let flavour = self.flavour(ownership);
         let failed = |e| Error::io(format!("listing `{}`", flavour.display()), e);
         for entry in std::fs::read_dir(&flavour).map_err(failed)? {

@@ -15,10 +15,12 @@ pub(super) fn pull(typed: &ImagePull) -> Result<u8> {
         super::super::say("no image in the store was pulled under a tag; `aido image pull IMAGE` brings one");
     }
     let progress = progress::shown(typed.quiet);
+    let registries = root::registries()?;
     let options = Options {
         ownership: aido_runtime_linux::image_ownership(),
         offline: typed.offline,
         insecure: &typed.insecure_registry,
+        registries: &registries,
         refresh: false,
         platform: Platform::here(),
         progress: &progress,

@@ -36,10 +36,7 @@ struct Patterns {
 impl Policy {
     /// The policy of whoever runs this; no file is no ceiling. One that cannot be read is an error.
     pub fn of_the_user() -> Result<Policy> {
-        let folder = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-        let config =
-            folder("XDG_CONFIG_HOME").or_else(|| folder("HOME").or_else(home).map(|home| home.join(".config")));
-        config.map_or_else(|| Ok(Policy::default()), |config| Policy::load(&config))
+        config_home().map_or_else(|| Ok(Policy::default()), |config| Policy::load(&config))
     }
 
     /// `aido/policy.yaml` in this folder of configurations.
@@ -128,7 +125,7 @@ impl Policy {
     }
 }
 
-fn version(node: Node) -> Result<()> {
+pub(super) fn version(node: Node) -> Result<()> {
     let told = node.quantity("version")?;
     if told.value == VERSION {
         return Ok(());
@@ -209,6 +206,12 @@ fn names_of(runtime: &Runtime, project: &Path) -> Vec<String> {
         names.push(inner.to_string());
     }
     names
+}
+
+/// The folder of the user's configurations.
+pub(super) fn config_home() -> Option<PathBuf> {
+    let folder = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    folder("XDG_CONFIG_HOME").or_else(|| folder("HOME").or_else(home).map(|home| home.join(".config")))
 }
 
 /// Where `HOME` says nothing, the list of users does.
