@@ -1,5 +1,9 @@
 //! What can be typed. Does no I/O and decides nothing.
 
+mod image;
+
+pub(crate) use image::*;
+
 use crate::settings::Overrides;
 use aido_runtime::Control;
 use clap::{Args, Parser, Subcommand, ValueHint};
@@ -292,111 +296,6 @@ pub(crate) struct Check {
     /// The configuration to check [default: sandbox.yaml, where there is one]
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) file: Option<PathBuf>,
-
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Image {
-    /// Fetch images from their registries, or see whether their names moved
-    Pull(ImagePull),
-    /// Take an image from a folder or file into the store
-    Import(ImageImport),
-    /// List the images of the store
-    List(ImageList),
-    /// Remove images from the store
-    Remove(ImageRemove),
-    /// Remove images that nobody needs, and what failed pulls left
-    Prune(ImagePrune),
-}
-
-const PULL_HELP: &str = "\
-A name is resolved once: an image that is in the store keeps its meaning. `pull` brings it in if it is
-not there; if it is, it asks the registry by one request whether the name means something else by now,
-and says so. `--update` follows, and the image from before stays, without a name, until `aido image
-prune`. What is held to a digest (python:3.11@sha256:…) never changes, and nobody is asked.";
-
-#[derive(Debug, Args)]
-#[command(after_help = PULL_HELP)]
-pub(crate) struct ImagePull {
-    /// Images, such as python:3.11 or python:3.11@sha256:…; short names mean Docker Hub's library
-    #[arg(value_name = "IMAGE", required_unless_present = "update")]
-    pub(crate) references: Vec<String>,
-
-    /// Let names follow their registry; without a name all that were pulled
-    #[arg(long, conflicts_with = "offline")]
-    pub(crate) update: bool,
-
-    /// Never touch the network: say whether the images are there
-    #[arg(long)]
-    pub(crate) offline: bool,
-
-    /// Talk plain HTTP to this registry; can be repeated
-    #[arg(long, value_name = "HOST[:PORT]")]
-    pub(crate) insecure_registry: Vec<String>,
-
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-
-    /// Say nothing but errors and the digests
-    #[arg(short, long)]
-    pub(crate) quiet: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ImageImport {
-    /// oci:DIR[:TAG], oci-archive:FILE or docker-archive:FILE
-    #[arg(value_name = "SOURCE")]
-    pub(crate) source: String,
-
-    /// A name to know it by as well, such as tools:1; without one it goes by its source
-    #[arg(value_name = "NAME")]
-    pub(crate) name: Option<String>,
-
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ImageList {
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ImageRemove {
-    /// Names or digests
-    #[arg(value_name = "IMAGE", required = true)]
-    pub(crate) references: Vec<String>,
-
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-const PRUNE_HELP: &str = "\
-By default images without a name go: those whose names were moved on by `aido image pull --update`, and
-those of local files that are gone or have changed. An image that a sandbox uses always stays.";
-
-#[derive(Debug, Args)]
-#[command(after_help = PRUNE_HELP)]
-pub(crate) struct ImagePrune {
-    /// Images, with a name or without, that were neither fetched nor used for so long: 30d, 12h
-    #[arg(long, value_name = "TIME", value_parser = crate::settings::duration)]
-    pub(crate) older_than: Option<std::time::Duration>,
-
-    /// Images with a name too
-    #[arg(long)]
-    pub(crate) all: bool,
-
-    /// Say what would go, and remove nothing
-    #[arg(long)]
-    pub(crate) dry_run: bool,
 
     /// Print JSON
     #[arg(long)]

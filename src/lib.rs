@@ -8,6 +8,7 @@ mod listing;
 pub mod plan;
 mod progress;
 mod recover;
+mod rights;
 mod root;
 pub mod settings;
 mod summary;

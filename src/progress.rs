@@ -63,6 +63,7 @@ struct State {
     size: fn() -> (usize, usize),
     total: Option<ProgressBar>,
     layers: HashMap<LayerId, Layer>,
+    doing: &'static str,
     expected: u64,
     came: u64,
     done: usize,
@@ -79,7 +80,7 @@ struct Layer {
 impl State {
     fn new(target: ProgressDrawTarget, size: fn() -> (usize, usize)) -> State {
         let lines = MultiProgress::with_draw_target(target);
-        State { lines, size, total: None, layers: HashMap::new(), expected: 0, came: 0, done: 0, present: 0 }
+        State { lines, size, total: None, layers: HashMap::new(), doing: "", expected: 0, came: 0, done: 0, present: 0 }
     }
 
     fn step(&mut self, step: Step<'_>) {
@@ -90,8 +91,18 @@ impl State {
             Step::Waiting { layer } => self.tell(layer, "waiting"),
             Step::Unpacked { layer } => self.finish(layer),
             Step::Retrying { why, wait } => self.note(why, wait),
+            Step::Working { doing, bytes } => {
+                (self.doing, self.expected, self.came) = (doing, bytes, 0);
+                self.pass(0);
+            }
+            Step::Passed { bytes } => self.pass(bytes),
             _ => {}
         }
+    }
+
+    fn pass(&mut self, bytes: u64) {
+        self.came += bytes;
+        self.say(format!("{}: {} of {}", self.doing, words::size(self.came), words::size(self.expected)));
     }
 
     fn plan(&mut self, layers: &[(LayerId, u64)], present: usize) {
@@ -230,6 +241,15 @@ mod tests {
         state.step(Step::Advanced { layer: &id(99), bytes: 4 });
         state.clear();
         assert!(lines(&state) == 0 && state.total.is_none());
+    }
+
+    #[test]
+    fn what_goes_over_bytes_is_one_line() {
+        let mut state = State::new(ProgressDrawTarget::hidden(), || (24, 80));
+        state.step(Step::Working { doing: "verifying", bytes: 4000 });
+        state.step(Step::Passed { bytes: 1500 });
+        state.step(Step::Passed { bytes: 500 });
+        assert_eq!(state.total.as_ref().unwrap().message(), "verifying: 1.9 KiB of 3.9 KiB");
     }
 
     #[test]

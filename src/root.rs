@@ -135,14 +135,14 @@ pub(crate) fn among_image_ids(job: impl FnOnce() -> Result<(), Error>) -> Result
 /// Separates an error's remedy from its sentence while both are one text.
 const REMEDY: char = '\u{1e}';
 
-fn pack(error: &Error) -> String {
+pub(crate) fn pack(error: &Error) -> String {
     match &error.remedy {
         Some(remedy) => format!("{}{REMEDY}{remedy}", error.what),
         None => error.what.clone(),
     }
 }
 
-fn unpack(error: Error) -> Error {
+pub(crate) fn unpack(error: Error) -> Error {
     match error.what.split_once(REMEDY) {
         Some((what, remedy)) => Error::new(what).remedy(remedy),
         None => error,

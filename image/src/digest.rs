@@ -4,7 +4,7 @@ use crate::{Error, Kind, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -124,6 +124,28 @@ impl<R: Read> Read for Hashing<R> {
         self.hasher.update(&buffer[..got]);
         self.meter.fetch_add(got as u64, Ordering::Relaxed);
         Ok(got)
+    }
+}
+
+impl<R: BufRead> Hashing<R> {
+    /// What is read from.
+    pub(crate) fn inner(&mut self) -> &mut R {
+        &mut self.inner
+    }
+}
+
+impl<R: BufRead> BufRead for Hashing<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.inner.fill_buf()
+    }
+
+    fn consume(&mut self, count: usize) {
+        // These bytes were shown by then, so nothing is read here, and nothing can fail.
+        if let Ok(shown) = self.inner.fill_buf() {
+            self.hasher.update(&shown[..count]);
+        }
+        self.inner.consume(count);
+        self.meter.fetch_add(count as u64, Ordering::Relaxed);
     }
 }
 

@@ -11,6 +11,7 @@ mod bring;
 mod decode;
 mod digest;
 mod error;
+mod export;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -32,6 +33,7 @@ mod tape;
 
 pub use digest::{Digest, LayerId};
 pub use error::{Error, Kind};
+pub use export::{Compress, Export, Exported, Format, Outlet};
 pub use layer::Ownership;
 pub use manifest::Config;
 pub use news::{News, Pulled};
@@ -40,7 +42,10 @@ pub use progress::{Progress, Silent, Step};
 pub use pull::Options;
 pub use reference::{Reference, Source};
 pub use registry::{Registries, Rules};
-pub use store::{Gone, Hold, Image, Leftover, Listed, Prune, Pruned, Removed, Store};
+pub use store::{
+    CheckedImage, CheckedLayer, CheckedRecord, Gone, Hold, Image, Leftover, Listed, Prune, Pruned, Removed, Report,
+    Store,
+};
 
 /// What every fallible function of this crate returns.
 pub type Result<T> = std::result::Result<T, Error>;

@@ -21,6 +21,10 @@ pub enum Step<'a> {
     Retrying { why: &'a str, wait: Duration },
     /// Another process is unpacking this layer; this one waits for it.
     Waiting { layer: &'a LayerId },
+    /// Something else that goes over so many bytes is about to begin.
+    Working { doing: &'static str, bytes: u64 },
+    /// So many more of these went by.
+    Passed { bytes: u64 },
     /// This layer is whole, verified and in the store.
     Unpacked { layer: &'a LayerId },
 }

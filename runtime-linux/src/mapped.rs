@@ -1,4 +1,4 @@
-//! Running a job under the ids of image files: unpacking and removing layers.
+//! Running a job under the ids of image files: unpacking, reading and removing layers.
 //!
 //! With subordinate ids the files of a layer belong to many ids, which only a process inside a user
 //! namespace with that map may make and remove. Root and callers without such ids need no namespace.
@@ -19,15 +19,25 @@ pub fn with_image_ids(job: impl FnOnce() -> Result<(), String>) -> Result<(), Er
     }
 }
 
+/// Runs `job` where it may read whatever image files there are, closed ones too, without changing
+/// any mode: as root of a user namespace in which their owners are, or as root. The caller has one thread.
+pub fn with_image_rights(job: impl FnOnce() -> Result<(), String>) -> Result<(), Error> {
+    let root = Identity { uid: 0, gid: 0, groups: Vec::new() };
+    match IdMap::choose(&root, true)? {
+        IdMap::Same { .. } => job().map_err(Error::new),
+        ids => in_namespace(&ids, job),
+    }
+}
+
 fn in_namespace(ids: &IdMap, job: impl FnOnce() -> Result<(), String>) -> Result<(), Error> {
-    let failed = |what: &str, e: std::io::Error| Error::new(format!("cannot use the subordinate ids: {what}: {e}"));
+    let failed = |what: &str, e: std::io::Error| Error::new(format!("cannot use the ids of image files: {what}: {e}"));
     let pipe = || rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|e| failed("pipe", e.into()));
     let (answer, tell) = pipe()?;
     let (go, mapped) = pipe()?;
     let pid = sys::fork().map_err(|e| failed("fork", e.into()))?;
     if pid == 0 {
         drop((answer, mapped));
-        sys::leave(child(go, tell, job))
+        sys::leave(child(ids, go, tell, job))
     }
     drop((go, tell));
     let mut answer = std::fs::File::from(answer);
@@ -55,9 +65,9 @@ fn release(mapped: OwnedFd) -> Result<(), Error> {
     std::fs::File::from(mapped).write_all(b"g").map_err(|e| Error::new(format!("the helper process is gone: {e}")))
 }
 
-fn child(go: OwnedFd, tell: OwnedFd, job: impl FnOnce() -> Result<(), String>) -> i32 {
+fn child(ids: &IdMap, go: OwnedFd, tell: OwnedFd, job: impl FnOnce() -> Result<(), String>) -> i32 {
     let mut tell = std::fs::File::from(tell);
-    let result = enter(go, &mut tell).and_then(|()| job());
+    let result = enter(ids, go, &mut tell).and_then(|()| job());
     match result {
         Ok(()) => 0,
         Err(why) => {
@@ -68,7 +78,7 @@ fn child(go: OwnedFd, tell: OwnedFd, job: impl FnOnce() -> Result<(), String>) -
 }
 
 /// Into a user namespace, then waits for its map, then becomes root in it.
-fn enter(go: OwnedFd, tell: &mut std::fs::File) -> Result<(), String> {
+fn enter(ids: &IdMap, go: OwnedFd, tell: &mut std::fs::File) -> Result<(), String> {
     // Nobody is left to hear of it if the command line dies: then this ends too.
     let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
     let unshared = sys::unshare_user().map_err(|e| std::io::Error::from(e).to_string());
@@ -76,7 +86,9 @@ fn enter(go: OwnedFd, tell: &mut std::fs::File) -> Result<(), String> {
     unshared.map_err(|e| format!("this host refuses a user namespace: {e}"))?;
     let mut byte = [0; 1];
     std::fs::File::from(go).read_exact(&mut byte).map_err(|e| format!("the id map was not written: {e}"))?;
-    sys::become_user(0, 0, Some(&[]))
+    // With a single id in the map, groups cannot be given up.
+    let groups: Option<&[u32]> = if ids.many() { Some(&[]) } else { None };
+    sys::become_user(0, 0, groups)
         .map_err(|e| format!("cannot take on the mapped ids: {}", std::io::Error::from(e)))?;
     // A change of identity forgets it.
     let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));

@@ -1,8 +1,10 @@
 //! `aido image`: the local image store.
 
+mod export;
 mod list;
 mod prune;
 mod pull;
+mod verify;
 
 use crate::cli::{Image, ImageImport, ImageRemove};
 use crate::{progress, root, words};
@@ -20,6 +22,8 @@ pub(crate) fn image(typed: &Image) -> Result<u8> {
         Image::List(typed) => list::list(typed),
         Image::Remove(typed) => remove(typed),
         Image::Prune(typed) => prune::prune(typed),
+        Image::Verify(typed) => verify::verify(typed),
+        Image::Export(typed) => export::export(typed),
     };
     // All is said by now. What fails here is as it was before, and the next command tries again.
     drop(root::open_store().map(|store| store.settle()));
@@ -90,11 +94,11 @@ fn in_full(error: &aido_image::Error) -> String {
     format!("{error}{help}")
 }
 
-fn print_json(value: &impl Serialize) -> Result<u8> {
+pub(super) fn print_json(value: &impl Serialize) -> Result<u8> {
     print(&(serde_json::to_string_pretty(value)? + "\n"))
 }
 
-fn print(text: &str) -> Result<u8> {
+pub(super) fn print(text: &str) -> Result<u8> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(e.into()),

@@ -32,7 +32,7 @@ pub(crate) struct Attributes {
 }
 
 /// What is not made, by the number of its kind.
-const KINDS: [&str; 3] = ["character device", "block device", "fifo"];
+pub(super) const KINDS: [&str; 3] = ["character device", "block device", "fifo"];
 
 pub(super) struct Folders {
     root: OwnedFd,
@@ -272,7 +272,7 @@ impl Folders {
                 self.settle(node, &path)?;
             }
         }
-        self.write_list(list).map_err(|e| Error::io("writing the list of its folders", e))?;
+        write_list(&mut self.tree, &self.said, list).map_err(|e| Error::io("writing the list of its folders", e))?;
         Ok((self.cost, left_out))
     }
 
@@ -283,7 +283,7 @@ impl Folders {
             *self.tree.marks_mut(node) |= OPAQUE;
             return Ok(());
         }
-        if self.goes_with_a_folder(node) {
+        if goes_with_a_folder(&self.tree, node) {
             *self.tree.marks_mut(node) &= !HIDDEN;
             return Ok(());
         }
@@ -299,18 +299,6 @@ impl Folders {
         let parent = self.tree.parent(node);
         *self.tree.marks_mut(parent) |= HOLDS_WHITEOUTS;
         Ok(())
-    }
-
-    /// Whether a folder above is hidden itself, and not there again: with it goes all below it.
-    fn goes_with_a_folder(&self, node: Node) -> bool {
-        let mut at = node;
-        while self.tree.marks(at) & FOLDER == 0 {
-            at = self.tree.parent(at);
-            if self.tree.marks(at) & (FOLDER | HIDDEN | LEFT_OUT) == HIDDEN {
-                return self.tree.marks(node) & LEFT_OUT == 0;
-            }
-        }
-        false
     }
 
     fn settle(&self, node: Node, path: &[u8]) -> Result<()> {
@@ -336,32 +324,45 @@ impl Folders {
         rustix::fs::fchmod(&open, mode).map_err(|e| failed("setting the mode of", path, e))?;
         rustix::fs::futimens(&open, &attributes.times()).map_err(|e| failed("setting the time of", path, e))
     }
+}
 
-    fn write_list(&mut self, out: impl Write) -> std::io::Result<()> {
-        let mut out = Writer::new(out)?;
-        self.tree.sort();
-        let (mut walk, mut path) = (Vec::new(), Vec::new());
-        while let Some(node) = self.tree.after(&mut walk) {
-            let marks = self.tree.marks(node);
-            if marks & (FOLDER | HIDDEN | LEFT_OUT) == 0 {
-                continue;
-            }
-            let is = |mark: Marks, listed: list::Marks| if marks & mark != 0 { listed } else { 0 };
-            let folder = marks & FOLDER != 0;
-            let said = Some(self.tree.said(node)).filter(|at| folder && *at != 0);
-            let stated = said.map(|at| self.said.attributes(at)).transpose()?;
-            let mut listed = is(FOLDER, list::FOLDER) | is(HIDDEN | LEFT_OUT, list::HIDDEN);
-            listed |= list::Marks::from((marks & LEFT_OUT) >> LEFT_OUT.trailing_zeros()) << list::LEFT_OUT_SHIFT;
-            if folder {
-                listed |= is(OPAQUE, list::OPAQUE);
-                listed |= if stated.is_none() { list::IMPLIED } else { 0 };
-                listed |= if marks & FILLED == 0 && node != ROOT { list::PHANTOM } else { 0 };
-            }
-            self.tree.path(node, &mut path);
-            out.add(&path, listed, stated.as_ref())?;
+/// Whether a folder above is hidden itself, and not there again: with it goes all below it.
+pub(super) fn goes_with_a_folder(tree: &Tree, node: Node) -> bool {
+    let mut at = node;
+    while tree.marks(at) & FOLDER == 0 {
+        at = tree.parent(at);
+        if tree.marks(at) & (FOLDER | HIDDEN | LEFT_OUT) == HIDDEN {
+            return tree.marks(node) & LEFT_OUT == 0;
         }
-        out.finish().map(drop)
     }
+    false
+}
+
+/// Writes what is known of folders and whiteouts. No path can be found or made any more.
+pub(super) fn write_list(tree: &mut Tree, said: &Said, out: impl Write) -> std::io::Result<()> {
+    let mut out = Writer::new(out)?;
+    tree.sort();
+    let (mut walk, mut path) = (Vec::new(), Vec::new());
+    while let Some(node) = tree.after(&mut walk) {
+        let marks = tree.marks(node);
+        if marks & (FOLDER | HIDDEN | LEFT_OUT) == 0 {
+            continue;
+        }
+        let is = |mark: Marks, listed: list::Marks| if marks & mark != 0 { listed } else { 0 };
+        let folder = marks & FOLDER != 0;
+        let at = Some(tree.said(node)).filter(|at| folder && *at != 0);
+        let stated = at.map(|at| said.attributes(at)).transpose()?;
+        let mut listed = is(FOLDER, list::FOLDER) | is(HIDDEN | LEFT_OUT, list::HIDDEN);
+        listed |= list::Marks::from((marks & LEFT_OUT) >> LEFT_OUT.trailing_zeros()) << list::LEFT_OUT_SHIFT;
+        if folder {
+            listed |= is(OPAQUE, list::OPAQUE);
+            listed |= if stated.is_none() { list::IMPLIED } else { 0 };
+            listed |= if marks & FILLED == 0 && node != ROOT { list::PHANTOM } else { 0 };
+        }
+        tree.path(node, &mut path);
+        out.add(&path, listed, stated.as_ref())?;
+    }
+    out.finish().map(drop)
 }
 
 pub(super) fn set_xattr(file: BorrowedFd<'_>, path: &[u8], name: &[u8], value: &[u8]) -> Result<()> {

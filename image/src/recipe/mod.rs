@@ -24,7 +24,7 @@ mod replay;
 mod write;
 
 pub(crate) use kept::Kept;
-pub(crate) use replay::Replay;
+pub(crate) use replay::{Place, Replay, Tree, judged};
 pub(crate) use write::{Pen, Recorded};
 
 use std::path::{Path, PathBuf};

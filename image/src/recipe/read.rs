@@ -60,7 +60,7 @@ impl Steps {
         let mut step = [0];
         self.literal(&mut step)?;
         Ok(match step[0] {
-            END => Step::End(self.number()?),
+            END => Step::End(self.end()?),
             LITERAL => Step::Literal(self.number()?),
             FILE => {
                 let (entry, path) = (self.number()?, self.path()?);
@@ -79,6 +79,16 @@ impl Steps {
 
     pub(super) fn literal(&mut self, buffer: &mut [u8]) -> Result<()> {
         self.input.read_exact(buffer).map_err(damaged)
+    }
+
+    /// Reads on to the frame's own end, where its checksum stands.
+    fn end(&mut self) -> Result<u64> {
+        let bytes = self.number()?;
+        match self.input.read(&mut [0]) {
+            Ok(0) => Ok(bytes),
+            Ok(_) => Err(damaged("it goes on after its end")),
+            Err(e) => Err(damaged(e)),
+        }
     }
 
     fn skip(&mut self, count: u64) -> Result<()> {
@@ -139,5 +149,10 @@ impl Moves {
     /// Where that which entry number `entry` put at `path` lies now, if it was replaced since.
     pub(crate) fn kept(&self, path: &[u8], entry: u64) -> Option<u64> {
         self.0.get(path)?.iter().find(|(by, _)| *by > entry).map(|(_, number)| *number)
+    }
+
+    /// How many things were kept.
+    pub(crate) fn count(&self) -> u64 {
+        self.0.values().map(|all| all.len() as u64).sum()
     }
 }

@@ -37,11 +37,36 @@ fn folder_if_there(path: &Path) -> Result<Option<OwnedFd>> {
     match rustix::fs::open(path, flags, Mode::empty()) {
         Ok(folder) => Ok(Some(folder)),
         Err(Errno::NOENT) => Ok(None),
+        Err(Errno::LOOP | Errno::NOTDIR) => Err(Error::new(Kind::Unverified, "what was kept for it is no folder")),
         Err(e) => Err(Error::io(format!("opening `{}`", path.display()), e)),
     }
 }
 
 impl Tree {
+    /// How many things were kept, as far as the recipe says.
+    pub(crate) fn kept_count(&self) -> u64 {
+        self.moves.count()
+    }
+
+    pub(crate) fn is_kept(&self, path: &[u8], entry: u64) -> bool {
+        self.moves.kept(path, entry).is_some()
+    }
+
+    pub(crate) fn root(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
+    }
+
+    pub(crate) fn kept(&self) -> Option<BorrowedFd<'_>> {
+        self.kept.as_ref().map(|kept| kept.as_fd())
+    }
+
+    /// Another way to the same files.
+    pub(crate) fn again(&self) -> Result<Tree> {
+        let failed = |e| Error::io("opening the layer", e);
+        let kept = self.kept.as_ref().map(OwnedFd::try_clone).transpose().map_err(failed)?;
+        Ok(Tree { root: self.root.try_clone().map_err(failed)?, kept, moves: self.moves.clone(), parent: None })
+    }
+
     /// Where that lies which entry number `entry` put at `path`.
     pub(crate) fn place(&mut self, path: &[u8], entry: u64) -> rustix::io::Result<Place<'_>> {
         if let Some(number) = self.moves.kept(path, entry) {
@@ -78,6 +103,7 @@ impl Place<'_> {
 
 /// The stretch of a file that is read now.
 struct Content {
+    entry: u64,
     path: Vec<u8>,
     /// Absent: it could not be read, and zeros stand for it.
     file: Option<File>,
@@ -98,6 +124,7 @@ pub(crate) struct Replay {
     origin: Option<u64>,
     bytes: u64,
     over: bool,
+    size: u64,
     /// Go on when a file is damaged, so that all are found.
     lenient: bool,
     /// What is damaged, in words. Whoever is lenient takes these away.
@@ -121,7 +148,6 @@ pub(crate) fn judged(path: &[u8], error: Errno) -> Result<String> {
 impl Replay {
     /// Of the layer in `folder`; its recipe lies beside it.
     pub(crate) fn open(folder: &Path, lenient: bool) -> Result<Replay> {
-        let failed = |e: Errno| Error::io(format!("opening `{}`", folder.display()), e);
         let parent = beneath::own_folder(folder.parent().unwrap_or(folder))?;
         let name = beside(folder, TAPE).file_name().unwrap_or_default().as_bytes().to_vec();
         let tape = match (Place { folder: parent.as_fd(), name }).open() {
@@ -130,10 +156,13 @@ impl Replay {
             Err(Errno::NOENT) => return Err(Error::new(Kind::Unverified, "its recipe is missing")),
             Err(e) => return Err(Error::io("opening its recipe", e)),
         };
-        let root = beneath::folder(parent.as_fd(), folder.file_name().unwrap_or_default().as_bytes());
+        let root = match beneath::folder(parent.as_fd(), folder.file_name().unwrap_or_default().as_bytes()) {
+            Err(e) => return Err(Error::new(Kind::Unverified, judged(b"/", e)?)),
+            Ok(root) => root,
+        };
         let kept = folder_if_there(&beside(folder, KEPT))?;
         let moves = if kept.is_some() { Moves::read(&tape)? } else { Moves::default() };
-        let tree = Tree { root: root.map_err(failed)?, kept, moves: Arc::new(moves), parent: None };
+        let tree = Tree { root, kept, moves: Arc::new(moves), parent: None };
         Ok(Replay {
             steps: Steps::new(&tape)?,
             tree,
@@ -144,9 +173,25 @@ impl Replay {
             origin: None,
             bytes: 0,
             over: false,
+            size: tape.metadata().map_err(|e| Error::io("looking at its recipe", e))?.len(),
             lenient,
             found: Vec::new(),
         })
+    }
+
+    pub(crate) fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    /// Bytes of the recipe itself.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Whether the next byte is said to be this one of the file that this entry made.
+    pub(crate) fn is_at(&self, entry: u64, path: &[u8], offset: u64) -> bool {
+        let content = self.content.as_ref().zip(self.origin);
+        content.is_some_and(|(of, start)| of.entry == entry && of.path == path && start + self.at as u64 == offset)
     }
 
     fn damage(&mut self, what: String) -> Result<()> {
@@ -191,7 +236,7 @@ impl Replay {
                     Ok(None) => self.damage(format!("{} is no file any more", shown(&path))).map(|()| None)?,
                     Err(e) => self.damage(judged(&path, e)?).map(|()| None)?,
                 };
-                self.content = Some(Content { path, file, offset, left: length, sum: Crc::new() });
+                self.content = Some(Content { entry, path, file, offset, left: length, sum: Crc::new() });
             }
             Step::More { offset, length } => {
                 let content = self.content.as_mut().ok_or_else(wrong)?;

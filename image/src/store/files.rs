@@ -1,9 +1,12 @@
 //! Small files of the store: read whole, replaced whole.
 
 use crate::{Error, Kind, Result, limits};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,13 +16,23 @@ pub(super) fn folder(path: &Path) -> Result<()> {
     made.map_err(|e| Error::io(format!("making `{}`", path.display()), e))
 }
 
-/// The content, or nothing if there is no such file.
+/// The content, or nothing if there is no such file. Nothing else in its place is followed, waited
+/// for, or read without an end.
 pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>> {
-    match std::fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(Error::io(format!("reading `{}`", path.display()), e)),
+    let failed = |e: io::Error| Error::io(format!("reading `{}`", path.display()), e);
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = match rustix::fs::open(path, flags, Mode::empty()) {
+        Ok(file) => File::from(file),
+        Err(Errno::NOENT) => return Ok(None),
+        Err(e) => return Err(failed(e.into())),
+    };
+    let found = file.metadata().map_err(failed)?;
+    if !found.is_file() || found.len() > limits::CONFIG_BYTES {
+        let what = format!("the image store's `{}` is no small file", path.display());
+        return Err(Error::new(Kind::Storage, what).remedy("remove this file; the image is then pulled again"));
     }
+    let mut bytes = Vec::with_capacity(found.len() as usize);
+    file.take(limits::CONFIG_BYTES).read_to_end(&mut bytes).map(|_| Some(bytes)).map_err(failed)
 }
 
 /// A record; one that a power cut left empty or cut short is none. What is whole and cannot be

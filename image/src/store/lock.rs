@@ -99,6 +99,11 @@ impl Store {
         Err(Error::new(Kind::Missing, what).remedy(format!("aido image pull {}", image.reference)))
     }
 
+    /// Keeps an image from being removed, whole or not.
+    pub fn keep(&self, image: &Image) -> Result<Hold> {
+        Lock::shared(&self.image_lock_path(&image.digest)).map(|lock| Hold { _lock: lock })
+    }
+
     pub(super) fn image_lock_path(&self, digest: &crate::Digest) -> std::path::PathBuf {
         self.lock_path(&format!("image-{}", digest.hex()))
     }

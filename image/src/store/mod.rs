@@ -16,7 +16,6 @@
 //! Names that start with a dot are in the making or on their way out; nobody but the holder of the
 //! lock looks at them.
 
-mod check;
 mod files;
 mod list;
 mod lock;
@@ -28,6 +27,7 @@ mod placing;
 mod prune;
 mod records;
 mod remove;
+mod verify;
 
 pub use list::Listed;
 pub use lock::Hold;
@@ -35,6 +35,7 @@ pub use partial::Leftover;
 pub use prune::{Gone, Prune, Pruned};
 pub use records::Image;
 pub use remove::Removed;
+pub use verify::{CheckedImage, CheckedLayer, CheckedRecord, Report};
 
 pub(crate) use lock::Lock;
 pub(crate) use partial::Head;

@@ -63,7 +63,7 @@ impl Store {
         Ok(record.filter(|record| record.digest == *digest))
     }
 
-    pub(super) fn names(&self) -> Result<Vec<(PathBuf, Name)>> {
+    pub(crate) fn names(&self) -> Result<Vec<(PathBuf, Name)>> {
         files::read_all(&self.dir.join("names"))
     }
 

@@ -34,7 +34,7 @@ pub(super) struct ImageRecord {
     #[serde(deserialize_with = "this_version")]
     version: u32,
     pub(super) digest: Digest,
-    config: Config,
+    pub(super) config: Config,
     pub(super) layers: Vec<LayerId>,
     pub(super) size: u64,
     pub(super) fetched: u64,

@@ -2,7 +2,7 @@
 
 use super::lock::Lock;
 use super::records::ImageRecord;
-use super::{Name, Store, files};
+use super::{Image, Name, Store, files};
 use crate::layer::LIST;
 use crate::recipe::{KEPT, TAPE, beside};
 use crate::{Digest, Error, Kind, LayerId, Ownership, Result, Source};
@@ -79,7 +79,8 @@ impl Store {
     /// Waits until nobody pulls; nobody begins while the lock is held.
     pub(super) fn alone(&self) -> Result<Lock> {
         let busy = || {
-            let what = "another aido is pulling an image into this store, so nothing can be removed now";
+            let what =
+                "another aido is pulling an image into this store or looking at it, so nothing can be removed now";
             Error::new(Kind::Busy, what).remedy("try again when it is done")
         };
         Lock::exclusive_within(&self.lock_path("store"), PATIENCE)?.ok_or_else(busy)
@@ -134,8 +135,15 @@ impl Store {
         Ok(going)
     }
 
+    /// The image that a name of the store or the start of a digest means, whole or not.
+    pub fn named(&self, name: &str) -> Result<Image> {
+        let (_, record) = self.meant(name)?;
+        let digest = record.digest;
+        Ok(record.image(name.to_owned(), digest))
+    }
+
     /// The names that go and the image they mean.
-    fn meant(&self, name: &str) -> Result<(Vec<(PathBuf, Name)>, ImageRecord)> {
+    pub(super) fn meant(&self, name: &str) -> Result<(Vec<(PathBuf, Name)>, ImageRecord)> {
         let missing = || {
             let what = format!("no image `{}` is in the store", name.escape_debug());
             Error::new(Kind::Missing, what).remedy("aido image list")
@@ -196,7 +204,12 @@ impl Store {
     }
 
     /// Takes away what lies beside a layer that is out of sight.
-    fn forget_layer_notes(&self, layer: &LayerId, ownership: Ownership, going: &mut Vec<PathBuf>) -> Result<()> {
+    pub(super) fn forget_layer_notes(
+        &self,
+        layer: &LayerId,
+        ownership: Ownership,
+        going: &mut Vec<PathBuf>,
+    ) -> Result<()> {
         unlink(&self.layer_record_path(layer, ownership))?;
         let folder = self.layer_folder(layer, ownership);
         [TAPE, LIST].iter().try_for_each(|ending| unlink(&beside(&folder, ending)))?;

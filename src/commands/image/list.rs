@@ -77,7 +77,10 @@ mod tests {
         };
         let told = rows(&image, 7300);
         let cut = "sha256:e3b0c44298fc";
-        assert_eq!(told[0], ["docker.io/library/a:1", cut, "linux/amd64", words::size(2048).as_str(), "-", "2h ago", "1h ago"]);
+        assert_eq!(
+            told[0],
+            ["docker.io/library/a:1", cut, "linux/amd64", words::size(2048).as_str(), "-", "2h ago", "1h ago"]
+        );
         assert_eq!(told[1][0], format!("docker.io/library/a:1@{cut}"));
         (image.in_use, image.names) = (true, Vec::new());
         assert_eq!((&rows(&image, 7300)[0][0][..], &rows(&image, 7300)[0][6][..]), ("<no name>", "now"));

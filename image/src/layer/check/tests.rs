@@ -1,30 +1,48 @@
 use super::*;
-use crate::layer::{Ownership, unpack};
-use crate::recipe::Pen;
-use crate::{Digest, beneath};
+use crate::manifest::Blob;
+use crate::pipeline::unpacked;
+use crate::recipe::TAPE;
+use crate::{Digest, Silent};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use std::fs;
 use std::io::Read;
+use std::os::unix::fs::{PermissionsExt, symlink};
 
 /// A layer on the disk.
 struct Layer {
     scratch: tempfile::TempDir,
     id: LayerId,
+    record: Record,
+    ownership: Ownership,
 }
 
 impl Layer {
     fn of(stream: &[u8]) -> Result<Layer> {
+        Layer::by(stream, Ownership::Squash)
+    }
+
+    fn by(stream: &[u8], ownership: Ownership) -> Result<Layer> {
         let scratch = tempfile::tempdir().unwrap();
         let folder = scratch.path().join("layer");
         fs::create_dir(&folder).unwrap();
-        let root = beneath::own_folder(&folder).unwrap();
-        unpack(stream, root, Ownership::Squash, Pen::beside(&folder).unwrap(), std::io::sink())?;
-        Ok(Layer { scratch, id: LayerId(Digest::of(stream)) })
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
+        let blob = Blob { digest: Digest::of(stream), size: stream.len() as u64 };
+        let id = LayerId(blob.digest);
+        let record = unpacked(stream, &id, &blob, &folder, ownership)?;
+        Ok(Layer { scratch, id, record, ownership })
     }
 
     fn folder(&self) -> std::path::PathBuf {
         self.scratch.path().join("layer")
+    }
+
+    fn at(&self, path: &str) -> std::path::PathBuf {
+        self.folder().join(path)
+    }
+
+    fn beside(&self, ending: &str) -> std::path::PathBuf {
+        beside(&self.folder(), ending)
     }
 
     fn again(&self) -> Vec<u8> {
@@ -34,7 +52,7 @@ impl Layer {
     }
 
     fn found(&self) -> Vec<String> {
-        check(&self.folder(), &self.id).unwrap()
+        check(&self.folder(), &self.id, self.ownership, &self.record, &Silent).unwrap()
     }
 }
 
@@ -143,13 +161,16 @@ proptest! {
     #[test]
     fn what_was_unpacked_makes_the_same_bytes_again(
         seeds in prop::collection::vec((any::<u8>(), any::<u8>(), text()), 0..16),
+        keep in any::<bool>(),
         zeros in 0_usize..2500,
     ) {
         let mut stream: Vec<u8> = seeds.iter().flat_map(any_entry).collect();
         // What follows the first block of zeros is nobody's, and still the digest's.
         stream.resize(stream.len() + if zeros < 512 { 0 } else { zeros }, 0);
         // Some of these are refused, which other tests look at.
-        if let Ok(layer) = Layer::of(&stream) {
+        let keep = keep && rustix::process::geteuid().is_root();
+        let ownership = if keep { Ownership::Keep { set_id: true } } else { Ownership::Squash };
+        if let Ok(layer) = Layer::by(&stream, ownership) {
             prop_assert!(layer.again() == stream);
             prop_assert_eq!(layer.found(), Vec::<String>::new());
         }
@@ -182,8 +203,9 @@ fn what_is_replaced_within_a_layer_is_kept_for_its_stream() {
     let layer = Layer::of(&stream.concat()).unwrap();
     assert!(layer.again() == stream.concat());
     assert_eq!(fs::read_dir(layer.scratch.path().join("layer.kept")).unwrap().count(), 4);
-    fs::write(layer.scratch.path().join("layer.kept/1"), "other").unwrap();
-    assert!(layer.found().concat().contains("`a`"), "{:?}", layer.found());
+    assert_eq!(layer.found(), Vec::<String>::new());
+    fs::remove_file(layer.scratch.path().join("layer.kept/2")).unwrap();
+    assert!(layer.found().concat().contains("`a` is missing"), "{:?}", layer.found());
 }
 
 #[test]
@@ -195,4 +217,237 @@ fn a_recipe_is_small_beside_its_layer() {
     let layer = Layer::of(&stream).unwrap();
     let size = fs::metadata(layer.scratch.path().join("layer.tape")).unwrap().len();
     assert!(size < stream.len() as u64 / 30, "{size} of {}", stream.len());
+}
+
+/// One of each thing that a layer may hold.
+fn varied() -> Vec<u8> {
+    let note = raw(b'x', b"p", b"", 0, &record("SCHILY.xattr.user.note", b"hello"));
+    [
+        raw(b'5', b"./", b"", 0o755, b""),
+        raw(b'5', b"d/", b"", 0o711, b""),
+        raw(b'0', b"d/file", b"", 0o640, &b"content ".repeat(70_000)),
+        raw(b'0', b"d/empty", b"", 0o600, b""),
+        raw(b'0', b"implied/by/this", b"", 0o600, b"x"),
+        raw(b'1', b"d/hard", b"d/file", 0, b""),
+        raw(b'2', b"d/link", b"file", 0o777, b""),
+        [note.clone(), raw(b'0', b"noted", b"", 0o600, b"x")].concat(),
+        [note, raw(b'5', b"noted.d/", b"", 0o700, b"")].concat(),
+        old_sparse(b"sparse", &[1, 40, 200]),
+        raw(b'0', b"d/.wh.gone", b"", 0, b""),
+        raw(b'0', b"noted.d/.wh..wh..opq", b"", 0, b""),
+        raw(b'3', b"device", b"", 0o666, b""),
+        raw(b'0', b"twice", b"", 0o600, b"one"),
+        raw(b'0', b"twice", b"", 0o600, b"two"),
+        vec![0; 1024],
+        vec![0; 700],
+    ]
+    .concat()
+}
+
+/// Changes a layer, and expects that this is found and said, by one of these words.
+#[track_caller]
+fn notices(change: impl Fn(&Layer), word: &str) {
+    let layer = Layer::of(&varied()).unwrap();
+    assert_eq!(layer.found(), Vec::<String>::new());
+    change(&layer);
+    let found = layer.found();
+    assert!(found.iter().any(|what| what.contains(word)), "{word}: {found:?}");
+}
+
+/// Writes to a file, and leaves its time as it was.
+fn rewrite(path: &Path, offset: u64, bytes: &[u8]) {
+    let modified = fs::metadata(path).unwrap().modified().unwrap();
+    let file = fs::File::options().write(true).open(path).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, bytes, offset).unwrap();
+    file.set_modified(modified).unwrap();
+}
+
+fn retime(path: &Path) {
+    let file = fs::File::open(path).unwrap();
+    file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(5)).unwrap();
+}
+
+/// Does something in a folder, whose own time stays as it was.
+fn within(folder: &Path, change: impl FnOnce()) {
+    let modified = fs::metadata(folder).unwrap().modified().unwrap();
+    change();
+    fs::File::open(folder).unwrap().set_modified(modified).unwrap();
+}
+
+#[test]
+fn changed_content_is_found_and_named() {
+    notices(|l| rewrite(&l.at("d/file"), 300_000, b"C"), "`d/file` has other content");
+    notices(|l| rewrite(&l.at("sparse"), 40 * 512, b"D"), "`sparse` has other content");
+    notices(|l| rewrite(&l.at("sparse"), 60 * 512, b"D"), "`sparse` has content where it had none");
+    notices(|l| rewrite(&l.at("twice"), 0, b"TWO"), "`twice` has other content");
+    notices(|l| rewrite(&l.at("d/empty"), 0, b"x"), "`d/empty` has 1 bytes");
+    notices(|l| fs::write(l.at("d/file"), "short").unwrap(), "`d/file` is too short");
+    notices(
+        |l| fs::File::options().append(true).open(l.at("d/file")).unwrap().set_len(600_000).unwrap(),
+        "600000 bytes",
+    );
+    // All of it at once, so that one pull mends all.
+    let layer = Layer::of(&varied()).unwrap();
+    fs::remove_file(layer.at("noted")).unwrap();
+    rewrite(&layer.at("d/file"), 0, b"X");
+    rewrite(&layer.at("implied/by/this"), 0, b"X");
+    let found = layer.found().join("; ");
+    assert!(
+        ["`noted` is missing", "`d/file` has", "`implied/by/this` has"].iter().all(|w| found.contains(w)),
+        "{found}"
+    );
+}
+
+#[test]
+fn changed_attributes_are_found_and_named() {
+    let mode = |path: &'static str, mode: u32| {
+        move |l: &Layer| fs::set_permissions(l.at(path), fs::Permissions::from_mode(mode)).unwrap()
+    };
+    notices(mode("d/file", 0o644), "`d/file` has the mode 0644, and not 0640");
+    notices(mode("d/empty", 0o4600), "`d/empty` has the mode 4600");
+    notices(mode("d", 0o755), "`d` has the mode 0755, and not 0711");
+    notices(mode("implied/by", 0o700), "`implied/by` has the mode 0700");
+    notices(mode("", 0o700), "`/` has the mode 0700, and not 0755");
+    notices(|l| retime(&l.at("d/file")), "`d/file` was last changed at 5.0");
+    notices(|l| retime(&l.at("implied")), "`implied` was last changed at 5.0");
+    let set = |path: &'static str, name: &'static str, value: &'static [u8]| {
+        move |l: &Layer| rustix::fs::setxattr(l.at(path), name, value, rustix::fs::XattrFlags::empty()).unwrap()
+    };
+    notices(set("noted", "user.note", b"other"), "`noted` has another value for its attribute `user.note`");
+    notices(set("d/file", "user.more", b"x"), "`d/file` has an attribute too many: `user.more`");
+    notices(set("d", "user.overlay.opaque", b"y"), "`d` has an attribute too many");
+    notices(|l| rustix::fs::removexattr(l.at("noted.d"), "user.note").unwrap(), "`noted.d` has another value");
+    notices(|l| rustix::fs::removexattr(l.at("noted.d"), "user.overlay.opaque").unwrap(), "user.overlay.opaque");
+    notices(|l| rustix::fs::removexattr(l.at("d"), "user.overlay.origin").unwrap(), "user.overlay.origin");
+    if rustix::process::geteuid().is_root() {
+        let give = |path: &'static str| move |l: &Layer| std::os::unix::fs::lchown(l.at(path), Some(7), None).unwrap();
+        notices(give("d/file"), "`d/file` belongs to user 7");
+        notices(give("d/link"), "`d/link` belongs to user 7");
+        let layer = Layer::by(&varied(), Ownership::Keep { set_id: false }).unwrap();
+        std::os::unix::fs::lchown(layer.at("d"), Some(3), Some(4)).unwrap();
+        assert!(layer.found().concat().contains("`d` belongs to 3:4, and not to 0:0"), "{:?}", layer.found());
+    }
+}
+
+#[test]
+fn what_is_gone_or_something_else_is_found_and_named() {
+    let remove = |path: &'static str| move |l: &Layer| fs::remove_file(l.at(path)).unwrap();
+    notices(remove("d/file"), "`d/file` is missing");
+    notices(remove("d/empty"), "`d/empty` is missing");
+    notices(remove("d/link"), "`d/link` is missing");
+    notices(remove("d/hard"), "`d/hard` is missing");
+    notices(remove("d/gone"), "`d/gone` is missing");
+    notices(remove("device"), "`device` is missing");
+    notices(|l| fs::remove_dir_all(l.at("implied")).unwrap(), "`implied/by` is missing");
+    notices(|l| fs::remove_dir_all(l.folder()).unwrap(), "missing");
+    notices(
+        |l| {
+            fs::remove_file(l.at("d/hard")).unwrap();
+            fs::copy(l.at("d/file"), l.at("d/hard")).map(drop).unwrap();
+        },
+        "`d/hard` is not the same file as `d/file`",
+    );
+    notices(
+        |l| {
+            fs::remove_file(l.at("d/link")).unwrap();
+            symlink("other", l.at("d/link")).unwrap();
+        },
+        "`d/link` links to somewhere else",
+    );
+}
+
+#[test]
+fn what_is_there_too_is_found() {
+    for path in ["more", "d/more", "implied/by/more"] {
+        notices(
+            |l| {
+                let folder = l.at(path).parent().unwrap().to_owned();
+                within(&folder, || fs::write(l.at(path), "").unwrap());
+            },
+            "things, and not",
+        );
+    }
+    notices(|l| within(&l.folder(), || fs::create_dir(l.at("more")).unwrap()), "`/` holds 8 things, and not 7");
+    notices(|l| fs::write(l.beside(".kept").join("7"), "").unwrap(), "what was kept for it");
+}
+
+#[test]
+fn nothing_in_the_place_of_a_file_is_followed_or_waited_for() {
+    let outside = tempfile::tempdir().unwrap();
+    fs::create_dir_all(outside.path().join("by")).unwrap();
+    fs::write(outside.path().join("by/this"), "x").unwrap();
+    let replace = |path: &'static str, by: &dyn Fn(&Path)| {
+        notices(
+            |l| {
+                let _ = fs::remove_file(l.at(path)).or_else(|_| fs::remove_dir_all(l.at(path)));
+                by(&l.at(path));
+            },
+            path,
+        );
+    };
+    let pipe = |path: &Path| {
+        rustix::fs::mknodat(rustix::fs::CWD, path, FileType::Fifo, rustix::fs::Mode::RUSR, 0).unwrap();
+    };
+    for path in ["d/file", "d/empty", "d/hard", "d/link", "d/gone", "noted", "sparse"] {
+        replace(path, &pipe);
+        replace(path, &|path| fs::create_dir(path).unwrap());
+        if path != "d/gone" {
+            replace(path, &|path| symlink(outside.path().join("by/this"), path).unwrap());
+        }
+    }
+    notices(
+        |l| {
+            fs::remove_file(l.at("d/gone")).unwrap();
+            symlink("file", l.at("d/gone")).unwrap();
+        },
+        "`d` holds 5 things, and not 4",
+    );
+    replace("implied", &|path| symlink(outside.path(), path).unwrap());
+    notices(
+        |l| {
+            fs::rename(l.folder(), l.scratch.path().join("moved")).unwrap();
+            symlink("moved", l.folder()).unwrap();
+        },
+        "missing",
+    );
+    for ending in [TAPE, LIST] {
+        notices(
+            |l| {
+                fs::remove_file(l.beside(ending)).unwrap();
+                pipe(&l.beside(ending));
+            },
+            "its",
+        );
+    }
+}
+
+#[test]
+fn damaged_recipes_and_lists_are_found_wherever_they_are_damaged() {
+    let layer = Layer::of(&varied()).unwrap();
+    let mut silent = 0;
+    for ending in [TAPE, LIST] {
+        let path = layer.beside(ending);
+        let whole = fs::read(&path).unwrap();
+        for place in 0..whole.len() {
+            let mut bytes = whole.clone();
+            bytes[place] ^= 0x20;
+            fs::write(&path, &bytes).unwrap();
+            // Some bits of a zstd frame say nothing.
+            let same = ending == TAPE && zstd::decode_all(&bytes[..]).ok() == zstd::decode_all(&whole[..]).ok();
+            assert!(same || !layer.found().is_empty(), "byte {place} of {ending}");
+            silent += usize::from(same);
+        }
+        for cut in (0..whole.len()).step_by(7) {
+            fs::write(&path, &whole[..cut]).unwrap();
+            assert!(!layer.found().is_empty(), "{ending} cut at {cut}");
+        }
+        fs::write(&path, [&whole[..], b"more"].concat()).unwrap();
+        assert!(!layer.found().is_empty(), "{ending} with more behind it");
+        fs::write(&path, &whole).unwrap();
+        assert_eq!(layer.found(), Vec::<String>::new());
+    }
+    assert!(silent < 20, "{silent} bytes say nothing");
+    let other = Layer::of(&raw(b'0', b"other", b"", 0o644, b"x")).unwrap();
+    fs::copy(other.beside(TAPE), layer.beside(TAPE)).unwrap();
+    assert!(!layer.found().is_empty());
 }
