@@ -7,7 +7,9 @@ const GIB: u64 = 1 << 30;
 /// A manifest or an index, in bytes.
 pub const MANIFEST_BYTES: u64 = 4 * MIB;
 /// An image's config, in bytes.
-pub const CONFIG_BYTES: u64 = 8 * MIB;
+pub const CONFIG_BYTES: u64 = 4 * MIB;
+/// Values and pairs of one such document: what it makes of itself in memory.
+pub const DOCUMENT_PARTS: usize = 50_000;
 /// Indexes within indexes.
 pub const INDEX_DEPTH: usize = 3;
 /// Layers of one image. The Linux engine mounts at most 200 lower folders; the mending layer and what
@@ -23,10 +25,10 @@ pub const ENTRIES: u64 = 2_000_000;
 /// What an inode counts as beside its content: about what a file system takes for a folder.
 pub const INODE_BYTES: u64 = 4 * KIB;
 /// Memory for the paths that one layer has remembered until it is whole: enough for more than
-/// 300,000 folders and whiteouts with names of common length.
-pub const HELD_BYTES: u64 = 14 * MIB;
+/// 200,000 folders and whiteouts with names of common length.
+pub const HELD_BYTES: u64 = 10 * MIB;
 /// Of these, what every layer in flight may have; one at a time may have more.
-pub const HELD_SHARE: u64 = 2 * MIB;
+pub const HELD_SHARE: u64 = MIB;
 /// A buffer for a list of folders, in bytes.
 pub const LIST_BYTES: usize = 16 * KIB as usize;
 /// Folders below each other.
@@ -35,10 +37,12 @@ pub const DEPTH: usize = 256;
 pub const NAME_BYTES: usize = 255;
 /// A path, or what a symbolic link holds, in bytes.
 pub const PATH_BYTES: usize = 4095;
-/// An extended header (PAX records, a GNU long name), in bytes.
+/// An extended header of PAX records, in bytes.
 pub const HEADER_BYTES: u64 = MIB;
+/// Extended attributes of one entry.
+pub const XATTRS: usize = 128;
 /// Extents of a sparse file.
-pub const EXTENTS: usize = 65_536;
+pub const EXTENTS: usize = 32_768;
 /// Uncompressed bytes for one compressed byte, once a layer is over [`RATIO_FREE_BYTES`].
 pub const RATIO: u64 = 200;
 /// What a layer may unpack to whatever its ratio: small files of zeros compress a thousandfold.
@@ -52,3 +56,5 @@ pub const BUFFERS: usize = 8;
 pub const BUFFER_BYTES: usize = 256 * KIB as usize;
 /// Files of a docker-archive or OCI archive, and of an OCI layout's index.
 pub const ARCHIVE_ENTRIES: usize = 100_000;
+/// What the names of these files may take in memory, in bytes.
+pub const ARCHIVE_NAMES: usize = 8 * MIB as usize;

@@ -90,7 +90,27 @@ fn no_image(what: impl Into<String>) -> Error {
 }
 
 fn json<'a, T: Deserialize<'a>>(what: &str, bytes: &'a [u8]) -> Result<T> {
+    if parts(bytes) > limits::DOCUMENT_PARTS {
+        let why = format!("{what} has more than {} values", limits::DOCUMENT_PARTS);
+        return Err(Error::new(Kind::Limit, why));
+    }
     serde_json::from_slice(bytes).map_err(|e| no_image(format!("{what} cannot be read: {e}")))
+}
+
+/// How many values and pairs a JSON text has at most: what it says is much smaller than what becomes
+/// of it in memory, where each of these has its price.
+fn parts(json: &[u8]) -> usize {
+    let (mut count, mut text, mut escaped) = (0, false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if text => escaped = true,
+            b'"' => text = !text,
+            b':' | b',' | b'[' | b'{' if !text => count += 1,
+            _ => {}
+        }
+    }
+    count
 }
 
 fn blob(descriptor: &oci_spec::image::Descriptor) -> Result<Blob> {
@@ -373,6 +393,16 @@ mod tests {
         let error = choose(&entries, &here()).unwrap_err();
         assert_eq!(error.kind, Kind::Platform);
         assert_eq!(error.what, "it has no image for linux/arm/v7; it has: linux/amd64, linux/s390x");
+    }
+
+    #[test]
+    fn a_document_that_would_grow_in_memory_is_refused() {
+        assert_eq!(parts(br#"{"a:,{[\",": [1, "b"], "c\\": {"d": null}}"#), 8);
+        let wide = format!("{{\"schemaVersion\": 2, \"x\": [{}0]}}", "0,".repeat(limits::DOCUMENT_PARTS));
+        assert_eq!(Document::parse(wide.as_bytes()).unwrap_err().kind, Kind::Limit);
+        assert_eq!(config(wide.as_bytes(), 1, &here()).unwrap_err().kind, Kind::Limit);
+        let text = format!("{{\"schemaVersion\": 2, \"x\": \"{}\"}}", ",".repeat(limits::DOCUMENT_PARTS));
+        assert_eq!(Document::parse(text.as_bytes()).unwrap_err().kind, Kind::NoImage);
     }
 
     #[test]

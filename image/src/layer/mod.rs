@@ -5,6 +5,8 @@ mod check;
 mod cost;
 mod folders;
 mod list;
+#[cfg(test)]
+mod memory;
 mod merge;
 mod name;
 mod record;

@@ -5,7 +5,7 @@ use super::folders::{Attributes, failed};
 use super::list::{attributes, number, read_attributes, read_number};
 use crate::{Error, Kind, Result, beneath, limits};
 use std::fs::File;
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, BufReader, Read};
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileExt;
 
@@ -45,34 +45,34 @@ impl Said {
         let start = self.flushed + self.buffer.len() as u64;
         let at = u32::try_from(start / UNIT)
             .map_err(|_| Error::new(Kind::Limit, "its folders have more attributes than can be kept"))?;
-        let mut write = || -> io::Result<()> {
-            attributes(&mut self.buffer, of)?;
-            number(&mut self.buffer, xattrs.len() as u64)?;
-            for part in xattrs.iter().flat_map(|(name, value)| [name, value]) {
-                number(&mut self.buffer, part.len() as u64)?;
-                self.buffer.write_all(part)?;
-            }
-            Ok(())
-        };
-        write().map_err(putting)?;
-        self.buffer.resize(self.buffer.len().next_multiple_of(UNIT as usize), 0);
-        let bytes = self.flushed + self.buffer.len() as u64 - start;
-        if self.buffer.len() >= limits::LIST_BYTES {
-            self.flush(root)?;
+        attributes(&mut self.buffer, of)
+            .and_then(|()| number(&mut self.buffer, xattrs.len() as u64))
+            .map_err(putting)?;
+        for part in xattrs.iter().flat_map(|(name, value)| [name, value]) {
+            number(&mut self.buffer, part.len() as u64).map_err(putting)?;
+            self.add(root, part)?;
         }
-        Ok((at, bytes))
+        let end = self.flushed + self.buffer.len() as u64;
+        let padding = (end.next_multiple_of(UNIT) - end) as usize;
+        self.add(root, &[0; UNIT as usize][..padding])?;
+        Ok((at, self.flushed + self.buffer.len() as u64 - start))
     }
 
-    fn flush(&mut self, root: BorrowedFd<'_>) -> Result<()> {
-        if self.file.is_none() {
-            self.file = Some(beneath::nameless(root).map_err(putting)?);
-        }
-        if let Some(file) = &self.file {
+    /// The buffer never holds much more than its size.
+    fn add(&mut self, root: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<()> {
+        while self.buffer.len() + bytes.len() >= limits::LIST_BYTES {
+            let (now, later) = bytes.split_at(limits::LIST_BYTES.saturating_sub(self.buffer.len()).min(bytes.len()));
+            self.buffer.extend_from_slice(now);
+            bytes = later;
+            let file = match &self.file {
+                Some(file) => file,
+                None => self.file.insert(beneath::nameless(root).map_err(putting)?),
+            };
             file.write_all_at(&self.buffer, self.flushed).map_err(putting)?;
+            self.flushed += self.buffer.len() as u64;
+            self.buffer.clear();
         }
-        self.flushed += self.buffer.len() as u64;
-        // A large record must not keep its memory.
-        self.buffer = Vec::with_capacity(limits::LIST_BYTES);
+        self.buffer.extend_from_slice(bytes);
         Ok(())
     }
 

@@ -110,7 +110,7 @@ fn decompressed(file: File, scratch: &Path) -> Result<File> {
 }
 
 fn index(file: &File) -> Result<HashMap<Vec<u8>, Member>> {
-    let mut members = HashMap::new();
+    let (mut members, mut held) = (HashMap::new(), 0);
     let mut tape = Tape::new(BufReader::with_capacity(limits::BUFFER_BYTES, file));
     while let Some(entry) = tape.next()? {
         let name = clean(&[], &entry.path);
@@ -122,6 +122,13 @@ fn index(file: &File) -> Result<HashMap<Vec<u8>, Member>> {
             Body::Hard(target) => Member::Link(clean(&[], &target)),
             _ => continue,
         };
+        let target = if let Member::Link(target) = &member { target.len() } else { 0 };
+        // Beside its bytes a name takes its place in the table, and the table may be half empty.
+        held += name.len() + target + 3 * size_of::<(Vec<u8>, Member)>();
+        if held > limits::ARCHIVE_NAMES {
+            let what = format!("the names of its files take more than {} bytes", limits::ARCHIVE_NAMES);
+            return Err(Error::new(Kind::Limit, what));
+        }
         members.insert(name, member);
         if members.len() > limits::ARCHIVE_ENTRIES {
             return Err(Error::new(Kind::Limit, format!("it holds more than {} files", limits::ARCHIVE_ENTRIES)));

@@ -111,13 +111,13 @@ impl<R: BufRead> Tape<R> {
             let twice = match header.as_bytes()[156] {
                 b'L' => ahead.name.replace(self.long(&header)?).is_some(),
                 b'K' => ahead.link.replace(self.long(&header)?).is_some(),
-                b'x' => ahead.pax.replace(Pax::parse(&self.extension(&header)?)?).is_some(),
+                b'x' => ahead.pax.replace(Pax::parse(&self.extension(&header, limits::HEADER_BYTES)?)?).is_some(),
                 // Readers that know no such header forget what stands before it.
                 b'g' if ahead.any() => {
                     return Err(hostile("a global header stands between an entry and its own headers"));
                 }
                 b'g' => {
-                    Pax::parse(&self.extension(&header)?)?.refuse_global()?;
+                    Pax::parse(&self.extension(&header, limits::HEADER_BYTES)?)?.refuse_global()?;
                     false
                 }
                 _ => return self.entry(&header, ahead).map(Some),
@@ -217,10 +217,10 @@ impl<R: BufRead> Tape<R> {
     }
 
     /// The data of an extended header, bounded.
-    fn extension(&mut self, header: &tar::Header) -> Result<Vec<u8>> {
+    fn extension(&mut self, header: &tar::Header, most: u64) -> Result<Vec<u8>> {
         let size = stated_size(header)?;
-        if size > limits::HEADER_BYTES {
-            let what = format!("an extended header has {size} bytes; the limit is {}", limits::HEADER_BYTES);
+        if size > most {
+            let what = format!("an extended header has {size} bytes; the limit is {most}");
             return Err(Error::new(Kind::Limit, what));
         }
         let mut data = vec![0; size as usize];
@@ -232,7 +232,8 @@ impl<R: BufRead> Tape<R> {
 
     /// A GNU long name, up to the zeros at its end. Some readers take an empty one for none, and read over a zero.
     fn long(&mut self, header: &tar::Header) -> Result<Vec<u8>> {
-        let mut name = self.extension(header)?;
+        // Some writers fill a block up.
+        let mut name = self.extension(header, limits::PATH_BYTES as u64 + BLOCK)?;
         name.truncate(name.iter().rposition(|b| *b != 0).map_or(0, |last| last + 1));
         let plain = !name.is_empty() && !name.contains(&0);
         if plain { Ok(name) } else { Err(hostile("a long name is empty or has a zero byte in it")) }

@@ -3,7 +3,7 @@
 use super::sparse::PaxSparse;
 use super::value::{decimal, name, once};
 use super::{hostile, shown};
-use crate::Result;
+use crate::{Error, Kind, Result, limits};
 
 /// What of the records changes an entry; the rest (user names, access times, comments) is not read.
 #[derive(Debug, Default)]
@@ -41,8 +41,8 @@ impl Pax {
         let wrong = || hostile(format!("the extended header has a wrong value for {}", shown(key)));
         let number = || decimal(value).ok_or_else(wrong);
         match key {
-            b"path" => once(&mut self.path, name(value).ok_or_else(wrong)?, key)?,
-            b"linkpath" => once(&mut self.link, name(value).ok_or_else(wrong)?, key)?,
+            b"path" => once(&mut self.path, name(value, key)?, key)?,
+            b"linkpath" => once(&mut self.link, name(value, key)?, key)?,
             b"size" => once(&mut self.size, number()?, key)?,
             b"uid" => once(&mut self.uid, number()?, key)?,
             b"gid" => once(&mut self.gid, number()?, key)?,
@@ -53,6 +53,10 @@ impl Pax {
                     return Err(hostile(format!("the extended header has {}, which few readers know", shown(key))));
                 }
                 if let Some(attribute) = key.strip_prefix(b"SCHILY.xattr.") {
+                    if self.xattrs.len() >= limits::XATTRS {
+                        let what = format!("an entry has more than {} extended attributes", limits::XATTRS);
+                        return Err(Error::new(Kind::Limit, what));
+                    }
                     self.xattrs.push((attribute.to_vec(), value.to_vec()));
                 } else if let Some(key) = key.strip_prefix(b"GNU.sparse.") {
                     self.sparse.take(key, value)?;

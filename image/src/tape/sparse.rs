@@ -28,7 +28,7 @@ impl PaxSparse {
         let wrong = || hostile(format!("the extended header has a wrong value for GNU.sparse.{}", shown(key)));
         let number = || decimal(value).ok_or_else(wrong);
         match key {
-            b"name" => once(&mut self.name, name(value).ok_or_else(wrong)?, key),
+            b"name" => once(&mut self.name, name(value, key)?, key),
             b"major" => once(&mut self.major, number()?, key),
             b"minor" => once(&mut self.minor, number()?, key),
             b"size" => once(&mut self.size, number()?, key),

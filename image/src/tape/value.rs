@@ -1,7 +1,7 @@
 //! Values of PAX records, as the plain and the sparse ones have them.
 
 use super::{hostile, shown};
-use crate::{Result, limits};
+use crate::{Error, Kind, Result, limits};
 
 pub(super) fn once<T>(slot: &mut Option<T>, value: T, key: &[u8]) -> Result<()> {
     match slot.replace(value) {
@@ -16,7 +16,17 @@ pub(super) fn decimal(text: &[u8]) -> Option<u64> {
     digits.then(|| std::str::from_utf8(text).ok()?.parse().ok()).flatten()
 }
 
-pub(super) fn name(value: &[u8]) -> Option<Vec<u8>> {
-    let fits = !value.is_empty() && !value.contains(&0) && value.len() as u64 <= limits::HEADER_BYTES;
-    fits.then(|| value.to_vec())
+/// A path; one that no system could use is not even kept.
+pub(super) fn name(value: &[u8], key: &[u8]) -> Result<Vec<u8>> {
+    if value.is_empty() || value.contains(&0) {
+        return Err(hostile(format!("the extended header has a wrong value for {}", shown(key))));
+    }
+    if value.len() > limits::PATH_BYTES {
+        return Err(too_long(value));
+    }
+    Ok(value.to_vec())
+}
+
+pub(super) fn too_long(path: &[u8]) -> Error {
+    Error::new(Kind::Limit, format!("{}… is longer than {} bytes", shown(path), limits::PATH_BYTES))
 }
