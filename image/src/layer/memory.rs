@@ -115,8 +115,10 @@ fn attributes() -> Vec<u8> {
 
 fn extents() -> Vec<u8> {
     let map: Vec<String> = (0..limits::EXTENTS).map(|at| format!("{},0", 2 * at)).collect();
-    let (size, map) = (limits::LAYER_BYTES.to_string(), map.join(","));
-    let records = [("GNU.sparse.size", size.as_bytes()), ("GNU.sparse.map", map.as_bytes())];
+    let (size, blocks, map) = ((2 * limits::EXTENTS - 2).to_string(), map.len().to_string(), map.join(","));
+    let records = [("size", &size), ("numblocks", &blocks), ("name", &"f".to_owned()), ("map", &map)];
+    let keys = records.map(|(key, _)| format!("GNU.sparse.{key}"));
+    let records: Vec<_> = keys.iter().zip(records).map(|(key, (_, value))| (key.as_str(), value.as_bytes())).collect();
     [pax(&records), entry(b'0', "f", b"")].concat()
 }
 
