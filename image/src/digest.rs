@@ -30,6 +30,12 @@ impl Digest {
     }
 }
 
+impl From<Sha256> for Digest {
+    fn from(hasher: Sha256) -> Self {
+        Digest(hasher.finalize().into())
+    }
+}
+
 impl FromStr for Digest {
     type Err = Error;
 
@@ -114,7 +120,7 @@ impl<R: Read> Hashing<R> {
     pub(crate) fn finish(mut self) -> io::Result<(Digest, u64)> {
         io::copy(&mut self, &mut io::sink())?;
         let count = self.count();
-        Ok((Digest(self.hasher.finalize().into()), count))
+        Ok((Digest::from(self.hasher), count))
     }
 }
 

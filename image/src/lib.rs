@@ -12,6 +12,7 @@ mod decode;
 mod digest;
 mod error;
 mod export;
+mod flow;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -30,6 +31,7 @@ mod registry;
 mod spool;
 mod store;
 mod tape;
+mod zstandard;
 
 pub use digest::{Digest, LayerId};
 pub use error::{Error, Kind};

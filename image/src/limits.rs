@@ -49,6 +49,8 @@ pub const RATIO: u64 = 200;
 pub const RATIO_FREE_BYTES: u64 = GIB;
 /// The window that a zstd frame may ask for, as a power of two: 32 MiB.
 pub const ZSTD_WINDOW_LOG: u32 = 25;
+/// The windows of all zstd frames that are decoded at the same time, in bytes.
+pub const ZSTD_WINDOWS: u64 = 32 * MIB;
 /// Layers unpacked at the same time.
 pub const LAYERS_AT_ONCE: usize = 3;
 /// Bytes that wait between two stages of a layer's pipeline, in buffers of [`BUFFER_BYTES`].

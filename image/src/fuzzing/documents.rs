@@ -1,6 +1,6 @@
 //! Small documents and names: any bytes are read, refused or believed, and never more than that.
 
-use crate::decode::{Bounded, decode};
+use crate::decode::{Bounded, Decoder};
 use crate::digest::Hashing;
 use crate::manifest::{self, Document};
 use crate::{Platform, Reference, Source, limits};
@@ -26,7 +26,7 @@ fn decoded(raw: impl Read + Send) -> Result<Vec<u8>, String> {
     let raw = Hashing::new(raw);
     let meter = raw.meter();
     let mut out = Vec::new();
-    let decoder = decode(raw).map_err(|e| e.to_string())?;
+    let decoder = Decoder::new(raw).map_err(|e| e.to_string())?;
     Bounded::new(decoder, meter).take(MOST).read_to_end(&mut out).map_err(|e| e.to_string())?;
     Ok(out)
 }

@@ -101,13 +101,13 @@ impl Applier {
             Body::Folder => self.folders.state(path, &attributes, xattrs),
             Body::File { size } => {
                 self.folders.cost.write(size)?;
-                let file = self.create(path)?;
+                let file = self.create(path, &attributes, &xattrs)?;
                 self.copy(tape, &file, path, Extent { offset: 0, length: size })?;
                 self.describe(&file, path, &attributes, &xattrs)
             }
             Body::Sparse { size, extents } => {
                 self.folders.cost.write(extents.iter().map(|extent| extent.length).sum())?;
-                let file = self.create(path)?;
+                let file = self.create(path, &attributes, &xattrs)?;
                 extents.iter().try_for_each(|extent| self.copy(tape, &file, path, *extent))?;
                 rustix::fs::ftruncate(&file, size).map_err(|e| failed("sizing", path, e))?;
                 self.describe(&file, path, &attributes, &xattrs)
@@ -146,10 +146,13 @@ impl Applier {
         self.folders.put_aside(path)
     }
 
-    fn create(&mut self, path: &[u8]) -> Result<OwnedFd> {
+    /// With the mode that it is to have, as far as that goes: most files then need no other call.
+    fn create(&mut self, path: &[u8], of: &Attributes, xattrs: &[(Vec<u8>, Vec<u8>)]) -> Result<OwnedFd> {
         self.folders.cost.inode()?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        self.making(path, |parent, name| rustix::fs::openat(parent, name, flags, Mode::RUSR | Mode::WUSR))
+        // The kernel asks the mode, and not the descriptor, who may set attributes.
+        let mode = if xattrs.is_empty() { self.ownership.mode(of.mode) & 0o777 } else { 0o600 };
+        self.making(path, |parent, name| rustix::fs::openat(parent, name, flags, Mode::from_raw_mode(mode)))
     }
 
     /// Writes the entry's data, or one extent of it, straight from the stream's buffer.
@@ -181,15 +184,22 @@ impl Applier {
 
     /// Owner first: the kernel drops set-id bits and capabilities of a file that changes hands.
     fn describe(&self, file: &OwnedFd, path: &[u8], of: &Attributes, xattrs: &[(Vec<u8>, Vec<u8>)]) -> Result<()> {
+        // A look is cheap, and a change that changes nothing is not.
+        let made = rustix::fs::fstat(file).map_err(|e| failed("looking at", path, e))?;
         if self.ownership.keeps_owners() {
             let (uid, gid) = of.ids(path)?;
-            rustix::fs::fchown(file, Some(uid), Some(gid)).map_err(|e| chown_failed(path, of, e))?;
+            if (made.st_uid, made.st_gid) != (uid.as_raw(), gid.as_raw()) {
+                rustix::fs::fchown(file, Some(uid), Some(gid)).map_err(|e| chown_failed(path, of, e))?;
+            }
         }
         for (name, value) in xattrs.iter().filter(|(name, _)| self.ownership.takes(name)) {
             set_xattr(file.as_fd(), path, name, value)?;
         }
-        let mode = Mode::from_raw_mode(self.ownership.mode(of.mode));
-        rustix::fs::fchmod(file, mode).map_err(|e| failed("setting the mode of", path, e))?;
+        let mode = self.ownership.mode(of.mode);
+        if made.st_mode & 0o7777 != mode {
+            let set = rustix::fs::fchmod(file, Mode::from_raw_mode(mode));
+            set.map_err(|e| failed("setting the mode of", path, e))?;
+        }
         rustix::fs::futimens(file, &of.times()).map_err(|e| failed("setting the time of", path, e))
     }
 

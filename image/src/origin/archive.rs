@@ -1,7 +1,7 @@
 //! A tar file as a set of named files that are read where they lie.
 
 use super::layout::Files;
-use crate::decode::{Bounded, decode};
+use crate::decode::{Bounded, Decoder};
 use crate::digest::Hashing;
 use crate::tape::{Body, Tape};
 use crate::{Error, Kind, Result, limits};
@@ -105,7 +105,7 @@ fn decompressed(file: File, scratch: &Path) -> Result<File> {
     let mut fresh = File::from(fresh);
     let raw = Hashing::new(file);
     let meter = raw.meter();
-    io::copy(&mut Bounded::new(decode(raw)?, meter), &mut fresh).map_err(failed)?;
+    io::copy(&mut Bounded::new(Decoder::new(raw)?, meter), &mut fresh).map_err(failed)?;
     Ok(fresh)
 }
 

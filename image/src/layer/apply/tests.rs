@@ -229,6 +229,42 @@ fn set_id_bits_do_not_reach_the_host() {
 }
 
 #[test]
+fn modes_are_right_whatever_new_files_get_by_themselves() {
+    let modes = [0, 0o444, 0o600, 0o666, 0o777, 0o1755, 0o2755, 0o4755];
+    let mut archive = new();
+    for mode in modes {
+        archive = archive.raw(b'0', format!("plain{mode:o}").as_bytes(), b"", mode, b"x");
+        archive = archive.raw(b'x', b"pax", b"", 0, b"32 SCHILY.xattr.user.note=hello\n");
+        archive = archive.raw(b'0', format!("noted{mode:o}").as_bytes(), b"", mode, b"x");
+    }
+    let (made, _) = archive.unpack().unwrap();
+    for mode in modes {
+        for name in ["plain", "noted"] {
+            let found = fs::symlink_metadata(at(&made, &format!("{name}{mode:o}"))).unwrap();
+            assert_eq!((found.mode() & 0o7777, found.mtime()), (mode & 0o1777, 1_000_000_000), "{name}{mode:o}");
+        }
+    }
+    let mut value = [0; 8];
+    fs::set_permissions(at(&made, "noted0"), fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(rustix::fs::getxattr(at(&made, "noted0"), "user.note", &mut value), Ok(5));
+    if rustix::process::geteuid().is_root() {
+        // The folder hands its group on, and the entries want none of it.
+        let scratch = tempfile::tempdir().unwrap();
+        let folder = scratch.path().join("layer");
+        fs::create_dir(&folder).unwrap();
+        std::os::unix::fs::chown(&folder, None, Some(1234)).unwrap();
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o2700)).unwrap();
+        let root = beneath::own_folder(&folder).unwrap();
+        let (keep, pen) = (Ownership::Keep { set_id: true }, Pen::beside(&folder).unwrap());
+        unpack_within(Budget::FULL, &archive.0[..], root, keep, pen, std::io::sink()).unwrap();
+        for mode in modes {
+            let found = fs::symlink_metadata(folder.join(format!("plain{mode:o}"))).unwrap();
+            assert_eq!((found.mode() & 0o7777, found.uid(), found.gid()), (mode, 0, 0), "{mode:o}");
+        }
+    }
+}
+
+#[test]
 fn marks_that_steer_overlay_mounts_are_not_taken_from_the_image() {
     for (name, taken) in [
         (&b"user.note"[..], true),
