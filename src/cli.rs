@@ -290,12 +290,35 @@ pub(crate) struct Show {
     pub(crate) json: bool,
 }
 
+const CHECK_HELP: &str = "\
+`--pin` writes what the runtime's tag leads to into the file: `runtime: python:3.11@sha256:…`. From then on it
+is the same image on every machine. What the store has resolved counts; a registry is asked where the store
+does not know the name, and for the tag's present meaning with `--update`.
+
+Exit status: 0 the configuration is valid; 125 it is not, or could not be pinned.";
+
 #[derive(Debug, Args)]
-#[command(after_help = "Exit status: 0 the configuration is valid; 125 it is not.")]
+#[command(after_help = CHECK_HELP)]
 pub(crate) struct Check {
     /// The configuration to check [default: sandbox.yaml, where there is one]
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) file: Option<PathBuf>,
+
+    /// Hold the runtime's image to its digest: write it into the file, and change nothing else there
+    #[arg(long)]
+    pub(crate) pin: bool,
+
+    /// With --pin: what the tag means in its registry now, also where another digest is written
+    #[arg(long, requires = "pin", conflicts_with = "offline")]
+    pub(crate) update: bool,
+
+    /// With --pin: never touch the network
+    #[arg(long, requires = "pin")]
+    pub(crate) offline: bool,
+
+    /// With --pin: talk plain HTTP to this registry; can be repeated
+    #[arg(long, requires = "pin", value_name = "HOST[:PORT]")]
+    pub(crate) insecure_registry: Vec<String>,
 
     /// Print JSON
     #[arg(long)]

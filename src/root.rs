@@ -5,7 +5,7 @@ use crate::inputs::looks_secret;
 use crate::plan::RootFacts;
 use crate::progress::Shown;
 use crate::settings::{self, At, Runtime, Settings};
-use aido_image::{Hold, Image, Options, Platform, Registries, Source, Store};
+use aido_image::{Digest, Hold, Image, Options, Platform, Registries, Source, Store};
 use aido_runtime::{Error, Root};
 use std::path::Path;
 
@@ -95,6 +95,13 @@ fn source(settings: &Settings) -> Result<Source, Error> {
 /// What the user says of registries.
 pub(crate) fn registries() -> Result<Registries, Error> {
     settings::registries::of_the_user().map_err(|e| Error::new(e.to_string()))
+}
+
+/// What the runtime's name leads to, as far as the store knows; makes no store, and asks nobody.
+pub(crate) fn resolved(settings: &Settings) -> Option<Digest> {
+    let Runtime::Image(_) = &settings.runtime.value else { return None };
+    let there = backend::images().ok().filter(|folder| folder.is_dir())?;
+    Store::open(&there).ok()?.resolved(&source(settings).ok()?).ok()?
 }
 
 pub(crate) fn open_store() -> Result<Store, Error> {

@@ -2,6 +2,7 @@
 
 use crate::cli::Check;
 use crate::inputs::{Entry, Layout, OUTPUTS, lay_out};
+use crate::root;
 use crate::settings::{Overrides, Policy, Settings, Variable, printable, show_bytes, show_duration, show_processors};
 use aido_runtime::{Limit, Limits, Origin};
 use anyhow::Result;
@@ -24,6 +25,9 @@ struct Granted {
     file: Option<String>,
     name: String,
     runtime: String,
+    /// Of the runtime's image, where it is one of a registry and the store knows its name: the digest that
+    /// the name leads to.
+    image: Option<String>,
     ttl_ms: u128,
     grace_ms: u128,
     /// Read-only, relative to the project; `.` is the project itself.
@@ -54,10 +58,15 @@ enum Value {
 }
 
 pub(super) fn check(dir: &Path, asked: &Check) -> Result<u8> {
-    let settings = Settings::load(dir, asked.file.as_deref(), &Overrides::default(), &Policy::of_the_user()?)?;
+    let load = || Settings::load(dir, asked.file.as_deref(), &Overrides::default(), &Policy::of_the_user()?);
+    let mut settings = load()?;
+    if asked.pin && super::pin::pin(&settings, asked)? {
+        settings = load()?;
+    }
     let home = std::env::var_os("HOME");
     let layout = lay_out(&settings, None, home.as_deref().map(Path::new))?;
-    let granted = granted(&settings, &layout, &|name| std::env::var_os(name).is_some());
+    let mut granted = granted(&settings, &layout, &|name| std::env::var_os(name).is_some());
+    granted.image = root::resolved(&settings).map(|digest| digest.to_string());
     let text = if asked.json { serde_json::to_string_pretty(&granted)? + "\n" } else { describe(&granted) };
     if let Some(assumed) = settings.assumed() {
         anstream::eprintln!("aido: {assumed}");
@@ -79,6 +88,7 @@ fn granted(settings: &Settings, layout: &Layout, is_set: &dyn Fn(&str) -> bool) 
         file: settings.file.clone(),
         name: settings.name.clone(),
         runtime: settings.runtime.value.to_string(),
+        image: None,
         ttl_ms: settings.ttl.as_millis(),
         grace_ms: settings.grace.as_millis(),
         inputs: layout.inputs.iter().map(written).collect(),
@@ -112,7 +122,10 @@ fn describe(granted: &Granted) -> String {
     };
     let ttl = show_duration(std::time::Duration::from_millis(u64::try_from(granted.ttl_ms).unwrap_or(u64::MAX)));
     paragraph(&mut out, "is called", std::slice::from_ref(&granted.name), "");
-    paragraph(&mut out, "runs in", std::slice::from_ref(&granted.runtime), "");
+    let led_to = granted.image.as_ref().filter(|digest| !granted.runtime.ends_with(*digest));
+    let runs_in: Vec<String> =
+        [granted.runtime.clone()].into_iter().chain(led_to.map(|digest| format!("which is {digest} here"))).collect();
+    paragraph(&mut out, "runs in", &runs_in, "");
     paragraph(&mut out, "for at most", &[ttl], "");
     paragraph(&mut out, "sees", &granted.inputs, "nothing of the project");
     paragraph(&mut out, "but not", &granted.hidden, "");
@@ -201,6 +214,17 @@ mod tests {
                 C (from your UNSET, which is not set now)
 "
         );
+    }
+
+    #[test]
+    fn what_a_tag_was_resolved_to_is_shown_once() {
+        let digest = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        for (runtime, lines) in [("python:3.11".to_string(), 1), (format!("python:3.11@{digest}"), 1)] {
+            let mut granted = of(&format!("runtime: {runtime}"));
+            assert_eq!(describe(&granted).matches(digest).count(), usize::from(runtime.contains('@')));
+            granted.image = Some(digest.to_string());
+            assert_eq!(describe(&granted).matches(digest).count(), lines, "{}", describe(&granted));
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod doctor;
 mod image;
 mod logs;
 mod past;
+mod pin;
 mod run;
 mod runs;
 mod sandbox;

@@ -41,6 +41,78 @@ pub(super) fn read(text: &str, file: &str) -> Result<Node> {
     Ok(source.node(tree))
 }
 
+/// A value of the outermost mapping as it stands in the text.
+pub(super) enum Written {
+    /// Its bytes without quotes.
+    Scalar(std::ops::Range<usize>),
+    /// Why it cannot be replaced where it stands.
+    Odd(&'static str),
+}
+
+/// Where the value of a key stands. `text` is one that [`read`] takes.
+pub(super) fn written(text: &str, key: &str) -> Option<Written> {
+    let (mut depth, mut at_key, mut found) = (0_usize, true, false);
+    for (event, span) in Parser::new_from_str(text).map_while(|event| event.ok()).take(8 * MAX_NODES) {
+        let ends_node = match event {
+            Event::MappingStart(..) | Event::SequenceStart(..) if depth == 1 && found && !at_key => {
+                return Some(Written::Odd("is no plain value"));
+            }
+            Event::MappingStart(..) | Event::SequenceStart(..) => {
+                depth += 1;
+                false
+            }
+            Event::MappingEnd | Event::SequenceEnd => {
+                depth = depth.saturating_sub(1);
+                true
+            }
+            Event::Alias(_) if depth == 1 && found && !at_key => {
+                return Some(Written::Odd("is an alias: what it stands for is written elsewhere"));
+            }
+            Event::Scalar(_, _, anchor, _) if depth == 1 && found && !at_key && anchor > 0 => {
+                return Some(Written::Odd("has an anchor, so it may be meant elsewhere too"));
+            }
+            Event::Scalar(value, ..) if depth == 1 && found && !at_key => {
+                return Some(literally(text, span.start.index(), span.end.index(), &value));
+            }
+            Event::Scalar(value, ..) => {
+                found = depth == 1 && at_key && value == key;
+                true
+            }
+            Event::Alias(_) => true,
+            _ => false,
+        };
+        if ends_node && depth == 1 {
+            at_key = !at_key;
+        }
+    }
+    None
+}
+
+/// The scalar between two characters, if it stands there as it reads, on one line.
+fn literally(text: &str, start: usize, end: usize, value: &str) -> Written {
+    let byte = |index: usize| text.char_indices().nth(index).map_or(text.len(), |(at, _)| at);
+    let (start, end) = (byte(start), byte(end));
+    let there = text.get(start..end).unwrap_or_default().trim_end();
+    for quote in ["", "'", "\""] {
+        let inner = there.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote));
+        if inner == Some(value) && !value.is_empty() {
+            return Written::Scalar(start + quote.len()..start + quote.len() + value.len());
+        }
+    }
+    Written::Odd("is written with escapes or over several lines")
+}
+
+/// Whether two texts hold the same, but for one value; comments and style are not looked at.
+pub(super) fn differ_in_one(one: &str, other: &str) -> bool {
+    let events = |text: &str| -> Vec<String> {
+        let all =
+            Parser::new_from_str(text).map(|event| event.map_or_else(|e| e.to_string(), |(e, _)| format!("{e:?}")));
+        all.take(8 * MAX_NODES).collect()
+    };
+    let (one, other) = (events(one), events(other));
+    one.len() == other.len() && one.iter().zip(&other).filter(|(a, b)| a != b).count() == 1
+}
+
 fn options() -> Options {
     let mut budget = Budget::default();
     budget.max_nodes = MAX_NODES;

@@ -38,6 +38,9 @@ pub struct Pruned {
     /// Layers that no image has. They stay while any image is in use: who holds one may know it with
     /// other layers than its record has by now.
     pub layers: Vec<LayerId>,
+    /// Beginnings of blobs that pulls left, which the next pull would have gone on from. Those are older
+    /// than the age that was asked for too.
+    pub partial: usize,
     /// Bytes of everything.
     pub bytes: u64,
 }
@@ -66,6 +69,8 @@ impl Store {
         let going = self.candidates(&there, what, &mut done)?;
         if what.dry {
             self.foresee(&there, going, &mut done)?;
+            let old = self.leftovers()?.into_iter().filter(|head| head.age >= what.older_than.unwrap_or_default());
+            old.for_each(|head| (done.partial, done.bytes) = (done.partial + 1, done.bytes + head.bytes));
             return Ok(done);
         }
         stale.iter().try_for_each(|(path, _)| unlink(path))?;
@@ -82,8 +87,9 @@ impl Store {
         drop(going);
         let mut orphans = Removed::default();
         let lost = self.forget_orphans(&mut orphans)?;
-        done.layers = orphans.layers;
-        done.bytes += orphans.bytes;
+        let (partial, bytes) = self.remove_leftovers(what.older_than.unwrap_or_default())?;
+        (done.layers, done.partial) = (orphans.layers, partial);
+        done.bytes += orphans.bytes + bytes;
         self.delete(alone, &folders, &lost)?;
         Ok(done)
     }

@@ -28,8 +28,9 @@ fn tell(pruned: &Pruned, dry: bool) -> Result<(), Error> {
     for digest in &pruned.in_use {
         say(format!("{digest} stays: a sandbox uses it"));
     }
-    if !pruned.layers.is_empty() {
-        say(format!("{goes} what failed pulls left: {} layers", pruned.layers.len()));
+    let (layers, partial) = (pruned.layers.len(), pruned.partial);
+    if layers + partial > 0 {
+        say(format!("{goes} what failed pulls left: {layers} layers, {partial} downloads that broke off"));
     }
     say(format!("{} {freed} in all", words::size(pruned.bytes)));
     Ok(())
@@ -39,7 +40,7 @@ fn in_json(pruned: &Pruned, dry: bool) -> Result<(), Error> {
     let images = pruned.images.iter();
     let images: Vec<_> =
         images.map(|gone| json!({"names": gone.names, "digest": gone.digest, "freed": gone.bytes})).collect();
-    let value = json!({"images": images, "in_use": pruned.in_use, "layers": pruned.layers,
+    let value = json!({"images": images, "in_use": pruned.in_use, "layers": pruned.layers, "partial": pruned.partial,
         "freed": pruned.bytes, "dry_run": dry});
     print_json(&value).map(drop).map_err(|e| Error::new(e.to_string()))
 }

@@ -126,12 +126,20 @@ fn what_failed_imports_left_goes_too_and_a_pull_is_waited_for() {
     let place = place();
     let orphan = place.store.layer_folder(&LayerId(Digest::of(b"orphan")), Ownership::Squash);
     std::fs::create_dir_all(orphan.join("a")).unwrap();
+    let mut head = place.store.new_head(&Digest::of(b"blob")).unwrap().unwrap();
+    head.append(b"12345").unwrap();
+    let dry = Prune { dry: true, ..Prune::default() };
+    assert_eq!(place.store.prune(dry).unwrap().partial, 0, "what a pull goes on with counts as left");
+    drop(head);
+    let foreseen = place.store.prune(dry).unwrap();
+    assert_eq!((foreseen.partial, foreseen.bytes, foreseen.layers.len()), (1, 5, 1));
+    assert_eq!(place.store.prune(Prune { older_than: AGE, ..dry }).unwrap().partial, 0);
     let arriving = place.store.lock_arriving().unwrap();
     let store = place.store.clone();
     let pruning = std::thread::spawn(move || store.prune(Prune::default()).unwrap());
     std::thread::sleep(Duration::from_millis(300));
     assert!(orphan.is_dir(), "a layer was taken from under a pull");
     drop(arriving);
-    assert_eq!(pruning.join().unwrap().layers, [LayerId(Digest::of(b"orphan"))]);
-    assert!(!orphan.exists());
+    assert_eq!(pruning.join().unwrap(), foreseen);
+    assert!(!orphan.exists() && place.store.leftovers().unwrap().is_empty());
 }
