@@ -89,9 +89,6 @@ impl State {
             Step::Planned { layers, present } => self.plan(layers, present),
             Step::Advanced { layer, bytes } => self.advance(layer, bytes),
             Step::Waiting { layer } => self.tell(layer, "waiting"),
-            Step::Retrying { why, wait } => {
-                self.say(format!("tries again in {}s: {}", wait.as_secs().max(1), words::inert(why)));
-            }
             Step::Unpacked { layer } => self.finish(layer),
             Step::Retrying { why, wait } => self.note(why, wait),
             Step::Working { doing, bytes } => {
@@ -242,9 +239,6 @@ mod tests {
         state.step(Step::Waiting { layer: &id(1) });
         assert_eq!(state.layers[&id(1)].line.as_ref().unwrap().message(), "waiting");
         state.step(Step::Advanced { layer: &id(99), bytes: 4 });
-        state.step(Step::Retrying { why: "a\u{1b}[2J", wait: std::time::Duration::from_millis(2100) });
-        let told = state.total.as_ref().unwrap().message();
-        assert!(told.starts_with("tries again in 2s: a") && !told.contains('\u{1b}'), "{told}");
         state.clear();
         assert!(lines(&state) == 0 && state.total.is_none());
     }
