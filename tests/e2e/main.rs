@@ -19,6 +19,7 @@ mod files;
 mod hostile;
 mod images;
 mod limits;
+mod names;
 mod policy;
 mod run;
 mod sandbox;
