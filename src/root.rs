@@ -88,6 +88,7 @@ fn source(settings: &Settings) -> Result<Source, Error> {
         Runtime::OciLayout { folder, tag } => Source::OciLayout { dir: project.join(folder), tag: tag.clone() },
         Runtime::OciArchive { file } => Source::OciArchive(project.join(file)),
         Runtime::DockerArchive { file } => Source::DockerArchive(project.join(file)),
+        Runtime::RootArchive { file } => Source::RootArchive(project.join(file)),
         other => other.to_string().parse().map_err(told)?,
     })
 }

@@ -30,6 +30,8 @@ pub enum Source {
     OciArchive(PathBuf),
     /// What `docker save` writes.
     DockerArchive(PathBuf),
+    /// A tar file of a whole root file system.
+    RootArchive(PathBuf),
 }
 
 fn wrong(text: &str, why: impl fmt::Display) -> Error {
@@ -163,6 +165,9 @@ impl FromStr for Source {
         if let Some(path) = text.strip_prefix("docker-archive:") {
             return Ok(Source::DockerArchive(file(path, "docker-archive")?));
         }
+        if let Some(path) = text.strip_prefix("rootfs-archive:") {
+            return Ok(Source::RootArchive(file(path, "rootfs-archive")?));
+        }
         if let Some(rest) = text.strip_prefix("oci:") {
             let (dir, tag) = match rest.rsplit_once(':') {
                 Some((dir, tag)) if !tag.contains('/') && !tag.is_empty() => (dir, Some(tag.to_owned())),
@@ -182,6 +187,7 @@ impl fmt::Display for Source {
             Source::OciLayout { dir, tag: Some(tag) } => write!(f, "oci:{}:{tag}", dir.display()),
             Source::OciArchive(file) => write!(f, "oci-archive:{}", file.display()),
             Source::DockerArchive(file) => write!(f, "docker-archive:{}", file.display()),
+            Source::RootArchive(file) => write!(f, "rootfs-archive:{}", file.display()),
         }
     }
 }
@@ -204,6 +210,7 @@ impl Source {
             Source::OciLayout { dir, tag } => Source::OciLayout { dir: absolute(dir)?, tag: tag.clone() },
             Source::OciArchive(file) => Source::OciArchive(absolute(file)?),
             Source::DockerArchive(file) => Source::DockerArchive(absolute(file)?),
+            Source::RootArchive(file) => Source::RootArchive(absolute(file)?),
         })
     }
 }

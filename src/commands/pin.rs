@@ -46,9 +46,7 @@ fn reference(runtime: &Runtime) -> Result<Reference, Error> {
         Runtime::Image(text) => return text.parse::<Reference>().map_err(root::told),
         Runtime::Host => "`host` is this machine's own programs, which no digest names",
         Runtime::RootFolder { .. } => "a root folder can change at any time, and no digest names it",
-        Runtime::OciLayout { .. } | Runtime::OciArchive { .. } | Runtime::DockerArchive { .. } => {
-            "a file's name can hold an `@` itself, so no digest can stand behind it; what ran is in the evidence"
-        }
+        _ => "it is a file of this machine; what ran is in the evidence",
     };
     let error = Error::new(format!("`{runtime}` cannot be pinned: {why}"));
     Err(error.remedy("pin an image of a registry: `runtime: python:3.11`"))
@@ -108,7 +106,9 @@ mod tests {
 
     #[test]
     fn what_has_no_digest_is_refused_with_the_reason() {
-        for text in ["host", "rootfs:root", "oci:dir:tag", "oci-archive:x.tar", "docker-archive:x.tar"] {
+        for text in
+            ["host", "rootfs:root", "oci:dir:tag", "oci-archive:x.tar", "docker-archive:x.tar", "rootfs-archive:x.tar"]
+        {
             let error = reference(&Runtime::parse(text).unwrap()).unwrap_err();
             assert!(error.what.contains(text) && error.remedy.is_some(), "{}", error.what);
         }

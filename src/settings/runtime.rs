@@ -16,6 +16,8 @@ pub enum Runtime {
     OciArchive { file: PathBuf },
     /// What `docker save` writes.
     DockerArchive { file: PathBuf },
+    /// A tar file of a whole root file system.
+    RootArchive { file: PathBuf },
     /// A folder that holds a whole root file system.
     RootFolder { folder: PathBuf },
 }
@@ -31,6 +33,7 @@ impl Runtime {
             ("oci-archive:", "oci-archive:FILE"),
             ("docker-archive:", "docker-archive:FILE"),
             ("rootfs:", "rootfs:DIR"),
+            ("rootfs-archive:", "rootfs-archive:FILE"),
         ] {
             let Some(rest) = text.strip_prefix(scheme) else { continue };
             if rest.is_empty() || rest.contains('\0') {
@@ -43,13 +46,14 @@ impl Runtime {
                 }
                 "oci-archive:" => Runtime::OciArchive { file: rest.into() },
                 "docker-archive:" => Runtime::DockerArchive { file: rest.into() },
+                "rootfs-archive:" => Runtime::RootArchive { file: rest.into() },
                 _ => Runtime::RootFolder { folder: rest.into() },
             });
         }
         let plain = |c: char| c.is_ascii_alphanumeric() || "._-/:@+[]".contains(c);
         if text.is_empty() || text.len() > 1024 || !text.chars().all(plain) || text.starts_with(['-', '/', '.']) {
             return Err(format!(
-                "`{text}` is no runtime; write `host`, an image such as python:3.11, oci:DIR, oci-archive:FILE, docker-archive:FILE or rootfs:DIR"
+                "`{text}` is no runtime; write `host`, an image such as python:3.11, oci:DIR, oci-archive:FILE, docker-archive:FILE, rootfs:DIR or rootfs-archive:FILE"
             ));
         }
         Ok(Runtime::Image(text.to_string()))
@@ -78,6 +82,7 @@ impl fmt::Display for Runtime {
             Runtime::OciLayout { folder, tag } => write!(f, "oci:{}", folder.display()).and_then(|()| tagged(f, tag)),
             Runtime::OciArchive { file } => write!(f, "oci-archive:{}", file.display()),
             Runtime::DockerArchive { file } => write!(f, "docker-archive:{}", file.display()),
+            Runtime::RootArchive { file } => write!(f, "rootfs-archive:{}", file.display()),
             Runtime::RootFolder { folder } => write!(f, "rootfs:{}", folder.display()),
         }
     }
@@ -99,6 +104,7 @@ mod tests {
             "oci-archive:py.tar:latest",
             "docker-archive:/tmp/py.tar",
             "rootfs:build/root",
+            "rootfs-archive:build/root.tar",
         ] {
             assert_eq!(Runtime::parse(text).unwrap().to_string(), text);
         }
@@ -107,7 +113,9 @@ mod tests {
 
     #[test]
     fn what_names_nothing_is_refused() {
-        for text in ["", "oci:", "rootfs:", "/usr", "./root", "py thon", "-x", "a\u{7}b", "docker-archive:"] {
+        for text in
+            ["", "oci:", "rootfs:", "/usr", "./root", "py thon", "-x", "a\u{7}b", "docker-archive:", "rootfs-archive:"]
+        {
             assert!(Runtime::parse(text).is_err(), "{text:?}");
         }
     }

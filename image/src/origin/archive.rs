@@ -50,12 +50,7 @@ impl Read for Section {
 impl Archive {
     pub(super) fn open(path: &Path, scratch: &Path) -> Result<Archive> {
         let place = format!("`{}`", path.display());
-        // Looked at once it is open: a FIFO would make a plain open wait for a writer, for ever.
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let mut file = File::from(rustix::fs::open(path, flags, Mode::empty()).map_err(|e| Error::io(&place, e))?);
-        if !file.metadata().is_ok_and(|found| found.is_file()) {
-            return Err(Error::new(Kind::Missing, format!("{place} is no file")));
-        }
+        let mut file = plain(path, &place)?;
         if is_compressed(&file) {
             file = decompressed(file, scratch).map_err(|e| e.within(&place))?;
         }
@@ -90,6 +85,16 @@ impl Files for Archive {
         }
         None
     }
+}
+
+/// A file of the host, looked at once it is open: a FIFO would make a plain open wait for a writer, for ever.
+pub(super) fn plain(path: &Path, place: &str) -> Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty()).map_err(|e| Error::io(place, e))?);
+    if file.metadata().is_ok_and(|found| found.is_file()) {
+        return Ok(file);
+    }
+    Err(Error::new(Kind::Missing, format!("{place} is no file")))
 }
 
 fn is_compressed(file: &File) -> bool {

@@ -4,6 +4,7 @@ mod archive;
 mod docker;
 mod layout;
 mod registry;
+mod root;
 
 use crate::manifest::{Blob, Entry};
 use crate::{Digest, Options, Result, Source};
@@ -58,5 +59,10 @@ pub(crate) fn open<'a>(source: &Source, options: &Options<'a>, scratch: &Path) -
         Source::OciLayout { dir, tag } => Box::new(layout::Layout::new(layout::Dir::open(dir)?, tag.clone())),
         Source::OciArchive(file) => Box::new(layout::Layout::new(archive::Archive::open(file, scratch)?, None)),
         Source::DockerArchive(file) => Box::new(docker::Docker::open(archive::Archive::open(file, scratch)?)?),
+        Source::RootArchive(file) => {
+            let place = format!("`{}`", file.display());
+            let file = archive::plain(file, &place)?;
+            Box::new(root::Root::open(file, &options.platform).map_err(|e| e.within(place))?)
+        }
     })
 }

@@ -187,6 +187,7 @@ fn names_of(runtime: &Runtime, project: &Path) -> Vec<String> {
     let (Runtime::OciLayout { folder: path, .. }
     | Runtime::OciArchive { file: path }
     | Runtime::DockerArchive { file: path }
+    | Runtime::RootArchive { file: path }
     | Runtime::RootFolder { folder: path }) = runtime
     else {
         return vec![runtime.to_string()];
@@ -201,6 +202,7 @@ fn names_of(runtime: &Runtime, project: &Path) -> Vec<String> {
             Runtime::OciLayout { tag, .. } => Runtime::OciLayout { folder: inner, tag },
             Runtime::OciArchive { .. } => Runtime::OciArchive { file: inner },
             Runtime::DockerArchive { .. } => Runtime::DockerArchive { file: inner },
+            Runtime::RootArchive { .. } => Runtime::RootArchive { file: inner },
             _ => Runtime::RootFolder { folder: inner },
         };
         names.push(inner.to_string());

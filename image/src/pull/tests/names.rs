@@ -156,3 +156,28 @@ fn indexes_in_indexes_are_followed_so_far_and_no_further() {
     let error = place.obtain(&server.source(&format!("app:{}", limits::INDEX_DEPTH + 1))).unwrap_err();
     assert!(error.kind == Kind::Limit && error.what.contains("nested"), "{error}");
 }
+
+#[test]
+fn a_tar_file_of_a_root_is_an_image_of_one_layer() {
+    let place = place();
+    let root = tar(&[("etc/os-release", "ID=mine"), ("bin/sh", "x")]);
+    let (plain, packed) = (place.dir.path().join("root.tar"), place.dir.path().join("root.tar.gz"));
+    std::fs::write(&plain, &root).unwrap();
+    std::fs::write(&packed, gzip(&root)).unwrap();
+    let [plain, packed]: [Source; 2] =
+        [plain, packed].map(|path| format!("rootfs-archive:{}", path.display()).parse().unwrap());
+    let image = place.obtain(&plain).unwrap();
+    assert_eq!(place.read(&image, "etc/os-release").unwrap(), "ID=mine");
+    assert_eq!(image.layers, [LayerId(Digest::of(&root))]);
+    assert!(image.config.env[0].starts_with("PATH=/") && image.config.architecture == Platform::here().architecture);
+    let packed = place.obtain(&packed).unwrap();
+    assert_eq!((packed.layers, packed.config), (image.layers, image.config));
+    for (bytes, kind) in [(&b""[..], Kind::NoImage), (b"no tar at all".repeat(90).as_slice(), Kind::Hostile)] {
+        let path = place.dir.path().join("wrong.tar");
+        std::fs::write(&path, bytes).unwrap();
+        let error = place.obtain(&Source::RootArchive(path)).unwrap_err();
+        assert!(error.kind == kind && error.what.contains("wrong.tar"), "{:?} {error}", error.kind);
+    }
+    let error = place.obtain(&Source::RootArchive(place.dir.path().join("none"))).unwrap_err();
+    assert!(error.what.contains("none"), "{error}");
+}
