@@ -23,4 +23,5 @@ mod names;
 mod policy;
 mod run;
 mod sandbox;
+mod store;
 mod ttl;

@@ -9,10 +9,12 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+mod export;
 mod names;
 mod prune;
 
 mod power;
+mod verify;
 
 /// A tar stream of files, by path and content.
 fn tar(files: &[(&str, &str)]) -> Vec<u8> {

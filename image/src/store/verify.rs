@@ -36,6 +36,8 @@ pub struct CheckedImage {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CheckedLayer {
     pub layer: LayerId,
+    /// `squash`, `keep`, `keep-set-id`.
+    #[serde(with = "flavour")]
     pub unpacked: Ownership,
     /// Names or digests of the images that have it.
     pub images: Vec<String>,
@@ -57,6 +59,22 @@ pub struct CheckedRecord {
     pub path: PathBuf,
     pub damage: String,
     pub removed: bool,
+}
+
+/// An ownership by the name of its folder.
+mod flavour {
+    use crate::Ownership;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(ownership: &Ownership, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(ownership.flavour())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Ownership, D::Error> {
+        let name = String::deserialize(from)?;
+        let named = Ownership::ALL.into_iter().find(|ownership| ownership.flavour() == name);
+        named.ok_or_else(|| D::Error::custom(format!("no way of unpacking is called {name}")))
+    }
 }
 
 impl Report {
@@ -114,10 +132,12 @@ impl Store {
             let names = called(&record.digest);
             report.images.push(CheckedImage { names, digest: record.digest, layers, damage, removed: false });
         }
+        report.images.sort_by(|a, b| (&a.names, a.digest).cmp(&(&b.names, b.digest)));
         let mut wanted = self.wanted(&report.images, names.is_empty())?;
         for layer in &mut wanted {
             let users = records.iter().filter(|record| record.layers.contains(&layer.layer));
-            let word = |record: &ImageRecord| called(&record.digest).pop().unwrap_or(record.digest.to_string());
+            let word =
+                |record: &ImageRecord| called(&record.digest).into_iter().next().unwrap_or(record.digest.to_string());
             layer.images = users.map(word).collect();
         }
         report.layers = self.check_layers(wanted, progress);
