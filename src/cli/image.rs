@@ -146,7 +146,8 @@ Examples:
   aido image export --format docker-archive python:3.11 -o - | docker load
 
 Layers are written byte for byte as their diff IDs say, and the config is unchanged: the image keeps
-its ID. The manifest is a new one, since layers are not compressed as they were in their registry.";
+its ID. The manifest is a new one, since layers are not compressed as they were in their registry.
+Docker before 23 does not read zstd.";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXPORT_HELP)]
