@@ -12,9 +12,13 @@ pub const CONFIG_BYTES: u64 = 4 * MIB;
 pub const DOCUMENT_PARTS: usize = 50_000;
 /// Indexes within indexes.
 pub const INDEX_DEPTH: usize = 3;
-/// Layers of one image. The Linux engine mounts at most 200 lower folders; the mending layer and what
-/// the engine lays below and above need some of them.
-pub const LAYERS: usize = 190;
+/// Layers of one image.
+pub const LAYERS: usize = 1000;
+/// Folders that an image's layers are stacked of at most, a mending one counted. The Linux engine
+/// mounts at most 200 lower folders, and lays some of its own above and below.
+pub const STACKED: usize = 190;
+/// Lowest layers that become one folder where an image has more than [`STACKED`].
+pub const MERGED: usize = 64;
 /// One layer, uncompressed, in bytes; holes of sparse files count as if they were written. What it
 /// makes is held to the same bound, with [`INODE_BYTES`] for each inode.
 pub const LAYER_BYTES: u64 = 32 * GIB;

@@ -146,6 +146,7 @@ impl Store {
             }
             layers.push(id);
         }
+        self.merge(&layers, ownership)?;
         let fetched = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let Plan { means: Meaning { digest, top: resolved }, config, .. } = plan;
         Ok(Image { reference: source.to_string(), digest, resolved, config, layers, size, fetched })

@@ -38,10 +38,7 @@ impl Linux {
                 let images = self.images.as_ref().ok_or_else(|| Error::new("there is no image store"))?;
                 let store = Store::open(images).map_err(|e| Error::new(e.to_string()))?;
                 let ownership = crate::image_ownership();
-                let folder = |layer: &String| layer_folder(&store, layer, reference, ownership);
-                let mut folders = layers.iter().map(folder).collect::<Result<Vec<_>, _>>()?;
-                folders.reverse();
-                Ok((Ground::Layers(folders), true))
+                Ok((Ground::Layers(stack(&store, layers, reference, ownership)?), true))
             }
         }
     }
@@ -116,15 +113,23 @@ impl Runtime for Linux {
     }
 }
 
-fn layer_folder(store: &Store, layer: &str, reference: &str, ownership: Ownership) -> Result<PathBuf, Error> {
-    let digest = layer.parse().map_err(|_| Error::new(format!("{layer:?} is no digest of a layer")))?;
-    let id = LayerId(digest);
-    let folder = store.layer_folder(&id, ownership);
-    if folder.is_dir() {
-        return Ok(folder);
+/// What an image's layers are mounted as, topmost first: the lowest of very many are merged.
+fn stack(store: &Store, layers: &[String], reference: &str, ownership: Ownership) -> Result<Vec<PathBuf>, Error> {
+    let id = |layer: &String| {
+        layer.parse().map(LayerId).map_err(|_| Error::new(format!("{layer:?} is no digest of a layer")))
+    };
+    let ids = layers.iter().map(id).collect::<Result<Vec<_>, _>>()?;
+    let mut folders = store.stack(&ids, ownership);
+    // An empty one below a single layer is not needed here: the skeleton lies above.
+    folders.truncate(ids.len());
+    match folders.iter().find(|folder| !folder.is_dir()) {
+        None => Ok(folders),
+        Some(missing) => {
+            let name = missing.file_name().unwrap_or_default().to_string_lossy();
+            let what = format!("layer {name} of {reference} is not in the store");
+            Err(Error::new(what).remedy(format!("aido image pull {reference}")))
+        }
     }
-    Err(Error::new(format!("layer {layer} of {reference} is not in the store"))
-        .remedy(format!("aido image pull {reference}")))
 }
 
 /// How the run ended, from what was seen of it.

@@ -141,6 +141,16 @@ fn the_compression_makes_no_difference() {
 }
 
 #[test]
+fn an_image_of_hundreds_of_layers_runs() {
+    let images = images!();
+    let p = Project::new();
+    let look = "cat /last; ls /all | wc -l; ls /half | wc -l; ls /two/*; stat -c %a /half; cat /srv/app/motd";
+    p.aido(["run", "--quiet", "--runtime", &layout(&images, "many"), "--", "sh", "-c", look])
+        .ok()
+        .stdout("399399\n200\n/two/0:\n\n/two/1:\n399\n700\nfrom the image\n");
+}
+
+#[test]
 fn an_images_configuration_holds_where_the_task_says_nothing() {
     let images = images!();
     let runtime = layout(&images, "configured");

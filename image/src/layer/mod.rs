@@ -13,12 +13,14 @@ mod record;
 mod said;
 mod stack;
 mod tree;
+mod union;
 
 pub(crate) use apply::unpack;
 pub(crate) use check::check;
 pub(crate) use list::check_list;
 pub(crate) use record::Record;
 pub(crate) use stack::mend;
+pub(crate) use union::union;
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use {

@@ -376,10 +376,50 @@ fn only_images_that_an_engine_can_stack_are_taken() {
     content.image("latest", &[], &Platform::here());
     let error = place().refuses(&content, Kind::NoImage);
     assert!(error.what.contains("no layers") && error.remedy.is_some(), "{error}");
-    // What the Linux engine mounts, less one of ours that mends folders and one of its own.
     let mut content = Content::default();
-    content.image("latest", &vec![tar(&[("f", "")]); 199], &Platform::here());
+    content.image("latest", &vec![tar(&[("f", "")]); limits::LAYERS + 1], &Platform::here());
     place().refuses(&content, Kind::Limit);
+}
+
+#[test]
+fn hundreds_of_layers_are_stacked_by_merging_the_lowest() {
+    let mut content = Content::default();
+    let layers = |count: usize| -> Vec<Vec<u8>> {
+        (0..count).map(|n| tar(&[("last", &format!("{n}")), (&format!("all/{n}"), "")])).collect()
+    };
+    content.image("many", &layers(400), &Platform::here());
+    content.image("more", &layers(401), &Platform::here());
+    content.image("few", &layers(20), &Platform::here());
+    let (place, server) = (place(), Server::start(content));
+    let image = place.obtain(&server.source("app:many")).unwrap();
+    let merged = || -> Vec<String> {
+        let Ok(there) = std::fs::read_dir(place.dir.path().join("store/merged/squash")) else { return Vec::new() };
+        there.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    };
+    let folders = || merged().iter().filter(|name| !name.ends_with(".json")).count();
+    let stack = place.store.stack(&image.layers, Ownership::Squash);
+    assert_eq!((image.layers.len(), stack.len(), folders()), (400, 400 - 4 * 63, 4));
+    assert_eq!(place.read(&image, "last").unwrap(), "399");
+    let files = |folder: &Path| std::fs::read_dir(folder.join("all")).unwrap().count();
+    assert_eq!(stack.iter().map(|folder| files(folder)).sum::<usize>(), 400);
+    assert_eq!(std::fs::read_to_string(stack[stack.len() - 1].join("last")).unwrap(), "63");
+    // What the lowest layers were merged to is shared by an image that begins with them.
+    let more = place.obtain(&server.source("app:more")).unwrap();
+    place.obtain(&server.source("app:few")).unwrap();
+    assert_eq!((place.store.stack(&more.layers, Ownership::Squash).len(), folders()), (401 - 4 * 63, 4));
+    // Without it an image is not whole, and made whole again without its origin.
+    std::fs::remove_dir_all(&stack[stack.len() - 1]).unwrap();
+    assert_eq!(place.store.find(&server.source("app:many"), Ownership::Squash).unwrap(), None);
+    assert_eq!(place.store.hold(&image, Ownership::Squash).unwrap_err().kind, Kind::Missing);
+    let offline = Options { offline: true, ..Options::new(Ownership::Squash) };
+    place.store.obtain(&server.source("app:many"), &offline).unwrap();
+    assert_eq!(folders(), 4);
+    std::fs::create_dir(place.dir.path().join("store/merged/squash/.new-left")).unwrap();
+    place.store.remove(&server.source("app:many").to_string()).unwrap();
+    assert_eq!(folders(), 4);
+    place.store.remove(&server.source("app:more").to_string()).unwrap();
+    assert_eq!(merged(), Vec::<String>::new());
+    assert_eq!(place.layers().len(), 20);
 }
 
 #[test]

@@ -91,7 +91,8 @@ impl Store {
     /// Keeps the image and its layers in the store until the value is dropped, or its process dies.
     pub fn hold(&self, image: &Image, ownership: Ownership) -> Result<Hold> {
         let lock = Lock::shared(&self.image_lock_path(&image.digest))?;
-        if image.layers.iter().all(|layer| self.has_layer(layer, ownership)) {
+        let there = image.layers.iter().all(|layer| self.has_layer(layer, ownership));
+        if there && self.is_merged(&image.layers, ownership) {
             self.touch(&image.digest);
             return Ok(Hold { _lock: lock });
         }

@@ -84,6 +84,7 @@ impl Store {
                 return Ok(None);
             }
         }
+        self.merge(&record.layers, ownership)?;
         Ok(Some(record.image(source.to_string(), means.top)))
     }
 

@@ -9,6 +9,7 @@
 //!                            HEX.mark says whether it outlives a power cut, HEX.folders is the list
 //!                            of its folders, HEX.tape its recipe, HEX.kept what it replaces within itself
 //! layers/empty               nothing
+//! merged/FLAVOUR/HEX         the lowest layers of an image that has too many, as one; HEX.json says which
 //! partial/HEX                the beginning of a blob that came slowly and is not yet a layer
 //! locks/NAME                 held while a layer is unpacked, an image is used, something is removed
 //! ```
@@ -21,6 +22,7 @@ mod list;
 mod lock;
 mod look;
 mod mark;
+mod merged;
 mod names;
 mod partial;
 mod placing;
@@ -117,16 +119,6 @@ impl Store {
     /// Where a layer lies, or would lie.
     pub fn layer_folder(&self, id: &LayerId, ownership: Ownership) -> PathBuf {
         self.flavour(ownership).join(id.0.hex())
-    }
-
-    /// The folders of an image for `lowerdir`, topmost first. There are at least two: without an
-    /// upper folder the kernel stacks no fewer, so an empty one may lie at the bottom.
-    pub fn stack(&self, layers: &[LayerId], ownership: Ownership) -> Vec<PathBuf> {
-        let mut folders: Vec<PathBuf> = layers.iter().rev().map(|id| self.layer_folder(id, ownership)).collect();
-        if folders.len() < 2 {
-            folders.push(self.empty_folder());
-        }
-        folders
     }
 
     fn empty_folder(&self) -> PathBuf {

@@ -15,7 +15,8 @@ impl Store {
     pub(crate) fn find_for(&self, source: &Source, ownership: Ownership, on: &Platform) -> Result<Option<Image>> {
         let Some(means) = self.known(source, on)? else { return Ok(None) };
         let Some(record) = self.image_record(&means.digest)? else { return Ok(None) };
-        let whole = record.layers.iter().all(|layer| self.has_layer(layer, ownership));
+        let whole = record.layers.iter().all(|layer| self.has_layer(layer, ownership))
+            && self.is_merged(&record.layers, ownership);
         Ok(whole.then(|| record.image(source.to_string(), means.top)))
     }
 

@@ -132,6 +132,7 @@ impl Store {
         }
         removed.layers.sort();
         removed.layers.dedup();
+        going.extend(self.forget_merged(records.values().map(|record| &record.layers))?);
         Ok(going)
     }
 
