@@ -494,25 +494,21 @@ fn a_stranger_leads_nobody_to_this_machine() {
 
 #[test]
 fn the_reader_keeps_up_with_a_fast_network() {
-    if cfg!(debug_assertions) && std::env::var_os("AIDO_MEASURE").is_none() {
-        // In debug builds the copies of this side cost more than the way.
-        return;
-    }
-    let bytes = vec![7_u8; 1 << 30];
-    let wanted = Blob { digest: Digest::of(b""), size: bytes.len() as u64 };
-    let server = Server::start(move |_| Reply::new(200, &bytes[..]));
+    const SIZE: usize = 512 << 20;
+    let server = Server::start(|_| Reply { status: 200, headers: Vec::new(), body: Body::Zeros(SIZE) });
     let link = link(&server);
-    link.blob(&Blob { digest: Digest::of(b""), size: 1 }, 0, &Silent).unwrap();
-    let mut incoming = link.blob(&wanted, 0, &Silent).unwrap();
-    let (mut buffer, mut all, mut first) = (vec![0; limits::BUFFER_BYTES], 0_u64, None);
+    let mut incoming = link.blob(&Blob { digest: Digest::of(b""), size: SIZE as u64 }, 0, &Silent).unwrap();
+    let (mut buffer, mut all, mut start) = (vec![0; limits::BUFFER_BYTES], 0, None);
     loop {
         let got = incoming.read(&mut buffer).unwrap();
-        let start = *first.get_or_insert_with(Instant::now);
+        start.get_or_insert_with(Instant::now);
+        all += got;
         if got == 0 {
-            let speed = all as f64 / start.elapsed().as_secs_f64() / 1e6;
-            eprintln!("{speed:.0} MB/s");
-            return;
+            break;
         }
-        all += got as u64;
     }
+    let speed = all as f64 / start.unwrap().elapsed().as_secs_f64() / 1e6;
+    eprintln!("{speed:.0} MB/s");
+    // On an idle machine it is ten times that; here other tests run beside.
+    assert!(all == SIZE && speed > 100.0, "{all} bytes at {speed:.0} MB/s");
 }

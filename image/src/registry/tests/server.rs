@@ -33,6 +33,7 @@ pub(crate) enum Body {
     Cut(Vec<u8>, usize),
     /// Pieces of so many bytes with a pause after each.
     Slow(Vec<u8>, usize, Duration),
+    Zeros(usize),
     Endless,
 }
 
@@ -159,6 +160,9 @@ fn serve(stream: impl Duplex, answer: &Answer, log: &Mutex<Vec<Seen>>) -> io::Re
         if let Body::Whole(bytes) | Body::Cut(bytes, _) | Body::Slow(bytes, ..) = &reply.body {
             head += &format!("content-length: {}\r\n", bytes.len());
         }
+        if let Body::Zeros(size) = &reply.body {
+            head += &format!("content-length: {size}\r\n");
+        }
         stream.write_all((head + "\r\n").as_bytes())?;
         match reply.body {
             _ if seen.method == "HEAD" => {}
@@ -173,6 +177,13 @@ fn serve(stream: impl Duplex, answer: &Answer, log: &Mutex<Vec<Seen>>) -> io::Re
                     stream.flush()?;
                     std::thread::sleep(pause);
                 }
+            }
+            Body::Zeros(size) => {
+                let piece = vec![0; 256 << 10];
+                for _ in 0..size / piece.len() {
+                    stream.write_all(&piece)?;
+                }
+                stream.write_all(&piece[..size % piece.len()])?;
             }
             Body::Endless => loop {
                 stream.write_all(&[b'x'; 64 << 10])?;
