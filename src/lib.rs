@@ -4,6 +4,7 @@ mod backend;
 mod cli;
 mod commands;
 pub mod inputs;
+mod interrupt;
 mod listing;
 pub mod plan;
 mod progress;

@@ -2,6 +2,7 @@
 
 use crate::backend;
 use crate::inputs::looks_secret;
+use crate::interrupt::Held;
 use crate::plan::RootFacts;
 use crate::progress::Shown;
 use crate::settings::{self, At, Runtime, Settings};
@@ -111,7 +112,7 @@ pub(crate) fn open_store() -> Result<Store, Error> {
 
 /// Fetches and unpacks under the ids of the image's files; the caller has one thread.
 pub(crate) fn obtain(store: &Store, source: &Source, options: &Options<'_>, progress: &Shown) -> Result<Image, Error> {
-    among_image_ids(|| {
+    fetching(progress, || {
         let done = store.obtain(source, options);
         // Where the lines are known, which may be another process than the one that goes on.
         progress.clear();
@@ -119,6 +120,12 @@ pub(crate) fn obtain(store: &Store, source: &Source, options: &Options<'_>, prog
     })?;
     let found = store.find(source, options.ownership).map_err(told)?;
     found.ok_or_else(|| Error::new(format!("`{source}` was obtained, and is not in the store")))
+}
+
+/// As below, for a job that takes its time and may be interrupted.
+pub(crate) fn fetching(progress: &Shown, job: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
+    let held = Held::back()?;
+    among_image_ids(|| held.during(progress, job))
 }
 
 /// Does `job` in the process that may touch what the ids of an image's files own. That may be another

@@ -6,8 +6,12 @@
 use crate::ids::IdMap;
 use crate::sys;
 use aido_runtime::{Error, Identity};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal, kill, raise};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::Pid;
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 /// Runs `job` with the right ids: in a child process in a user namespace where subordinate ids are to
 /// be used, else here. The caller has one thread.
@@ -47,15 +51,46 @@ fn in_namespace(ids: &IdMap, job: impl FnOnce() -> Result<(), String>) -> Result
         Ok(()) => Ok(()),
         Err(e) => Err(failed("the helper process", e)),
     };
-    let mut said = String::new();
-    let heard = answer.read_to_string(&mut said);
-    let status = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid), None);
+    let heard = hear(&mut answer, Pid::from_raw(pid));
+    let status = nix::sys::wait::waitpid(Pid::from_raw(pid), None);
     result?;
-    heard.map_err(|e| failed("the helper process", e))?;
+    let said = heard.map_err(|e| failed("the helper process", e))?;
     match status {
         Ok(nix::sys::wait::WaitStatus::Exited(_, 0)) => Ok(()),
         _ if !said.is_empty() => Err(Error::new(said)),
         status => Err(Error::new(format!("the process that works on image files ended without a word: {status:?}"))),
+    }
+}
+
+/// What the child says until its end. Signals that the caller holds back are passed on to it, who does the
+/// work, and come to the caller when it lets them through again.
+fn hear(answer: &mut std::fs::File, child: Pid) -> std::io::Result<String> {
+    let mask = SigSet::thread_get_mask()?;
+    let held = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().filter(|signal| mask.contains(*signal));
+    let signals = SignalFd::with_flags(&held.collect(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+    let (mut said, mut piece) = (Vec::new(), [0; 4096]);
+    let mut passed = false;
+    loop {
+        let listen = if passed { PollFlags::empty() } else { PollFlags::POLLIN };
+        let mut both = [PollFd::new(answer.as_fd(), PollFlags::POLLIN), PollFd::new(signals.as_fd(), listen)];
+        match poll(&mut both, PollTimeout::NONE) {
+            Err(nix::errno::Errno::EINTR) => continue,
+            other => other?,
+        };
+        let talks = both[0].any() == Some(true);
+        if !passed && let Some(came) = signals.read_signal()? {
+            let signal = Signal::try_from(came.ssi_signo.cast_signed())?;
+            let _ = kill(child, signal);
+            // Taken from the descriptor, it would be lost for the caller: it waits again from here on.
+            raise(signal)?;
+            passed = true;
+        }
+        if talks {
+            match answer.read(&mut piece)? {
+                0 => return Ok(String::from_utf8_lossy(&said).into_owned()),
+                got => said.extend_from_slice(&piece[..got]),
+            }
+        }
     }
 }
 

@@ -80,7 +80,7 @@ fn sweep_in(dir: &Path) -> Result<()> {
 }
 
 /// A word to the person, on standard error.
-fn say(what: &str) {
+pub(crate) fn say(what: &str) {
     anstream::eprintln!("aido: {what}");
 }
 

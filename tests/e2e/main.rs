@@ -21,6 +21,7 @@ mod images;
 mod limits;
 mod names;
 mod policy;
+mod registry;
 mod run;
 mod sandbox;
 mod store;

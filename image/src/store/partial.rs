@@ -187,4 +187,22 @@ mod tests {
         assert_eq!((left.len(), left[0].blob), (1, Digest::of(b"young")));
         assert_eq!(store.remove_leftovers(Duration::ZERO).unwrap(), (1, 5));
     }
+
+    #[test]
+    fn pruning_counts_heads_and_removes_them() {
+        use crate::Prune;
+        let scratch = tempfile::tempdir().unwrap();
+        let store = Store::open(scratch.path()).unwrap();
+        store.new_head(&Digest::of(b"a")).unwrap().unwrap().append(b"12345").unwrap();
+        let hour = Some(Duration::from_secs(3600));
+        for (what, bytes) in [
+            (Prune { older_than: hour, ..Prune::default() }, 0),
+            (Prune { dry: true, ..Prune::default() }, 5),
+            (Prune::default(), 5),
+            (Prune::default(), 0),
+        ] {
+            assert_eq!(store.prune(what).unwrap().bytes, bytes, "{what:?}");
+        }
+        assert!(store.leftovers().unwrap().is_empty());
+    }
 }

@@ -26,7 +26,7 @@ pub(super) fn pull(typed: &ImagePull) -> Result<u8> {
         progress: &progress,
     };
     // All of it there, the words too: nothing else comes home from a helper process.
-    root::among_image_ids(|| {
+    root::fetching(&progress, || {
         let mut pulled = Vec::new();
         let mut failures = Vec::new();
         for source in &sources {
