@@ -98,29 +98,35 @@ fn a_blob_that_breaks_off_early_leaves_what_came() {
     assert_eq!(store.leftovers().unwrap()[0].bytes, 5000);
 }
 
+/// What is kept when so many bytes in all have come after so many milliseconds, step by step.
+fn kept(size: usize, steps: &[(usize, u64)]) -> Vec<Option<u64>> {
+    let (_scratch, store) = store();
+    let far = far(size, 1, 0, usize::MAX);
+    let Coming::Spooled(mut spooled) = open(&store, &far, &blob(&far)).unwrap() else { panic!("a near one") };
+    let lengths = steps.iter().map(|(came, after)| {
+        let new = vec![7; came - spooled.came as usize];
+        spooled.came = *came as u64;
+        spooled.keep(&new, Duration::from_millis(*after), false);
+        let file = store.dir().join("partial").join(blob(&far).digest.hex());
+        file.metadata().ok().map(|found| found.len())
+    });
+    lengths.collect()
+}
+
 #[test]
-fn a_fast_blob_copies_nothing() {
-    let (scratch, store) = store();
-    let fast = far(30_000_000, 1 << 20, 0, usize::MAX);
-    let (came, _) = read(&store, &fast);
-    assert!(came == fast.bytes);
-    assert!(!scratch.path().join("partial").exists(), "a head was begun");
+fn what_comes_soon_copies_nothing() {
+    assert_eq!(kept(30_000_000, &[(1000, 10), (HELD, 50), (20_000_000, 3000)]), [None, None, None]);
+    // By time, where few bytes came.
+    assert_eq!(kept(1_000_000, &[(100_000, 100), (100_001, 260)]), [None, None]);
 }
 
 #[test]
 fn what_begins_slowly_and_then_comes_soon_gives_its_head_up() {
-    let (scratch, store) = store();
-    // 250 kB/s: of 1.3 MB the rest comes in 5 seconds by the second judgement, not by the first.
-    let slow = far(1_400_000, 5000, 20, usize::MAX);
-    let mut coming = open(&store, &slow, &blob(&slow)).unwrap();
-    let (mut buffer, mut kept) = (vec![0; 64 << 10], false);
-    let start = Instant::now();
-    while start.elapsed() < Duration::from_millis(1900) {
-        assert!(coming.read(&mut buffer).unwrap() > 0);
-        kept |= scratch.path().join("partial").read_dir().is_ok_and(|mut files| files.next().is_some());
-    }
-    let left = scratch.path().join("partial").read_dir().map_or(0, Iterator::count);
-    assert!(kept && left == 0, "kept {kept}, left {left}");
+    let steps = [(10_000, 100), (50_000, 260), (60_000, 300), (400_000, 1600), (500_000, 3000)];
+    assert_eq!(kept(1_400_000, &steps), [None, Some(50_000), Some(60_000), None, None]);
+    // Later there is more to lose than to copy.
+    let steps = [(50_000, 260), (60_000, 2100), (3_900_000, 4000)];
+    assert_eq!(kept(4_000_000, &steps), [Some(50_000), Some(60_000), Some(3_900_000)]);
 }
 
 #[test]
