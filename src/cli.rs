@@ -116,7 +116,7 @@ pub(crate) struct Wanted {
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) file: Option<PathBuf>,
 
-    /// Where programs come from: `host`, an image (python:3.11), oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE, rootfs:DIR or rootfs-archive:FILE
+    /// Where programs come from: `host`, an image (python:3.11), oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME], rootfs:DIR or rootfs-archive:FILE
     #[arg(long, value_name = "NAME")]
     pub(crate) runtime: Option<String>,
 

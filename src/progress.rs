@@ -66,6 +66,8 @@ struct State {
     doing: &'static str,
     expected: u64,
     came: u64,
+    /// Bytes of an archive, before it is known what it holds.
+    read: u64,
     done: usize,
     present: usize,
 }
@@ -80,12 +82,24 @@ struct Layer {
 impl State {
     fn new(target: ProgressDrawTarget, size: fn() -> (usize, usize)) -> State {
         let lines = MultiProgress::with_draw_target(target);
-        State { lines, size, total: None, layers: HashMap::new(), doing: "", expected: 0, came: 0, done: 0, present: 0 }
+        State {
+            lines,
+            size,
+            total: None,
+            layers: HashMap::new(),
+            doing: "",
+            expected: 0,
+            came: 0,
+            read: 0,
+            done: 0,
+            present: 0,
+        }
     }
 
     fn step(&mut self, step: Step<'_>) {
         match step {
             Step::Resolving { name } => self.say(format!("looking for {}", words::inert(name))),
+            Step::Reading { bytes } => self.read(bytes),
             Step::Planned { layers, present } => self.plan(layers, present),
             Step::Advanced { layer, bytes } => self.advance(layer, bytes),
             Step::Waiting { layer } => self.tell(layer, "waiting"),
@@ -103,6 +117,11 @@ impl State {
     fn pass(&mut self, bytes: u64) {
         self.came += bytes;
         self.say(format!("{}: {} of {}", self.doing, words::size(self.came), words::size(self.expected)));
+    }
+
+    fn read(&mut self, bytes: u64) {
+        self.read += bytes;
+        self.say(format!("reading the archive, {}", words::size(self.read)));
     }
 
     fn plan(&mut self, layers: &[(LayerId, u64)], present: usize) {
@@ -250,6 +269,14 @@ mod tests {
         state.step(Step::Passed { bytes: 1500 });
         state.step(Step::Passed { bytes: 500 });
         assert_eq!(state.total.as_ref().unwrap().message(), "verifying: 1.9 KiB of 3.9 KiB");
+    }
+
+    #[test]
+    fn an_archive_that_is_read_says_how_far() {
+        let mut state = State::new(ProgressDrawTarget::hidden(), || (24, 80));
+        state.step(Step::Reading { bytes: 100 });
+        state.step(Step::Reading { bytes: 23 });
+        assert_eq!(state.total.as_ref().unwrap().message(), "reading the archive, 123 B");
     }
 
     #[test]

@@ -6,9 +6,9 @@ use crate::interrupt::Held;
 use crate::plan::RootFacts;
 use crate::progress::Shown;
 use crate::settings::{self, At, Runtime, Settings};
-use aido_image::{Digest, Hold, Image, Options, Platform, Registries, Source, Store};
+use aido_image::{Digest, Hold, Image, Options, Platform, Reference, Registries, Source, Store};
 use aido_runtime::{Error, Root};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The largest `/etc/passwd` or `/etc/group` of an image that is read.
 const MOST_ACCOUNTS: u64 = 1 << 20;
@@ -36,24 +36,38 @@ fn host() -> RootFacts {
 fn folder_root(settings: &Settings, folder: &Path) -> Result<Ready, Error> {
     let failed =
         |what: String| Error::new(what).remedy("name a folder that holds a whole root file system: bin, etc, usr …");
-    let path = settings.project.join(folder);
-    let path = path.canonicalize().map_err(|e| failed(format!("rootfs {}: {e}", folder.display())))?;
+    let path = real(settings, folder, "rootfs")?;
     // A root hides nothing: the project as its own root would show what its inputs hide.
     if settings.project.starts_with(&path) {
         return Err(failed(format!("rootfs {}: the project lies in it, secrets and all", folder.display())));
     }
-    let typed = matches!(settings.runtime.at, At::Flag(_));
-    let inside = path.strip_prefix(&settings.project).ok().and_then(Path::to_str);
-    if !typed && inside.is_none_or(looks_secret) {
-        let what = format!("rootfs {}: it leads out of the project, or to its secrets", folder.display());
-        return Err(Error::new(what).remedy(format!("type it yourself: `--runtime rootfs:{}`", folder.display())));
-    }
+    held(settings, folder, &path, "rootfs")?;
     let looks = ["bin", "usr", "sbin", "lib", "etc"].iter().any(|name| path.join(name).symlink_metadata().is_ok());
     if !looks {
         return Err(failed(format!("{} does not look like a root file system", path.display())));
     }
     let facts = RootFacts { root: Root::Folder { path }, uid: 0, gid: 0, ..host() };
     Ok(Ready { facts, hold: None })
+}
+
+/// Where a path of the project really leads.
+fn real(settings: &Settings, path: &Path, kind: &str) -> Result<PathBuf, Error> {
+    let found = settings.project.join(path).canonicalize();
+    found.map_err(|e| {
+        Error::new(format!("{kind} {}: {e}", path.display()))
+            .remedy("name a folder or file that is there, relative to the project")
+    })
+}
+
+/// What a file names lies in the project, and is none of its secrets; what is typed is the user's own word.
+fn held(settings: &Settings, path: &Path, real: &Path, kind: &str) -> Result<(), Error> {
+    let typed = matches!(settings.runtime.at, At::Flag(_));
+    let inside = real.strip_prefix(&settings.project).ok().and_then(Path::to_str);
+    if typed || !inside.is_none_or(looks_secret) {
+        return Ok(());
+    }
+    let what = format!("{kind} {}: it leads out of the project, or to its secrets", path.display());
+    Err(Error::new(what).remedy(format!("type it yourself: `--runtime {}`", settings.runtime.value)))
 }
 
 fn image_root(settings: &Settings, progress: &Shown) -> Result<Ready, Error> {
@@ -82,14 +96,19 @@ fn image_root(settings: &Settings, progress: &Shown) -> Result<Ready, Error> {
     Ok(Ready { facts, hold: Some(hold) })
 }
 
-/// The source as the store names it; paths are the project's.
+/// The source as the store names it; paths are the project's. A sandbox of an archive that is gone still has its image.
 fn source(settings: &Settings) -> Result<Source, Error> {
-    let project = &settings.project;
-    Ok(match &settings.runtime.value {
-        Runtime::OciLayout { folder, tag } => Source::OciLayout { dir: project.join(folder), tag: tag.clone() },
-        Runtime::OciArchive { file } => Source::OciArchive(project.join(file)),
-        Runtime::DockerArchive { file } => Source::DockerArchive(project.join(file)),
-        Runtime::RootArchive { file } => Source::RootArchive(project.join(file)),
+    let runtime = &settings.runtime.value;
+    if let Some(path) = runtime.path()
+        && settings.project.join(path).symlink_metadata().is_ok()
+    {
+        held(settings, path, &real(settings, path, "image")?, "image")?;
+    }
+    Ok(match runtime.at(settings.project.join(runtime.path().unwrap_or(Path::new("")))) {
+        Runtime::OciLayout { folder, which } => Source::OciLayout { dir: folder, which },
+        Runtime::OciArchive { file, which } => Source::OciArchive { file, which },
+        Runtime::DockerArchive { file, which } => Source::DockerArchive { file, which },
+        Runtime::RootArchive { file } => Source::RootArchive(file),
         other => other.to_string().parse().map_err(told)?,
     })
 }
@@ -112,13 +131,28 @@ pub(crate) fn open_store() -> Result<Store, Error> {
 
 /// Fetches and unpacks under the ids of the image's files; the caller has one thread.
 pub(crate) fn obtain(store: &Store, source: &Source, options: &Options<'_>, progress: &Shown) -> Result<Image, Error> {
+    named(store, source, options, progress, None)
+}
+
+/// The same, with a name for what came; without one it is known by its source.
+pub(crate) fn named(
+    store: &Store,
+    source: &Source,
+    options: &Options<'_>,
+    progress: &Shown,
+    name: Option<&Reference>,
+) -> Result<Image, Error> {
     fetching(progress, || {
-        let done = store.obtain(source, options);
+        let done = store.obtain(source, options).and_then(|image| match name {
+            Some(name) => store.tag(&image, name),
+            None => Ok(()),
+        });
         // Where the lines are known, which may be another process than the one that goes on.
         progress.clear();
-        done.map(drop).map_err(told)
+        done.map_err(told)
     })?;
-    let found = store.find(source, options.ownership).map_err(told)?;
+    let known = name.map_or_else(|| source.clone(), |name| Source::Registry(name.clone()));
+    let found = store.find(&known, options.ownership).map_err(told)?;
     found.ok_or_else(|| Error::new(format!("`{source}` was obtained, and is not in the store")))
 }
 

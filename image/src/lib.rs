@@ -42,7 +42,7 @@ pub use news::{News, Pulled};
 pub use platform::Platform;
 pub use progress::{Progress, Silent, Step};
 pub use pull::Options;
-pub use reference::{Reference, Source};
+pub use reference::{Reference, Source, Which};
 pub use registry::{Registries, Rules};
 pub use store::{
     CheckedImage, CheckedLayer, CheckedRecord, Gone, Hold, Image, Leftover, Listed, Prune, Pruned, Removed, Report,

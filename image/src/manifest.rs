@@ -46,7 +46,7 @@ pub(crate) struct Manifest {
 }
 
 /// One entry of an index.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub(crate) blob: Blob,
     pub(crate) platform: Option<Platform>,

@@ -13,6 +13,8 @@ pub trait Progress: Sync {
 pub enum Step<'a> {
     /// The origin is being asked what this name means.
     Resolving { name: &'a str },
+    /// So many more bytes of an archive were read, to find out what it holds.
+    Reading { bytes: u64 },
     /// These layers will be fetched, with their compressed sizes; `present` more are here already.
     Planned { layers: &'a [(LayerId, u64)], present: usize },
     /// So many more compressed bytes of this layer went through.

@@ -57,6 +57,8 @@ pub(crate) struct Plan {
     pub(crate) config: Config,
     /// Diff ID and blob of each layer, lowest first.
     pub(crate) layers: Vec<(LayerId, Blob)>,
+    /// Manifest and config, if the store does not have them: they are kept when the image is whole.
+    documents: Option<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Store {
@@ -89,12 +91,16 @@ impl Store {
             Some(means) => self.planned(means, &options.platform)?,
             None => None,
         };
-        let plan = match plan {
+        let mut plan = match plan {
             Some(plan) => plan,
             None => self.resolve(origin.as_ref(), &options.platform)?,
         };
         self.bring(origin.as_ref(), &plan, options)?;
+        let documents = plan.documents.take();
         let image = self.compose(source, plan, options.ownership)?;
+        if let Some((manifest, config)) = documents {
+            self.keep_documents(&image.digest, &manifest, &config)?;
+        }
         self.remember(&image, source, &options.platform)?;
         Ok(image)
     }
@@ -122,8 +128,8 @@ impl Store {
         let Blob { digest: id, size } = &manifest.config;
         let config = verified(origin.blob(&manifest.config)?, id, *size, limits::CONFIG_BYTES)?;
         let digest = Digest::of(&bytes);
-        self.keep_documents(&digest, &bytes, &config)?;
-        plan(Meaning { digest, top }, manifest, &config, platform)
+        let plan = plan(Meaning { digest, top }, manifest, &config, platform)?;
+        Ok(Plan { documents: Some((bytes, config)), ..plan })
     }
 
     /// Puts the stack together, with a mending layer where folders need one.
@@ -189,7 +195,7 @@ fn descend(origin: &dyn Origin, mut bytes: Vec<u8>, platform: &Platform) -> Resu
 
 fn plan(means: Meaning, manifest: Manifest, config: &[u8], platform: &Platform) -> Result<Plan> {
     let (config, ids) = manifest::config(config, manifest.layers.len(), platform)?;
-    Ok(Plan { means, config, layers: ids.into_iter().zip(manifest.layers).collect() })
+    Ok(Plan { means, config, layers: ids.into_iter().zip(manifest.layers).collect(), documents: None })
 }
 
 #[cfg(test)]

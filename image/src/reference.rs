@@ -2,7 +2,7 @@
 
 use crate::{Digest, Error, Kind, Result};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// An image in a registry.
@@ -24,14 +24,39 @@ pub enum Source {
     /// A folder in the OCI image layout.
     OciLayout {
         dir: PathBuf,
-        tag: Option<String>,
+        which: Which,
     },
-    /// A tar file of such a folder.
-    OciArchive(PathBuf),
-    /// What `docker save` writes.
-    DockerArchive(PathBuf),
+    /// A tar file of such a folder; `-` is standard input.
+    OciArchive {
+        file: PathBuf,
+        which: Which,
+    },
+    /// What `docker save` writes; `-` is standard input.
+    DockerArchive {
+        file: PathBuf,
+        which: Which,
+    },
     /// A tar file of a whole root file system.
     RootArchive(PathBuf),
+}
+
+/// Written for a file: what comes in by standard input.
+const STANDARD_INPUT: &str = "-";
+
+pub(crate) fn is_standard_input(file: &Path) -> bool {
+    file == Path::new(STANDARD_INPUT)
+}
+
+/// Which image of a folder or an archive is meant.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Which {
+    /// The only one there is.
+    #[default]
+    Only,
+    /// By its name in there: a tag, or a whole reference.
+    Named(String),
+    /// By the digest of its manifest; of its config where there is no manifest.
+    Digest(Digest),
 }
 
 fn wrong(text: &str, why: impl fmt::Display) -> Error {
@@ -155,27 +180,59 @@ impl FromStr for Source {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let file = |path: &str, kind: &str| match path {
-            "" => Err(Error::new(Kind::Name, format!("`{kind}:` needs a path: `{kind}:FILE`"))),
-            path => Ok(PathBuf::from(path)),
-        };
-        if let Some(path) = text.strip_prefix("oci-archive:") {
-            return Ok(Source::OciArchive(file(path, "oci-archive")?));
+        if let Some(rest) = text.strip_prefix("oci-archive:") {
+            let (file, which) = local(rest, "oci-archive:FILE[:TAG]", true)?;
+            return Ok(Source::OciArchive { file, which });
         }
-        if let Some(path) = text.strip_prefix("docker-archive:") {
-            return Ok(Source::DockerArchive(file(path, "docker-archive")?));
+        if let Some(rest) = text.strip_prefix("docker-archive:") {
+            let (file, which) = local(rest, "docker-archive:FILE[:NAME[:TAG]]", true)?;
+            return Ok(Source::DockerArchive { file, which });
         }
         if let Some(path) = text.strip_prefix("rootfs-archive:") {
-            return Ok(Source::RootArchive(file(path, "rootfs-archive")?));
+            if path.is_empty() {
+                let wrong = Error::new(Kind::Name, "`rootfs-archive:` names no path");
+                return Err(wrong.remedy("write rootfs-archive:FILE"));
+            }
+            return Ok(Source::RootArchive(path.into()));
         }
         if let Some(rest) = text.strip_prefix("oci:") {
-            let (dir, tag) = match rest.rsplit_once(':') {
-                Some((dir, tag)) if !tag.contains('/') && !tag.is_empty() => (dir, Some(tag.to_owned())),
-                _ => (rest, None),
-            };
-            return Ok(Source::OciLayout { dir: file(dir, "oci")?, tag });
+            let (dir, which) = local(rest, "oci:DIR[:TAG]", false)?;
+            return Ok(Source::OciLayout { dir, which });
         }
         text.parse().map(Source::Registry)
+    }
+}
+
+/// A path, and which image there. In an archive the name may be a whole reference, with colons and
+/// slashes: it begins at the first colon. A folder's stands in the last part of the path.
+fn local(text: &str, form: &str, archive: bool) -> Result<(PathBuf, Which)> {
+    let pinned = text.rsplit_once('@').filter(|(_, digest)| digest.starts_with("sha256:"));
+    let (path, which) = match pinned {
+        Some((path, digest)) => (path, Which::Digest(digest.parse()?)),
+        None => {
+            let last = || text.rsplit_once(':').filter(|(_, tag)| !tag.contains('/'));
+            let split = if archive { text.split_once(':') } else { last() };
+            match split.filter(|(_, name)| !name.is_empty()) {
+                Some((path, name)) => (path, Which::Named(name.to_owned())),
+                None => (text, Which::Only),
+            }
+        }
+    };
+    if path.is_empty() {
+        return Err(
+            Error::new(Kind::Name, format!("`{}` names no path", text.escape_debug())).remedy(format!("write {form}"))
+        );
+    }
+    Ok((path.into(), which))
+}
+
+impl fmt::Display for Which {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Which::Only => Ok(()),
+            Which::Named(name) => write!(f, ":{name}"),
+            Which::Digest(digest) => write!(f, "@{digest}"),
+        }
     }
 }
 
@@ -183,10 +240,9 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Source::Registry(reference) => reference.fmt(f),
-            Source::OciLayout { dir, tag: None } => write!(f, "oci:{}", dir.display()),
-            Source::OciLayout { dir, tag: Some(tag) } => write!(f, "oci:{}:{tag}", dir.display()),
-            Source::OciArchive(file) => write!(f, "oci-archive:{}", file.display()),
-            Source::DockerArchive(file) => write!(f, "docker-archive:{}", file.display()),
+            Source::OciLayout { dir, which } => write!(f, "oci:{}{which}", dir.display()),
+            Source::OciArchive { file, which } => write!(f, "oci-archive:{}{which}", file.display()),
+            Source::DockerArchive { file, which } => write!(f, "docker-archive:{}{which}", file.display()),
             Source::RootArchive(file) => write!(f, "rootfs-archive:{}", file.display()),
         }
     }
@@ -201,15 +257,27 @@ impl Source {
         }
     }
 
+    /// Whether its bytes come from standard input, so that nobody can ask for them again.
+    pub fn is_standard_input(&self) -> bool {
+        match self {
+            Source::OciArchive { file, .. } | Source::DockerArchive { file, .. } => is_standard_input(file),
+            _ => false,
+        }
+    }
+
     /// The same source under the name that the store knows it by: paths are absolute.
     pub(crate) fn absolute(&self) -> Result<Source> {
-        let absolute =
-            |path: &PathBuf| std::path::absolute(path).map_err(|e| Error::io(format!("`{}`", path.display()), e));
+        let absolute = |path: &PathBuf| match path.to_str() {
+            Some(STANDARD_INPUT) => Ok(path.clone()),
+            _ => std::path::absolute(path).map_err(|e| Error::io(format!("`{}`", path.display()), e)),
+        };
         Ok(match self {
             Source::Registry(_) => self.clone(),
-            Source::OciLayout { dir, tag } => Source::OciLayout { dir: absolute(dir)?, tag: tag.clone() },
-            Source::OciArchive(file) => Source::OciArchive(absolute(file)?),
-            Source::DockerArchive(file) => Source::DockerArchive(absolute(file)?),
+            Source::OciLayout { dir, which } => Source::OciLayout { dir: absolute(dir)?, which: which.clone() },
+            Source::OciArchive { file, which } => Source::OciArchive { file: absolute(file)?, which: which.clone() },
+            Source::DockerArchive { file, which } => {
+                Source::DockerArchive { file: absolute(file)?, which: which.clone() }
+            }
             Source::RootArchive(file) => Source::RootArchive(absolute(file)?),
         })
     }
@@ -360,11 +428,18 @@ mod tests {
     #[test]
     fn local_sources_are_told_from_references() {
         let source = |text: &str| text.parse::<Source>().unwrap();
-        let layout = |dir: &str, tag: Option<&str>| Source::OciLayout { dir: dir.into(), tag: tag.map(str::to_owned) };
-        assert_eq!(source("oci:dir"), layout("dir", None));
-        assert_eq!(source("oci:/a/dir:v1"), layout("/a/dir", Some("v1")));
-        assert_eq!(source("oci:/a:b/dir"), layout("/a:b/dir", None));
-        assert_eq!(source("docker-archive:x.tar"), Source::DockerArchive("x.tar".into()));
+        let named = |name: &str| Which::Named(name.to_owned());
+        let layout = |dir: &str, which| Source::OciLayout { dir: dir.into(), which };
+        assert_eq!(source("oci:dir"), layout("dir", Which::Only));
+        assert_eq!(source("oci:/a/dir:v1"), layout("/a/dir", named("v1")));
+        assert_eq!(source("oci:/a:b/dir"), layout("/a:b/dir", Which::Only));
+        assert_eq!(source(&format!("oci:dir@{D}")), layout("dir", Which::Digest(D.parse().unwrap())));
+        assert!(format!("oci:dir@{}", &D[..20]).parse::<Source>().is_err());
+        let docker = |file: &str, which| Source::DockerArchive { file: file.into(), which };
+        assert_eq!(source("docker-archive:x.tar"), docker("x.tar", Which::Only));
+        assert_eq!(source("docker-archive:x.tar:a.b:5/c:d"), docker("x.tar", named("a.b:5/c:d")));
+        assert!(source("docker-archive:-").is_standard_input() && source("oci-archive:-:v1").is_standard_input());
+        assert!(!source("oci-archive:./-").is_standard_input() && !source("oci:-").is_standard_input());
         assert!("oci:".parse::<Source>().is_err() && "oci-archive:".parse::<Source>().is_err());
     }
 

@@ -57,11 +57,11 @@ pub(crate) struct ImagePull {
 
 #[derive(Debug, Args)]
 pub(crate) struct ImageImport {
-    /// oci:DIR[:TAG], oci-archive:FILE or docker-archive:FILE
+    /// oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME]; @sha256:… for a tag, `-` for standard input
     #[arg(value_name = "SOURCE")]
     pub(crate) source: String,
 
-    /// A name to know it by as well, such as tools:1; without one it goes by its source
+    /// A name to know it by as well, such as tools:1; without one it goes by its source, which standard input cannot
     #[arg(value_name = "NAME")]
     pub(crate) name: Option<String>,
 

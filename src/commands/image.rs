@@ -35,12 +35,18 @@ fn import(typed: &ImageImport) -> Result<u8> {
     if matches!(source, Source::Registry(_)) {
         let wrong = Error::new(format!("`{}` is no folder or file with an image", typed.source));
         let remedy = format!(
-            "name one as oci:DIR, oci-archive:FILE or docker-archive:FILE, or aido image pull {}",
+            "name one as oci:DIR, oci-archive:FILE or docker-archive:FILE (`-` is standard input), or aido image pull {}",
             typed.source
         );
         return Err(wrong.remedy(remedy).into());
     }
     let name = typed.name.as_deref().map(str::parse::<Reference>).transpose().map_err(root::told)?;
+    if source.is_standard_input() && name.is_none() {
+        // What the archive calls itself would take a name that means something else already.
+        let wrong =
+            Error::new("an image from standard input needs a name, since nobody can ask for it again by its source");
+        return Err(wrong.remedy(format!("aido image import {} NAME", typed.source)).into());
+    }
     let progress = progress::shown(false);
     let store = root::open_store()?;
     let registries = root::registries()?;
@@ -53,10 +59,7 @@ fn import(typed: &ImageImport) -> Result<u8> {
         platform: Platform::here(),
         progress: &progress,
     };
-    let image = root::obtain(&store, &source, &options, &progress)?;
-    if let Some(name) = &name {
-        store.tag(&image, name).map_err(root::told)?;
-    }
+    let image = root::named(&store, &source, &options, &progress, name.as_ref())?;
     if typed.json {
         let name = name.as_ref().map_or_else(|| image.reference.clone(), Reference::to_string);
         let layers: Vec<String> = image.layers.iter().map(ToString::to_string).collect();

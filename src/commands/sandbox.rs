@@ -84,12 +84,20 @@ pub(crate) fn refuse_reshaping(wanted: &cli::Wanted, sandbox: &Sandbox) -> Resul
 
 /// What was typed when the sandbox was made and is no part of a file: a root folder outside the project,
 /// accepted weaknesses. The plan that was checked then keeps it.
+/// Images that are not a registry's.
+const LOCAL: [&str; 4] = ["oci:", "oci-archive:", "docker-archive:", "rootfs-archive:"];
+
 pub(crate) fn as_made(mut overrides: Overrides, sandbox: &Sandbox) -> Result<Overrides> {
     let Some(stored) = sandbox.plan()? else { return Ok(overrides) };
     let plan: Plan = serde_json::from_slice(&stored)
         .map_err(|e| anyhow!("the plan of sandbox {} cannot be read: {e}", sandbox.id()))?;
-    if let Root::Folder { path } = plan.root {
-        overrides.runtime = Some(format!("rootfs:{}", path.display()));
+    match plan.root {
+        Root::Folder { path } => overrides.runtime = Some(format!("rootfs:{}", path.display())),
+        // What was typed when it was made need not be typed again.
+        Root::Image { reference, .. } if LOCAL.iter().any(|scheme| reference.starts_with(scheme)) => {
+            overrides.runtime = Some(reference);
+        }
+        _ => {}
     }
     overrides.accept_weaker.extend(plan.accept_weaker);
     Ok(overrides)

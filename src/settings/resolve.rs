@@ -92,11 +92,12 @@ fn runtime(asked: &Asked) -> Result<Told<Runtime>> {
         return Ok(Told::new(Runtime::Host, At::Nowhere));
     };
     let runtime = Runtime::parse(&told.value).map_err(|what| Error::new(told.at.clone(), what))?;
-    // A file that came with a repository must not hand out the host's folders as a root.
-    if let (Runtime::RootFolder { folder }, false) = (&runtime, asked.runtime_typed)
-        && (folder.is_absolute() || folder.components().any(|c| matches!(c, Component::ParentDir)))
+    // A file that came with a repository must not hand out what lies elsewhere on the host.
+    if let (Some(path), false) = (runtime.path(), asked.runtime_typed)
+        && (path.is_absolute() || path.components().any(|c| matches!(c, Component::ParentDir)))
     {
-        let what = "a file may name a root folder of the project only";
+        let kind = if matches!(runtime, Runtime::RootFolder { .. }) { "a root folder" } else { "an image" };
+        let what = format!("a file may name {kind} of the project only");
         return Err(Error::new(told.at.clone(), what).remedy(format!("type it yourself: `--runtime {}`", told.value)));
     }
     Ok(Told::new(runtime, told.at.clone()))

@@ -1,7 +1,8 @@
 //! `runtime:`: where the root file system comes from.
 
+use aido_image::{Source, Which};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A root file system, by the name the user gave it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,11 +12,11 @@ pub enum Runtime {
     /// An image reference, as it was written: `python:3.11`.
     Image(String),
     /// An OCI image layout.
-    OciLayout { folder: PathBuf, tag: Option<String> },
+    OciLayout { folder: PathBuf, which: Which },
     /// An OCI image layout in a tar file.
-    OciArchive { file: PathBuf },
+    OciArchive { file: PathBuf, which: Which },
     /// What `docker save` writes.
-    DockerArchive { file: PathBuf },
+    DockerArchive { file: PathBuf, which: Which },
     /// A tar file of a whole root file system.
     RootArchive { file: PathBuf },
     /// A folder that holds a whole root file system.
@@ -28,27 +29,25 @@ impl Runtime {
         if text == "host" {
             return Ok(Runtime::Host);
         }
-        for (scheme, form) in [
-            ("oci:", "oci:DIR[:TAG]"),
-            ("oci-archive:", "oci-archive:FILE"),
-            ("docker-archive:", "docker-archive:FILE"),
-            ("rootfs:", "rootfs:DIR"),
-            ("rootfs-archive:", "rootfs-archive:FILE"),
-        ] {
-            let Some(rest) = text.strip_prefix(scheme) else { continue };
-            if rest.is_empty() || rest.contains('\0') {
-                return Err(format!("`{text}` names no path; write {form}"));
+        if text.contains('\0') {
+            return Err("a NUL character names nothing".to_string());
+        }
+        if let Some(folder) = text.strip_prefix("rootfs:") {
+            if folder.is_empty() {
+                return Err(format!("`{text}` names no path; write rootfs:DIR"));
             }
-            return Ok(match scheme {
-                "oci:" => {
-                    let (folder, tag) = path_and_tag(rest);
-                    Runtime::OciLayout { folder, tag }
-                }
-                "oci-archive:" => Runtime::OciArchive { file: rest.into() },
-                "docker-archive:" => Runtime::DockerArchive { file: rest.into() },
-                "rootfs-archive:" => Runtime::RootArchive { file: rest.into() },
-                _ => Runtime::RootFolder { folder: rest.into() },
-            });
+            return Ok(Runtime::RootFolder { folder: folder.into() });
+        }
+        if ["oci:", "oci-archive:", "docker-archive:", "rootfs-archive:"].iter().any(|scheme| text.starts_with(scheme))
+        {
+            return match text.parse::<Source>() {
+                Ok(Source::OciLayout { dir: folder, which }) => Ok(Runtime::OciLayout { folder, which }),
+                Ok(Source::OciArchive { file, which }) => Ok(Runtime::OciArchive { file, which }),
+                Ok(Source::DockerArchive { file, which }) => Ok(Runtime::DockerArchive { file, which }),
+                Ok(Source::RootArchive(file)) => Ok(Runtime::RootArchive { file }),
+                Ok(Source::Registry(_)) => Err(format!("`{text}` names no path")),
+                Err(e) => Err(e.remedy.map_or_else(|| e.what.clone(), |remedy| format!("{}; {remedy}", e.what))),
+            };
         }
         let plain = |c: char| c.is_ascii_alphanumeric() || "._-/:@+[]".contains(c);
         if text.is_empty() || text.len() > 1024 || !text.chars().all(plain) || text.starts_with(['-', '/', '.']) {
@@ -58,30 +57,39 @@ impl Runtime {
         }
         Ok(Runtime::Image(text.to_string()))
     }
-}
 
-/// A colon in the last part of the path begins a tag.
-fn path_and_tag(text: &str) -> (PathBuf, Option<String>) {
-    match text.rsplit_once(':') {
-        Some((path, tag)) if !path.is_empty() && !tag.is_empty() && !tag.contains('/') => {
-            (path.into(), Some(tag.to_string()))
+    /// The folder or file that it names, as it was written.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Runtime::Host | Runtime::Image(_) => None,
+            Runtime::OciLayout { folder, .. } | Runtime::RootFolder { folder } => Some(folder),
+            Runtime::OciArchive { file, .. } | Runtime::DockerArchive { file, .. } | Runtime::RootArchive { file } => {
+                Some(file)
+            }
         }
-        _ => (text.into(), None),
+    }
+
+    /// The same at another place.
+    pub fn at(&self, path: PathBuf) -> Runtime {
+        match self.clone() {
+            Runtime::OciLayout { which, .. } => Runtime::OciLayout { folder: path, which },
+            Runtime::OciArchive { which, .. } => Runtime::OciArchive { file: path, which },
+            Runtime::DockerArchive { which, .. } => Runtime::DockerArchive { file: path, which },
+            Runtime::RootArchive { .. } => Runtime::RootArchive { file: path },
+            Runtime::RootFolder { .. } => Runtime::RootFolder { folder: path },
+            other => other,
+        }
     }
 }
 
 impl fmt::Display for Runtime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let tagged = |f: &mut fmt::Formatter<'_>, tag: &Option<String>| match tag {
-            Some(tag) => write!(f, ":{tag}"),
-            None => Ok(()),
-        };
         match self {
             Runtime::Host => f.write_str("host"),
             Runtime::Image(reference) => f.write_str(reference),
-            Runtime::OciLayout { folder, tag } => write!(f, "oci:{}", folder.display()).and_then(|()| tagged(f, tag)),
-            Runtime::OciArchive { file } => write!(f, "oci-archive:{}", file.display()),
-            Runtime::DockerArchive { file } => write!(f, "docker-archive:{}", file.display()),
+            Runtime::OciLayout { folder, which } => write!(f, "oci:{}{which}", folder.display()),
+            Runtime::OciArchive { file, which } => write!(f, "oci-archive:{}{which}", file.display()),
+            Runtime::DockerArchive { file, which } => write!(f, "docker-archive:{}{which}", file.display()),
             Runtime::RootArchive { file } => write!(f, "rootfs-archive:{}", file.display()),
             Runtime::RootFolder { folder } => write!(f, "rootfs:{}", folder.display()),
         }
@@ -108,7 +116,12 @@ mod tests {
         ] {
             assert_eq!(Runtime::parse(text).unwrap().to_string(), text);
         }
-        assert_eq!(Runtime::parse("oci:a:b/c").unwrap(), Runtime::OciLayout { folder: "a:b/c".into(), tag: None });
+        assert_eq!(
+            Runtime::parse("oci:a:b/c").unwrap(),
+            Runtime::OciLayout { folder: "a:b/c".into(), which: Which::Only }
+        );
+        let py = Runtime::OciArchive { file: "py.tar".into(), which: Which::Named("3.11".into()) };
+        assert_eq!(Runtime::parse("oci-archive:py.tar:3.11").unwrap(), py);
     }
 
     #[test]

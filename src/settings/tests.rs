@@ -177,6 +177,10 @@ fn wrong_types_units_and_ranges() {
         ("resources: {pids: 4194305}", "out of range"),
         ("runtime: rootfs:/", "type it yourself: `--runtime rootfs:/`"),
         ("runtime: rootfs:a/../../..", "a root folder of the project only"),
+        ("runtime: oci:/srv/images", "an image of the project only"),
+        ("runtime: oci-archive:../x.tar:1", "type it yourself: `--runtime oci-archive:../x.tar:1`"),
+        ("runtime: docker-archive:/tmp/x.tar", "an image of the project only"),
+        ("runtime: oci:", "names no path; write oci:DIR[:TAG]"),
         ("runtime: 'py thon'", "is no runtime"),
         ("[a, b]", "`sandbox.yaml` is a mapping of keys to values, not a list"),
         ("just text", "not a text"),
@@ -242,6 +246,7 @@ fn a_folder_with_any_name_gives_a_valid_sandbox_name() {
 }
 
 #[path = "../../fuzz/src/sandbox_yaml.rs"]
+#[expect(unreachable_pub, reason = "the fuzzer's own crate exports it")]
 mod fuzzed;
 
 /// What the fuzzer kept, on every machine.

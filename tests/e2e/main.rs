@@ -18,6 +18,7 @@ mod examples;
 mod files;
 mod hostile;
 mod images;
+mod imports;
 mod limits;
 mod names;
 mod policy;

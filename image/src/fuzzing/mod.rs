@@ -52,6 +52,21 @@ mod tests {
         }
     }
 
+    fn cases() -> u32 {
+        std::env::var("AIDO_FUZZ_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(300)
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(cases()))]
+
+        /// Without a fuzzer's patience, but on every machine and for inputs that nobody has seen.
+        #[test]
+        fn nearly_valid_archives_break_no_promise(wish in proptest::collection::vec(proptest::prelude::any::<u8>(), 1..160)) {
+            let scratch = tempfile::tempdir().unwrap();
+            run("tar_built", &Room::new(scratch.path()), &wish);
+        }
+    }
+
     /// The checks themselves are tried: the canaries see what a careless unpacker does.
     #[test]
     fn the_canaries_see_what_happens_around_a_layer() {

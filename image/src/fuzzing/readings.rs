@@ -79,8 +79,10 @@ fn same_as_the_tar_crate(tar: &[u8], ours: &[Seen]) {
         if pax_sparse {
             continue;
         }
-        assert_eq!(their.path_bytes().as_ref(), entry.path, "the tar crate reads another name");
-        let link = their.link_name_bytes().map(|name| name.into_owned());
+        // It takes one zero off a long name where others take all, and then makes nothing of that name.
+        let plain = |name: &[u8]| name.iter().rposition(|b| *b != 0).map_or(Vec::new(), |last| name[..=last].to_vec());
+        assert_eq!(plain(&their.path_bytes()), entry.path, "the tar crate reads another name");
+        let link = their.link_name_bytes().map(|name| plain(&name));
         match &entry.body {
             Body::File { size } => {
                 assert_eq!(their.size(), *size, "the tar crate reads another size of {:?}", entry.path);

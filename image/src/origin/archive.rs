@@ -3,12 +3,14 @@
 use super::layout::Files;
 use crate::decode::{Bounded, Decoder};
 use crate::digest::Hashing;
+use crate::reference::is_standard_input;
 use crate::tape::{Body, Tape};
-use crate::{Error, Kind, Result, limits};
+use crate::{Error, Kind, Progress, Result, Step, limits};
 use rustix::fs::{Mode, OFlags};
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek};
+use std::io::{self, BufReader, IsTerminal, Read, Seek};
+use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -48,12 +50,17 @@ impl Read for Section {
 }
 
 impl Archive {
-    pub(super) fn open(path: &Path, scratch: &Path) -> Result<Archive> {
-        let place = format!("`{}`", path.display());
-        let mut file = plain(path, &place)?;
-        if is_compressed(&file) {
-            file = decompressed(file, scratch).map_err(|e| e.within(&place))?;
-        }
+    pub(super) fn open(path: &Path, scratch: &Path, progress: &dyn Progress) -> Result<Archive> {
+        let (place, mut file) = if is_standard_input(path) {
+            let place = "standard input".to_owned();
+            let file = piped().and_then(|input| spooled(input, scratch, progress)).map_err(|e| e.within(&place))?;
+            (place, file)
+        } else {
+            let place = format!("`{}`", path.display());
+            let file = plain(path, &place)?;
+            let packed = is_compressed(&file);
+            (place.clone(), if packed { spooled(file, scratch, progress).map_err(|e| e.within(place))? } else { file })
+        };
         file.rewind().map_err(|e| Error::io(&place, e))?;
         let members = index(&file).map_err(|e| e.within(&place))?;
         Ok(Archive { file: Arc::new(file), members })
@@ -102,16 +109,45 @@ fn is_compressed(file: &File) -> bool {
     file.read_exact_at(&mut start, 0).is_ok() && (start[..2] == [0x1f, 0x8b] || start == [0x28, 0xb5, 0x2f, 0xfd])
 }
 
+/// Standard input, unless somebody types there.
+fn piped() -> Result<File> {
+    let input = std::io::stdin();
+    if input.is_terminal() {
+        let what = "a terminal is no archive";
+        return Err(Error::new(Kind::Name, what)
+            .remedy("pipe one in: docker save IMAGE | aido image import docker-archive:- NAME"));
+    }
+    let own = input.as_fd().try_clone_to_owned().map_err(|e| Error::io("opening it", e))?;
+    Ok(File::from(own))
+}
+
 /// The archive as a plain file without a name, which vanishes with its descriptor.
-fn decompressed(file: File, scratch: &Path) -> Result<File> {
+fn spooled(input: impl Read + Send, scratch: &Path, progress: &dyn Progress) -> Result<File> {
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-    let failed = |e: io::Error| Error::io("decompressing it", e);
+    let failed = |e: io::Error| Error::io("copying it into the store", e);
     let fresh = rustix::fs::open(scratch, flags, Mode::RUSR | Mode::WUSR).map_err(|e| failed(e.into()))?;
     let mut fresh = File::from(fresh);
-    let raw = Hashing::new(file);
+    let raw = Hashing::new(Shown { input, progress });
     let meter = raw.meter();
-    io::copy(&mut Bounded::new(Decoder::new(raw)?, meter), &mut fresh).map_err(failed)?;
+    let copied = io::copy(&mut Bounded::new(Decoder::new(raw)?, meter), &mut fresh).map_err(failed)?;
+    if copied == 0 {
+        return Err(Error::new(Kind::NoImage, "it is empty"));
+    }
     Ok(fresh)
+}
+
+/// Tells how far the reading has come.
+struct Shown<'a, R> {
+    input: R,
+    progress: &'a dyn Progress,
+}
+
+impl<R: Read> Read for Shown<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let got = self.input.read(buffer)?;
+        self.progress.step(Step::Reading { bytes: got as u64 });
+        Ok(got)
+    }
 }
 
 fn index(file: &File) -> Result<HashMap<Vec<u8>, Member>> {

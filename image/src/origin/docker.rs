@@ -3,11 +3,11 @@
 //! It has no OCI manifest, so one is made of what it holds: the same archive always gives the same.
 
 use super::archive::Archive;
-use super::layout::{Files, read};
+use super::layout::{Files, absent, listed, read, several};
 use super::{Origin, Top};
 use crate::digest::Hashing;
 use crate::manifest::Blob;
-use crate::{Digest, Error, Kind, Result, limits};
+use crate::{Digest, Error, Kind, Reference, Result, Which, limits};
 use serde::Deserialize;
 use serde_json::json;
 use std::collections::HashMap;
@@ -29,20 +29,21 @@ pub(super) struct Docker {
 }
 
 impl Docker {
-    pub(super) fn open(archive: Archive) -> Result<Docker> {
+    pub(super) fn open(archive: Archive, which: &Which) -> Result<Docker> {
         let saved: Vec<Saved> = serde_json::from_slice(&read(&archive, "manifest.json", limits::MANIFEST_BYTES)?)
             .map_err(|e| Error::new(Kind::NoImage, format!("its `manifest.json` cannot be read: {e}")))?;
-        let [saved] = &saved[..] else {
-            let tags: Vec<_> =
-                saved.iter().flat_map(|s| s.repo_tags.iter().flatten()).map(|t| t.escape_debug().to_string()).collect();
-            let what = format!("it holds {} images, and aido takes one: {}", saved.len(), tags.join(", "));
-            return Err(Error::new(Kind::Name, what).remedy("save it again: `docker save -o FILE IMAGE`"));
-        };
+        let saved = chosen(saved, which)?;
         if saved.layers.len() > limits::LAYERS {
             let what = format!("it has {} layers; the limit is {}", saved.layers.len(), limits::LAYERS);
             return Err(Error::new(Kind::Limit, what));
         }
         let config = read(&archive, &saved.config, limits::CONFIG_BYTES)?;
+        if let Which::Digest(digest) = which
+            && Digest::of(&config) != *digest
+        {
+            let what = format!("its `{}` has the digest {}", saved.config.escape_debug(), Digest::of(&config));
+            return Err(Error::new(Kind::Unverified, what));
+        }
         let mut members = HashMap::from([(Digest::of(&config), saved.config.clone())]);
         let mut layers = Vec::new();
         for name in &saved.layers {
@@ -57,6 +58,32 @@ impl Docker {
             "layers": layers});
         Ok(Docker { archive, manifest: manifest.to_string().into_bytes(), members })
     }
+}
+
+/// The one that is meant. Configs are called by their digest, which is checked when they are read.
+fn chosen(saved: Vec<Saved>, which: &Which) -> Result<Saved> {
+    let tags = |saved: &Saved| saved.repo_tags.clone().unwrap_or_default();
+    let all: Vec<String> = saved.iter().flat_map(tags).collect();
+    let there = listed(all.iter().map(String::as_str));
+    let mut meant = saved.into_iter().filter(|saved| match which {
+        Which::Only => true,
+        Which::Named(name) => tags(saved).iter().any(|tag| same(tag, name)),
+        Which::Digest(digest) => saved.config.contains(&digest.hex()),
+    });
+    match (meant.next(), meant.next(), which) {
+        (Some(one), None, _) => Ok(one),
+        (None, _, Which::Only) => Err(Error::new(Kind::NoImage, "its `manifest.json` names no image")),
+        (None, ..) => Err(absent(which, &there)),
+        (Some(_), Some(_), Which::Only) => Err(several(&there, all.first().map(String::as_str))),
+        // Readers differ on which of them wins.
+        (Some(_), Some(_), _) => Err(Error::new(Kind::Hostile, format!("two images of it are called `{which}`"))),
+    }
+}
+
+/// Names are compared in full: `tiny` is `docker.io/library/tiny:latest`.
+fn same(tag: &str, name: &str) -> bool {
+    let full = |text: &str| text.parse::<Reference>().ok();
+    tag == name || full(tag).is_some_and(|tag| full(name) == Some(tag))
 }
 
 /// Such archives state no digests of their layers as they lie there, so they are computed.

@@ -2,7 +2,7 @@
 
 use super::{Origin, Top};
 use crate::manifest::{Blob, Document, Entry};
-use crate::{Error, Kind, Result, beneath, limits};
+use crate::{Error, Kind, Result, Which, beneath, limits};
 use rustix::fs::FileType;
 use rustix::io::Errno;
 use std::collections::BTreeSet;
@@ -10,6 +10,9 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+
+/// Names that an error tells; an index may have thousands.
+const NAMED: usize = 20;
 
 /// Files by name, wherever they lie.
 pub(super) trait Files: Sync + Send {
@@ -65,12 +68,12 @@ impl Files for Dir {
 
 pub(super) struct Layout<F> {
     files: F,
-    tag: Option<String>,
+    which: Which,
 }
 
 impl<F: Files> Layout<F> {
-    pub(super) fn new(files: F, tag: Option<String>) -> Self {
-        Layout { files, tag }
+    pub(super) fn new(files: F, which: Which) -> Self {
+        Layout { files, which }
     }
 }
 
@@ -84,7 +87,7 @@ impl<F: Files> Origin for Layout<F> {
             return Err(Error::new(Kind::NoImage, format!("its layout version is `{}`", version.escape_debug())));
         }
         match Document::parse(&read(&self.files, "index.json", limits::MANIFEST_BYTES)?)? {
-            Document::Index(entries) => named(entries, self.tag.as_deref()).map(Top::Entries),
+            Document::Index(entries) => named(entries, &self.which).map(Top::Entries),
             Document::Manifest(_) => Err(Error::new(Kind::NoImage, "its `index.json` is no index")),
         }
     }
@@ -99,23 +102,53 @@ impl<F: Files> Origin for Layout<F> {
     }
 }
 
-/// The entries that the tag means; without a tag, the only name there is.
-fn named(entries: Vec<Entry>, tag: Option<&str>) -> Result<Vec<Entry>> {
-    let names: BTreeSet<String> = entries.iter().filter_map(|entry| entry.name.clone()).collect();
-    let listed = || names.iter().map(|name| name.escape_debug().to_string()).collect::<Vec<_>>().join(", ");
-    let Some(tag) = tag else {
-        if names.len() > 1 {
-            let what = format!("it holds several images: {}", listed());
-            return Err(Error::new(Kind::Name, what).remedy("say which, as `oci:DIR:TAG`"));
+/// The entries that are meant; without a word on that, those of the only name there is.
+fn named(entries: Vec<Entry>, which: &Which) -> Result<Vec<Entry>> {
+    let names: BTreeSet<&str> = entries.iter().filter_map(|entry| entry.name.as_deref()).collect();
+    let there = listed(names.iter().copied());
+    let wanted: Box<dyn Fn(&Entry) -> bool> = match which {
+        Which::Only if names.len() > 1 => return Err(several(&there, names.first().copied())),
+        Which::Only => return Ok(entries),
+        // Under how many names it ever stands.
+        Which::Digest(digest) => {
+            let found = entries.iter().find(|entry| entry.blob.digest == *digest).cloned();
+            return found.map(|entry| vec![entry]).ok_or_else(|| absent(which, &there));
         }
-        return Ok(entries);
+        // Some tools write the tag there, others the whole reference.
+        Which::Named(tag) => Box::new(move |entry| {
+            let name = entry.name.as_deref();
+            name.is_some_and(|name| name == tag || name.rsplit_once(':').is_some_and(|(_, end)| end == tag))
+        }),
     };
-    // Some tools write the tag there, others the whole reference.
-    let means = |name: &str| name == tag || name.rsplit_once(':').is_some_and(|(_, end)| end == tag);
-    let chosen: Vec<Entry> = entries.into_iter().filter(|e| e.name.as_deref().is_some_and(means)).collect();
-    if chosen.is_empty() {
-        let what = format!("it has no image `{}`; it has: {}", tag.escape_debug(), listed());
-        return Err(Error::new(Kind::Missing, what));
+    let chosen: Vec<Entry> = entries.iter().filter(|entry| wanted(entry)).cloned().collect();
+    let meant: BTreeSet<&str> = chosen.iter().filter_map(|entry| entry.name.as_deref()).collect();
+    match (chosen.is_empty(), which) {
+        (true, _) => Err(absent(which, &there)),
+        (_, Which::Named(tag)) if meant.len() > 1 && !meant.contains(tag.as_str()) => {
+            Err(several(&listed(meant.iter().copied()), meant.first().copied()))
+        }
+        (_, Which::Named(tag)) if meant.len() > 1 => {
+            Ok(chosen.into_iter().filter(|entry| entry.name.as_ref() == Some(tag)).collect())
+        }
+        _ => Ok(chosen),
     }
-    Ok(chosen)
+}
+
+pub(super) fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let mut names: Vec<String> = names.map(|name| name.escape_debug().to_string()).collect();
+    let more = names.len().saturating_sub(NAMED);
+    names.truncate(NAMED);
+    let text = if names.is_empty() { "none that has a name".to_owned() } else { names.join(", ") };
+    if more > 0 { format!("{text} and {more} more") } else { text }
+}
+
+pub(super) fn several(there: &str, first: Option<&str>) -> Error {
+    let example = first.map_or_else(|| "@sha256:…".to_owned(), |name| format!(":{}", name.escape_debug()));
+    Error::new(Kind::Name, format!("it holds several images: {there}"))
+        .remedy(format!("say which, behind the path: `…{example}`"))
+}
+
+pub(super) fn absent(which: &Which, there: &str) -> Error {
+    let which = which.to_string();
+    Error::new(Kind::Missing, format!("it has no image `{}`; it has: {there}", which[1..].escape_debug()))
 }

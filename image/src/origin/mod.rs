@@ -8,6 +8,8 @@ mod root;
 
 use crate::manifest::{Blob, Entry};
 use crate::{Digest, Options, Result, Source};
+#[cfg(any(test, feature = "fuzzing"))]
+use crate::{Silent, Which};
 use std::io::Read;
 use std::path::Path;
 
@@ -43,22 +45,23 @@ pub(crate) trait Origin: Sync {
 /// Any file as an archive of images of either kind, as far as it can be read.
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) fn fuzzed_archive(file: &Path, scratch: &Path) {
-    let opened = || archive::Archive::open(file, scratch);
+    let opened = || archive::Archive::open(file, scratch, &Silent);
     if let Ok(archive) = opened() {
-        let _ = layout::Layout::new(archive, None).top();
+        let _ = layout::Layout::new(archive, Which::Only).top();
     }
     if let Ok(archive) = opened() {
-        let _ = docker::Docker::open(archive).and_then(|docker| docker.top());
+        let _ = docker::Docker::open(archive, &Which::Only).and_then(|docker| docker.top());
     }
 }
 
 /// Opens the origin of `source`. `scratch` takes nameless files where an archive must be decompressed.
 pub(crate) fn open<'a>(source: &Source, options: &Options<'a>, scratch: &Path) -> Result<Box<dyn Origin + 'a>> {
+    let archive = |file: &Path| archive::Archive::open(file, scratch, options.progress);
     Ok(match source {
         Source::Registry(reference) => Box::new(registry::Registry::connect(reference, options)?),
-        Source::OciLayout { dir, tag } => Box::new(layout::Layout::new(layout::Dir::open(dir)?, tag.clone())),
-        Source::OciArchive(file) => Box::new(layout::Layout::new(archive::Archive::open(file, scratch)?, None)),
-        Source::DockerArchive(file) => Box::new(docker::Docker::open(archive::Archive::open(file, scratch)?)?),
+        Source::OciLayout { dir, which } => Box::new(layout::Layout::new(layout::Dir::open(dir)?, which.clone())),
+        Source::OciArchive { file, which } => Box::new(layout::Layout::new(archive(file)?, which.clone())),
+        Source::DockerArchive { file, which } => Box::new(docker::Docker::open(archive(file)?, which)?),
         Source::RootArchive(file) => {
             let place = format!("`{}`", file.display());
             let file = archive::plain(file, &place)?;

@@ -78,6 +78,9 @@ impl Store {
             record.spots.extend([image.digest, image.resolved].map(|digest| reference.spot(&digest)));
         }
         self.keep_image(&record)?;
+        if source.is_standard_input() {
+            return Ok(());
+        }
         let means = Meaning { digest: image.digest, top: image.resolved };
         files::write_json(&self.name_path(source, on)?, &Name::new(source, on, means)?)
     }

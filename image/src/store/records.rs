@@ -130,7 +130,9 @@ impl Stamp {
         let path = match source {
             Source::Registry(_) => return Ok(None),
             Source::OciLayout { dir, .. } => dir.join("index.json"),
-            Source::OciArchive(file) | Source::DockerArchive(file) | Source::RootArchive(file) => file.clone(),
+            Source::OciArchive { .. } | Source::DockerArchive { .. } if source.is_standard_input() => return Ok(None),
+            Source::OciArchive { file, .. } | Source::DockerArchive { file, .. } => file.clone(),
+            Source::RootArchive(file) => file.clone(),
         };
         let file = std::fs::metadata(&path).map_err(|e| Error::io(format!("`{}`", path.display()), e))?;
         let changed = (file.ctime(), file.ctime_nsec());

@@ -18,10 +18,14 @@ pub(super) fn stated_size(header: &tar::Header) -> Result<u64> {
     if bytes[0] & 0x80 != 0 && (bytes[0] != 0x80 || bytes[1..4] != [0; 3]) {
         return Err(hostile("an entry's size is negative or beyond all bounds"));
     }
+    // Zero to some readers, and an error to others.
+    if bytes.iter().all(|b| matches!(b, 0 | b' ')) {
+        return Err(hostile("an entry has no size"));
+    }
     field(header, SIZE, header.entry_size(), "size")
 }
 
-/// A number of the header; a blank field is zero, as every reader has it.
+/// A number of the header; a blank field is zero.
 pub(super) fn field<T: Default>(header: &tar::Header, at: Range<usize>, read: io::Result<T>, what: &str) -> Result<T> {
     let bytes = &header.as_bytes()[at];
     if bytes[0] & 0x80 == 0 {

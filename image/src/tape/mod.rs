@@ -108,7 +108,12 @@ impl<R: BufRead> Tape<R> {
             if self.entries > limits::ENTRIES {
                 return Err(Error::new(Kind::Limit, format!("it has more than {} entries", limits::ENTRIES)));
             }
-            let twice = match header.as_bytes()[156] {
+            let kind = header.as_bytes()[156];
+            // Some readers take extended headers of unknown formats for files.
+            if matches!(kind, b'L' | b'K' | b'x' | b'g') && header.as_gnu().is_none() && header.as_ustar().is_none() {
+                return Err(hostile("an extended header is of no known format"));
+            }
+            let twice = match kind {
                 b'L' => ahead.name.replace(self.long(&header)?).is_some(),
                 b'K' => ahead.link.replace(self.long(&header)?).is_some(),
                 b'x' => ahead.pax.replace(Pax::parse(&self.extension(&header, limits::HEADER_BYTES)?)?).is_some(),
@@ -230,7 +235,7 @@ impl<R: BufRead> Tape<R> {
         Ok(data)
     }
 
-    /// A GNU long name, up to the zeros at its end. Some readers take an empty one for none, and read over a zero.
+    /// A GNU long name, up to the zeros at its end. Some readers take an empty one for none, and some read over zeros.
     fn long(&mut self, header: &tar::Header) -> Result<Vec<u8>> {
         // Some writers fill a block up.
         let mut name = self.extension(header, limits::PATH_BYTES as u64 + BLOCK)?;

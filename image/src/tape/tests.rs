@@ -201,12 +201,31 @@ fn gnu_and_pax_headers_do_not_mix() {
 }
 
 #[test]
+fn extended_headers_are_of_a_known_format() {
+    for (kind, data) in [(b'L', &b"other\0"[..]), (b'K', b"other\0"), (b'x', b"10 path=b\n"), (b'g', b"10 gname=\n")] {
+        let magic = |magic: &[u8; 8]| {
+            let mut header = header(kind, data.len() as u64);
+            header.as_mut_bytes()[257..265].copy_from_slice(magic);
+            header.set_cksum();
+            [with(header, data), block(if kind == b'K' { b'2' } else { b'0' }, b"")].concat()
+        };
+        all(&magic(b"ustar  \0")).unwrap();
+        all(&magic(b"ustar\x0000")).unwrap();
+        for unknown in [&[0; 8], b"ustar\0  ", b"\0\0\0\0\0\x0000"] {
+            refused(&[magic(unknown)], Kind::Hostile);
+        }
+    }
+}
+
+#[test]
 fn long_names_are_whole() {
     for name in [&b""[..], b"\0", b"a\0b", b"a\0b\0"] {
         refused(&[block(b'L', name), block(b'0', b"")], Kind::Hostile);
         refused(&[block(b'K', name), block(b'2', b"")], Kind::Hostile);
     }
-    assert_eq!(all(&[block(b'L', b"ab\0\0"), block(b'0', b"")].concat()).unwrap()[0].0.path, b"ab");
+    for name in [&b"ab"[..], b"ab\0", b"ab\0\0"] {
+        assert_eq!(all(&[block(b'L', name), block(b'0', b"")].concat()).unwrap()[0].0.path, b"ab");
+    }
 }
 
 #[test]
@@ -238,10 +257,12 @@ fn numbers_are_octal_for_every_reader() {
             block[124..124 + text.len()].copy_from_slice(text);
         })
     };
-    for blank in [&b"00000000000\0"[..], b"           \0", b"", b"  0 ", b"0\0junk"] {
-        assert!(all(&sized(blank)).is_ok(), "{}", blank.escape_ascii());
+    for zero in [&b"00000000000\0"[..], b"          0\0", b"0 ", b"  0 ", b"0\0junk"] {
+        assert!(all(&sized(zero)).is_ok(), "{}", zero.escape_ascii());
     }
-    for wrong in [&b"+0"[..], b"-0", b"0_0", b"0o0", b"0x0", b"8", b"0 0", b"0junk"] {
+    let owned = |blank: u8| changed(b'0', |block| block[108..124].fill(blank));
+    assert!(all(&owned(0)).is_ok() && all(&owned(b' ')).is_ok());
+    for wrong in [&b""[..], b"           \0", b"+0", b"-0", b"0_0", b"0o0", b"0x0", b"8", b"0 0", b"0junk"] {
         refused(&[sized(wrong)], Kind::Hostile);
     }
 }

@@ -184,28 +184,13 @@ fn fits(pattern: &str, text: &str) -> bool {
 /// The texts that a pattern may match: as it was written, and for an absolute path in the project as one relative to it.
 /// A path that climbs is not where it seems to be, and has no name.
 fn names_of(runtime: &Runtime, project: &Path) -> Vec<String> {
-    let (Runtime::OciLayout { folder: path, .. }
-    | Runtime::OciArchive { file: path }
-    | Runtime::DockerArchive { file: path }
-    | Runtime::RootArchive { file: path }
-    | Runtime::RootFolder { folder: path }) = runtime
-    else {
-        return vec![runtime.to_string()];
-    };
+    let Some(path) = runtime.path() else { return vec![runtime.to_string()] };
     if path.components().any(|part| matches!(part, Component::ParentDir)) {
         return Vec::new();
     }
     let mut names = vec![runtime.to_string()];
     if let Ok(inner) = path.strip_prefix(project) {
-        let inner = inner.to_path_buf();
-        let inner = match runtime.clone() {
-            Runtime::OciLayout { tag, .. } => Runtime::OciLayout { folder: inner, tag },
-            Runtime::OciArchive { .. } => Runtime::OciArchive { file: inner },
-            Runtime::DockerArchive { .. } => Runtime::DockerArchive { file: inner },
-            Runtime::RootArchive { .. } => Runtime::RootArchive { file: inner },
-            _ => Runtime::RootFolder { folder: inner },
-        };
-        names.push(inner.to_string());
+        names.push(runtime.at(inner.to_path_buf()).to_string());
     }
     names
 }

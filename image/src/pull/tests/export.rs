@@ -40,7 +40,7 @@ fn every_form_comes_back_as_the_same_image() {
         for format in [Format::Oci, Format::Docker] {
             let how = Export { format, compress, ..HOW };
             let (path, exported) = first.archive(&image, &how, "out.tar");
-            let source = if format == Format::Oci { Source::OciArchive(path) } else { Source::DockerArchive(path) };
+            let source = if format == Format::Oci { oci_archive(path) } else { docker_archive(path) };
             let second = place();
             let back = second.obtain(&source).unwrap();
             assert_eq!(back.layers, image.layers, "{compress:?} {format:?}");
@@ -74,7 +74,7 @@ fn a_folder_is_a_layout_and_its_layers_are_the_bytes_of_their_diff_ids() {
     assert_eq!(std::fs::read_dir(out.join("blobs/sha256")).unwrap().count(), 5);
     let index: serde_json::Value = serde_json::from_slice(&std::fs::read(out.join("index.json")).unwrap()).unwrap();
     assert_eq!(index["manifests"][0]["annotations"]["org.opencontainers.image.ref.name"], "7");
-    let tagged = Source::OciLayout { dir: out.clone(), tag: Some("7".to_owned()) };
+    let tagged = Source::OciLayout { dir: out.clone(), which: Which::Named("7".to_owned()) };
     assert_eq!(place.obtain(&tagged).unwrap().layers, image.layers);
     // Nothing is written over.
     assert!(place.store.export(&image, &HOW, &mut Outlet::folder(&out).unwrap()).is_err());

@@ -58,7 +58,7 @@ fn what_a_sandbox_uses_is_told_and_not_taken_away() {
     let place = place();
     let source = two().layout(&place.dir.path().join("layout"));
     let Source::OciLayout { dir, .. } = source else { panic!("no layout") };
-    let image = place.obtain(&Source::OciLayout { dir, tag: Some("one".to_owned()) }).unwrap();
+    let image = place.obtain(&Source::OciLayout { dir, which: Which::Named("one".to_owned()) }).unwrap();
     std::fs::remove_file(place.store.layer_folder(&image.layers[0], Ownership::Squash).join("base")).unwrap();
     let hold = place.store.hold(&image, Ownership::Squash).unwrap();
     let mut report = place.checked(&[]);
