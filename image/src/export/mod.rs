@@ -172,7 +172,7 @@ impl Store {
     fn give_layer(&self, id: &LayerId, how: &Export<'_>, outlet: &mut Outlet<'_>) -> Result<Given> {
         let ownership = self.flavour_of(id)?;
         let size = self.layer_record(id, ownership)?.tar_bytes;
-        let replay = Replay::open(&self.layer_folder(id, ownership), false)?;
+        let replay = Replay::open(&self.layer_folder(id, ownership), false)?.within(size);
         let watched = Watched { inner: Exactly::new(replay, size), progress: how.progress };
         let mut stream = Hashing::new(watched);
         let name = |digest: &Digest| match how.format {

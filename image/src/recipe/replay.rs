@@ -124,6 +124,7 @@ pub(crate) struct Replay {
     origin: Option<u64>,
     bytes: u64,
     over: bool,
+    most: u64,
     size: u64,
     /// Go on when a file is damaged, so that all are found.
     lenient: bool,
@@ -146,6 +147,11 @@ pub(crate) fn judged(path: &[u8], error: Errno) -> Result<String> {
 }
 
 impl Replay {
+    /// Holds it to the size that the layer's stream has.
+    pub(crate) fn within(self, most: u64) -> Self {
+        Replay { most: most.min(limits::LAYER_BYTES), ..self }
+    }
+
     /// Of the layer in `folder`; its recipe lies beside it.
     pub(crate) fn open(folder: &Path, lenient: bool) -> Result<Replay> {
         let parent = beneath::own_folder(folder.parent().unwrap_or(folder))?;
@@ -173,6 +179,7 @@ impl Replay {
             origin: None,
             bytes: 0,
             over: false,
+            most: limits::LAYER_BYTES,
             size: tape.metadata().map_err(|e| Error::io("looking at its recipe", e))?.len(),
             lenient,
             found: Vec::new(),
@@ -219,8 +226,8 @@ impl Replay {
             }
         }
         self.bytes += self.chunk.len() as u64;
-        if self.bytes > limits::LAYER_BYTES {
-            return Err(Error::new(Kind::Unverified, "its recipe makes more than a layer may have"));
+        if self.bytes > self.most {
+            return Err(Error::new(Kind::Unverified, "its recipe is damaged: it makes more than the layer has"));
         }
         Ok(())
     }

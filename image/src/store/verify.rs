@@ -12,6 +12,9 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
+/// Why something damaged stays.
+const IN_USE: &str = "a sandbox uses it: `aido sandbox list` shows which";
+
 /// What a look at the store found.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Report {
@@ -30,6 +33,9 @@ pub struct CheckedImage {
     /// What is wrong, in words.
     pub damage: Vec<String>,
     pub removed: bool,
+    /// Why it is still there, though it was to be removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<String>,
 }
 
 /// One layer, in one of the ways it is unpacked.
@@ -130,7 +136,14 @@ impl Store {
         for record in records.iter().filter(|record| chosen.contains(&record.digest)) {
             let (damage, layers) = (self.check_image(record)?, record.layers.clone());
             let names = called(&record.digest);
-            report.images.push(CheckedImage { names, digest: record.digest, layers, damage, removed: false });
+            report.images.push(CheckedImage {
+                names,
+                digest: record.digest,
+                layers,
+                damage,
+                removed: false,
+                kept: None,
+            });
         }
         report.images.sort_by(|a, b| (&a.names, a.digest).cmp(&(&b.names, b.digest)));
         let mut wanted = self.wanted(&report.images, names.is_empty())?;
@@ -285,6 +298,11 @@ impl Store {
             record.removed = true;
         }
         for image in report.images.iter_mut().filter(|image| !image.damage.is_empty()) {
+            // Without its record nobody would know which layers a sandbox has of it.
+            let Some(_unused) = Lock::exclusive_within(&self.image_lock_path(&image.digest), BRIEF)? else {
+                image.kept = Some(IN_USE.to_owned());
+                continue;
+            };
             ["manifest", "config"].iter().try_for_each(|kind| unlink(&self.blob_path(&image.digest, kind)))?;
             // A name without a record is asked for again.
             unlink(&self.dir().join("images").join(format!("{}.json", image.digest.hex())))?;
@@ -299,7 +317,7 @@ impl Store {
             }
             let own = Lock::try_exclusive(&self.layer_lock_path(&layer.layer, layer.unpacked))?;
             if own.is_none() || locks.iter().any(Option::is_none) {
-                layer.kept = Some("a sandbox uses it: `aido sandbox list` shows which".to_owned());
+                layer.kept = Some(IN_USE.to_owned());
                 continue;
             }
             let folder = self.layer_folder(&layer.layer, layer.unpacked);

@@ -49,7 +49,9 @@ fn told(report: &Report, quiet: bool) -> String {
     for image in &report.images {
         let damaged = !image.damage.is_empty() || layers_of(report, image).any(|layer| !layer.damage.is_empty());
         if damaged || !quiet {
-            line(&called(image), state(damaged, image.removed), &image.damage);
+            let kept = image.kept.iter().map(|why| format!("not removed: {why}"));
+            let all: Vec<String> = image.damage.iter().cloned().chain(kept).collect();
+            line(&called(image), state(damaged, image.removed), &all);
         }
     }
     for layer in &report.layers {

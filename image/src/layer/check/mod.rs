@@ -78,7 +78,7 @@ pub(crate) fn check(
             entries: 0,
             progress,
         };
-        check.run(replay, folder, id, record)?;
+        check.run(replay.within(record.tar_bytes), folder, id, record)?;
         Ok(check.found.words())
     });
     match checked {

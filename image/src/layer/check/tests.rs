@@ -451,3 +451,34 @@ fn damaged_recipes_and_lists_are_found_wherever_they_are_damaged() {
     fs::copy(other.beside(TAPE), layer.beside(TAPE)).unwrap();
     assert!(!layer.found().is_empty());
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    #[test]
+    fn no_recipe_however_wrong_passes_or_panics(
+        noise in prop::collection::vec((any::<u16>(), any::<u8>(), 0_u8..4), 1..4),
+    ) {
+        let layer = Layer::of(&varied()).unwrap();
+        let whole = zstd::decode_all(&fs::read(layer.beside(TAPE)).unwrap()[..]).unwrap();
+        let mut steps = whole.clone();
+        for (place, byte, how) in noise {
+            let place = usize::from(place) % steps.len();
+            match how {
+                0 => steps[place] = byte,
+                1 => steps[place] ^= 1 << (byte % 8),
+                2 => steps.insert(place, byte),
+                _ => drop(steps.remove(place)),
+            }
+        }
+        // The frame is sound: what it says is not.
+        fs::write(layer.beside(TAPE), zstd::encode_all(&steps[..], 1).unwrap()).unwrap();
+        let found = layer.found();
+        prop_assert!(steps == whole || !found.is_empty());
+        let mut bytes = Vec::new();
+        let read = Replay::open(&layer.folder(), false).and_then(|replay| {
+            replay.within(layer.record.tar_bytes).read_to_end(&mut bytes).map_err(|e| Error::io("", e))
+        });
+        prop_assert!(read.is_err() || bytes.len() as u64 <= layer.record.tar_bytes);
+    }
+}

@@ -60,15 +60,18 @@ fn what_a_sandbox_uses_is_told_and_not_taken_away() {
     let Source::OciLayout { dir, .. } = source else { panic!("no layout") };
     let image = place.obtain(&Source::OciLayout { dir, which: Which::Named("one".to_owned()) }).unwrap();
     std::fs::remove_file(place.store.layer_folder(&image.layers[0], Ownership::Squash).join("base")).unwrap();
+    let manifest = place.in_store(&format!("blobs/{}.manifest", image.digest.hex()));
+    std::fs::write(&manifest, "{}").unwrap();
     let hold = place.store.hold(&image, Ownership::Squash).unwrap();
     let mut report = place.checked(&[]);
     place.store.drop_damaged(&mut report).unwrap();
     let layer = report.layers.iter().find(|layer| !layer.damage.is_empty()).unwrap();
     assert!(!layer.removed && layer.kept.as_ref().unwrap().contains("aido sandbox list"));
-    assert_eq!(place.layers().len(), 2);
+    assert!(!report.images[0].removed && report.images[0].kept.is_some());
+    assert!(place.layers().len() == 2 && manifest.exists());
     drop(hold);
     place.store.drop_damaged(&mut place.checked(&[])).unwrap();
-    assert_eq!(place.layers().len(), 1);
+    assert!(place.layers().len() == 1 && !manifest.exists());
 }
 
 #[test]
