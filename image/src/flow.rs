@@ -45,7 +45,7 @@ pub(crate) struct Sum {
 pub(crate) fn flow() -> (Source, Drain, Sum) {
     let (home, empty) = channel();
     // Each gets its memory when it is first filled: most layers are small.
-    (0..limits::BUFFERS).for_each(|_| drop(home.send(Vec::new())));
+    (0..limits::FLOW_BUFFERS).for_each(|_| drop(home.send(Vec::new())));
     let ((reader, read), (hasher, hashed)) = (channel(), channel());
     let drain = Drain { filled: read, current: None, at: 0 };
     (Source { empty, home, reader, hasher }, drain, Sum { filled: hashed })
@@ -55,7 +55,7 @@ impl Source {
     /// Passes on all that `from` has, until its end, its failure, or until nobody reads any more.
     pub(crate) fn pump(self, mut from: impl Read) {
         while let Ok(mut bytes) = self.empty.recv() {
-            bytes.resize(limits::BUFFER_BYTES, 0);
+            bytes.resize(limits::FLOW_BYTES, 0);
             let got = match fill(&mut from, &mut bytes) {
                 Ok(0) => return,
                 Ok(got) => got,
@@ -166,8 +166,8 @@ mod tests {
 
     #[test]
     fn both_ends_get_all_of_the_stream_in_order() {
-        let long: Vec<u8> = (0..3 * limits::BUFFERS * limits::BUFFER_BYTES + 17).map(|n| (n / 251) as u8).collect();
-        for bytes in [&long[..], &[], b"short", &long[..limits::BUFFER_BYTES]] {
+        let long: Vec<u8> = (0..3 * limits::FLOW_BUFFERS * limits::FLOW_BYTES + 17).map(|n| (n / 251) as u8).collect();
+        for bytes in [&long[..], &[], b"short", &long[..limits::FLOW_BYTES]] {
             let (read, sum) = passed(bytes, false, all);
             assert!(read.unwrap() == bytes);
             assert_eq!(sum, (Digest::of(bytes), bytes.len() as u64));
@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn nobody_waits_for_a_reader_that_left() {
-        let long = vec![1; 10 * limits::BUFFERS * limits::BUFFER_BYTES];
+        let long = vec![1; 10 * limits::FLOW_BUFFERS * limits::FLOW_BYTES];
         let (_, (_, count)) = passed(&long, false, |mut drain| drain.fill_buf().map(<[u8]>::to_vec));
         assert!(count < long.len() as u64);
     }

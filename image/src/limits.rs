@@ -57,6 +57,10 @@ pub const ZSTD_WINDOW_LOG: u32 = 25;
 pub const ZSTD_WINDOWS: u64 = 32 * MIB;
 /// Layers unpacked at the same time.
 pub const LAYERS_AT_ONCE: usize = 3;
+/// Buffers between the threads that unpack one layer, and their size: small, so that these threads take
+/// short turns. Where others want the processors too, that is what makes them wait less for each other.
+pub const FLOW_BUFFERS: usize = 16;
+pub const FLOW_BYTES: usize = 64 * KIB as usize;
 /// Bytes that wait between two stages of a layer's pipeline, in buffers of [`BUFFER_BYTES`].
 pub const BUFFERS: usize = 8;
 pub const BUFFER_BYTES: usize = 256 * KIB as usize;
