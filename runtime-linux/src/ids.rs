@@ -88,10 +88,13 @@ impl IdMap {
 
 /// How image layers are to be unpacked by this caller, so that its sandboxes see the right owners.
 pub fn image_ownership() -> Ownership {
-    // Set-id files never, whoever they would belong to: nothing of an image may lend its rights to
-    // whoever finds it on the host, and no-new-privs makes the bits useless inside.
-    if rustix::process::geteuid().is_root() || ranges().is_some() {
+    // Nothing of an image may lend the rights of an id of the host to whoever finds it there. Those of
+    // subordinate ids are nobody's, so there a file may look as the image has it; no-new-privs makes
+    // the bits useless inside.
+    if rustix::process::geteuid().is_root() {
         Ownership::Keep { set_id: false }
+    } else if ranges().is_some() {
+        Ownership::Keep { set_id: true }
     } else {
         Ownership::Squash
     }

@@ -71,7 +71,9 @@ impl Walk {
         let whiteout = kind.is_char_device() && found.rdev() == 0;
         assert!(kind.is_file() || kind.is_dir() || kind.is_symlink() || whiteout, "{} is {kind:?}", path.display());
         let set_id = self.ownership == Ownership::Keep { set_id: true };
-        assert!(set_id || kind.is_symlink() || found.mode() & 0o6000 == 0, "{} is set-id", path.display());
+        let lends = found.mode() & 0o4000 != 0 && (!set_id || found.uid() == 0)
+            || found.mode() & 0o2000 != 0 && (!set_id || found.gid() == 0);
+        assert!(kind.is_symlink() || !lends, "{} is set-id", path.display());
         if self.ownership == Ownership::Squash {
             assert_eq!(found.uid(), rustix::process::geteuid().as_raw(), "{} was given away", path.display());
         }

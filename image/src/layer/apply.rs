@@ -151,7 +151,7 @@ impl Applier {
         self.folders.cost.inode()?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         // The kernel asks the mode, and not the descriptor, who may set attributes.
-        let mode = if xattrs.is_empty() { self.ownership.mode(of.mode) & 0o777 } else { 0o600 };
+        let mode = if xattrs.is_empty() { of.kept_mode(self.ownership) & 0o777 } else { 0o600 };
         self.making(path, |parent, name| rustix::fs::openat(parent, name, flags, Mode::from_raw_mode(mode)))
     }
 
@@ -192,10 +192,10 @@ impl Applier {
                 rustix::fs::fchown(file, Some(uid), Some(gid)).map_err(|e| chown_failed(path, of, e))?;
             }
         }
-        for (name, value) in xattrs.iter().filter(|(name, _)| self.ownership.takes(name)) {
+        for (name, value) in xattrs.iter().filter(|(name, value)| self.ownership.takes(name, value)) {
             set_xattr(file.as_fd(), path, name, value)?;
         }
-        let mode = self.ownership.mode(of.mode);
+        let mode = of.kept_mode(self.ownership);
         if made.st_mode & 0o7777 != mode {
             let set = rustix::fs::fchmod(file, Mode::from_raw_mode(mode));
             set.map_err(|e| failed("setting the mode of", path, e))?;

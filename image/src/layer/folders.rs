@@ -53,6 +53,10 @@ impl Attributes {
         Attributes { mode: 0o755, uid: 0, gid: 0, mtime: 0, mtime_nanos: 0 }
     }
 
+    pub(super) fn kept_mode(&self, ownership: Ownership) -> u32 {
+        ownership.mode(self.mode, self.uid, self.gid)
+    }
+
     pub(super) fn times(&self) -> Timestamps {
         let time = Timespec { tv_sec: self.mtime, tv_nsec: self.mtime_nanos.into() };
         Timestamps { last_access: time, last_modification: time }
@@ -215,7 +219,7 @@ impl Folders {
                 self.make(path)?
             }
         };
-        xattrs.retain(|(name, _)| self.ownership.takes(name));
+        xattrs.retain(|(name, value)| self.ownership.takes(name, value));
         let (at, bytes) = self.said.put(self.root.as_fd(), stated, &xattrs)?;
         self.cost.set_aside(bytes)?;
         *self.tree.said_mut(node) = at;
@@ -320,7 +324,7 @@ impl Folders {
             rustix::fs::fchown(&open, Some(uid), Some(gid)).map_err(|e| chown_failed(path, &attributes, e))?;
         }
         xattrs.iter().try_for_each(|(name, value)| mark(name, value))?;
-        let mode = Mode::from_raw_mode(self.ownership.mode(attributes.mode));
+        let mode = Mode::from_raw_mode(attributes.kept_mode(self.ownership));
         rustix::fs::fchmod(&open, mode).map_err(|e| failed("setting the mode of", path, e))?;
         rustix::fs::futimens(&open, &attributes.times()).map_err(|e| failed("setting the time of", path, e))
     }

@@ -42,7 +42,9 @@ pub enum Ownership {
     Squash,
     /// As the image says. The caller is root, or root of a user namespace with a range of ids.
     Keep {
-        /// Whether set-id bits and file capabilities are kept too.
+        /// Whether set-id bits and file capabilities are kept where they lend nothing on the host: the
+        /// bits on files of other ids than 0, which is the caller there; capabilities because the
+        /// kernel binds them to the namespace that they are set in.
         set_id: bool,
     },
 }
@@ -61,9 +63,9 @@ impl Ownership {
     }
 
     /// The mode bits that are kept.
-    fn mode(self, mode: u32) -> u32 {
-        let kept = if self == (Ownership::Keep { set_id: true }) { 0o7777 } else { 0o1777 };
-        mode & kept
+    fn mode(self, mode: u32, uid: u64, gid: u64) -> u32 {
+        let bit = |bit: u32, id: u64| if self == (Ownership::Keep { set_id: true }) && id != 0 { bit } else { 0 };
+        mode & (0o1777 | bit(0o4000, uid) | bit(0o2000, gid))
     }
 
     fn keeps_owners(self) -> bool {
@@ -72,9 +74,11 @@ impl Ownership {
 
     /// Whether an extended attribute of the archive is set. What steers overlay mounts never is:
     /// only our own marks may.
-    fn takes(self, attribute: &[u8]) -> bool {
+    fn takes(self, attribute: &[u8], value: &[u8]) -> bool {
         let steers = attribute.starts_with(b"user.overlay.") || attribute.starts_with(b"user.fuseoverlayfs.");
-        let capability = self == (Ownership::Keep { set_id: true }) && attribute == b"security.capability";
+        // The one form that names no namespace; others are old, or mean another one than this.
+        let plain = value.len() == 20 && value[3] == 2;
+        let capability = self == (Ownership::Keep { set_id: true }) && attribute == b"security.capability" && plain;
         capability || (attribute.starts_with(b"user.") && !steers)
     }
 }

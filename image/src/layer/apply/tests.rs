@@ -259,8 +259,32 @@ fn modes_are_right_whatever_new_files_get_by_themselves() {
         unpack_within(Budget::FULL, &archive.0[..], root, keep, pen, std::io::sink()).unwrap();
         for mode in modes {
             let found = fs::symlink_metadata(folder.join(format!("plain{mode:o}"))).unwrap();
-            assert_eq!((found.mode() & 0o7777, found.uid(), found.gid()), (mode, 0, 0), "{mode:o}");
+            assert_eq!((found.mode() & 0o7777, found.uid(), found.gid()), (mode & 0o1777, 0, 0), "{mode:o}");
         }
+    }
+}
+
+/// A file capability (`cap_net_raw`, permitted and effective) of the form that names no namespace.
+const PLAIN: [u8; 20] = [1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+
+#[test]
+fn set_id_bits_are_kept_only_where_no_id_of_the_host_is_lent() {
+    let mode = |ownership: Ownership, uid, gid| ownership.mode(0o7755, uid, gid);
+    let keep = Ownership::Keep { set_id: true };
+    assert_eq!((mode(keep, 0, 0), mode(keep, 7, 0)), (0o1755, 0o5755));
+    assert_eq!((mode(keep, 0, 7), mode(keep, 7, 7)), (0o3755, 0o7755));
+    for ownership in [Ownership::Squash, Ownership::Keep { set_id: false }] {
+        assert_eq!(mode(ownership, 7, 7), 0o1755);
+    }
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let archive = new().raw(b'0', b"root", b"", 0o6755, b"x").raw(b'x', b"p", b"", 0, b"12 uid=1234\n12 gid=4321\n");
+    let archive = archive.raw(b'0', b"app", b"", 0o6755, b"x");
+    for (ownership, kept) in [(keep, 0o6755), (Ownership::Keep { set_id: false }, 0o755)] {
+        let (made, _) = archive.unpack_as(ownership).unwrap();
+        let mode = |path: &str| fs::metadata(at(&made, path)).unwrap().mode() & 0o7777;
+        assert_eq!((mode("root"), mode("app")), (0o755, kept));
     }
 }
 
@@ -276,10 +300,12 @@ fn marks_that_steer_overlay_mounts_are_not_taken_from_the_image() {
         (b"security.selinux", false),
         (b"system.posix_acl_access", false),
     ] {
-        assert_eq!(Ownership::Squash.takes(name), taken);
-        assert_eq!(Ownership::Keep { set_id: false }.takes(name), taken);
+        assert_eq!(Ownership::Squash.takes(name, &[0; 20]), taken);
+        assert_eq!(Ownership::Keep { set_id: false }.takes(name, &PLAIN), taken);
     }
-    assert!(Ownership::Keep { set_id: true }.takes(b"security.capability"));
+    let keeps = |value: &[u8]| Ownership::Keep { set_id: true }.takes(b"security.capability", value);
+    // Not those of the first form, nor those that name a namespace.
+    assert!(keeps(&PLAIN) && !keeps(&[0; 12]) && !keeps(&[0, 0, 0, 3].repeat(6)) && !keeps(b""));
     let record = b"35 SCHILY.xattr.user.overlay.opaque=y\n";
     let record = [format!("{} ", record.len()).as_bytes(), &record[3..]].concat();
     let note = b"30 SCHILY.xattr.user.note=hello\n";

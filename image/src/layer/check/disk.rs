@@ -43,7 +43,7 @@ impl Eye {
         let path = shown(path);
         // The mode of a symbolic link says nothing.
         let link = FileType::from_raw_mode(stat.st_mode) == FileType::Symlink;
-        let (mode, meant) = (stat.st_mode & 0o7777, self.ownership.mode(of.mode));
+        let (mode, meant) = (stat.st_mode & 0o7777, of.kept_mode(self.ownership));
         if !link && mode != meant {
             return Some(format!("{path} has the mode {mode:04o}, and not {meant:04o}"));
         }
@@ -74,7 +74,7 @@ impl Eye {
 
     /// The attributes that are kept of those that an entry has.
     pub(super) fn kept<'a>(&self, xattrs: &'a Xattrs) -> BTreeMap<&'a [u8], &'a [u8]> {
-        let taken = xattrs.iter().filter(|(name, _)| self.ownership.takes(name));
+        let taken = xattrs.iter().filter(|(name, value)| self.ownership.takes(name, value));
         taken.map(|(name, value)| (name.as_slice(), value.as_slice())).collect()
     }
 }

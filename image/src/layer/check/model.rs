@@ -81,7 +81,7 @@ impl Model {
     /// A folder that the layer describes.
     pub(super) fn state(&mut self, path: &[u8], of: &Attributes, mut xattrs: Xattrs) -> Result<()> {
         let node = self.enter(path)?;
-        xattrs.retain(|(name, _)| self.ownership.takes(name));
+        xattrs.retain(|(name, value)| self.ownership.takes(name, value));
         let (at, bytes) = self.said.put(std::os::fd::AsFd::as_fd(&self.scratch), of, &xattrs)?;
         self.cost.set_aside(bytes)?;
         *self.tree.said_mut(node) = at;
