@@ -407,8 +407,9 @@ fn a_mirror_is_asked_first_and_the_registry_when_it_fails() {
     assert_eq!(origin.seen().iter().map(Seen::from).collect::<Vec<_>>(), [Some(60_000)]);
 }
 
-/// A certificate of an authority of its own for 127.0.0.1, and the authority's file.
-fn own_authority(folder: &Path) -> (rustls::ServerConfig, std::path::PathBuf) {
+/// A server with a certificate of an authority of its own, which may demand one of its clients. The
+/// folder gets the authority's file, and a certificate with its key for a client.
+fn own_authority(folder: &Path, demands: bool) -> (rustls::ServerConfig, std::path::PathBuf) {
     use rustls::pki_types::PrivateKeyDer;
     let authority_key = rcgen::KeyPair::generate().unwrap();
     let mut parameters = rcgen::CertificateParams::new(Vec::new()).unwrap();
@@ -417,19 +418,60 @@ fn own_authority(folder: &Path) -> (rustls::ServerConfig, std::path::PathBuf) {
     let file = folder.join("ca.pem");
     std::fs::write(&file, authority.pem()).unwrap();
     let issuer = rcgen::Issuer::new(parameters, authority_key);
-    let key = rcgen::KeyPair::generate().unwrap();
-    let certificate = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap().signed_by(&key, &issuer);
+    let issued = |name: &str| {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &issuer);
+        (certificate.unwrap(), key)
+    };
+    let (client, key) = issued("me.example");
+    std::fs::write(folder.join("me.cert"), client.pem()).unwrap();
+    std::fs::write(folder.join("me.key"), key.serialize_pem()).unwrap();
+    let (certificate, key) = issued("127.0.0.1");
     let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(authority.der().clone()).unwrap();
+    let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
     let tls = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    let tls = tls.with_no_client_auth().with_single_cert(vec![certificate.unwrap().into()], key).unwrap();
-    (tls, file)
+    let tls = match demands {
+        true => tls.with_client_cert_verifier(verifier.build().unwrap()),
+        false => tls.with_no_client_auth(),
+    };
+    (tls.with_single_cert(vec![certificate.into()], key).unwrap(), file)
+}
+
+#[test]
+fn a_registry_sees_the_users_certificate_and_a_place_it_leads_to_does_not() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = |address: &str| scratch.path().join("certs.d").join(address);
+    let give = |address: &str, files: &[(&str, &str)]| {
+        std::fs::create_dir_all(folder(address)).unwrap();
+        files.iter().for_each(|(from, to)| drop(std::fs::copy(scratch.path().join(from), folder(address).join(to))));
+    };
+    let registries = Registries { certificates: vec![scratch.path().join("certs.d")], ..Registries::default() };
+    let (tls, _) = own_authority(scratch.path(), true);
+    let store = Server::safe(tls.clone(), |_| Reply::new(200, "{}"));
+    let place = store.address.clone();
+    let server = Server::safe(tls, move |seen| match seen.path.contains("/manifests/2") {
+        false => Reply::new(200, "{}"),
+        true => Reply::new(307, "").with("location", format!("https://{place}/x")),
+    });
+    give(&server.address, &[("ca.pem", "ca.crt")]);
+    with(&server.address, &registries, no_logins()).manifest(None, &Silent).unwrap_err();
+    give(&server.address, &[("me.cert", "me.cert"), ("me.key", "me.key")]);
+    assert_eq!(with(&server.address, &registries, no_logins()).manifest(None, &Silent).unwrap(), b"{}");
+    let leads = reference(&format!("{}/app:2", server.address));
+    let leads = || Link::with(&leads, &[], &registries, no_logins(), SHORT).unwrap().manifest(None, &Silent);
+    leads().unwrap_err();
+    assert!(store.seen().is_empty(), "the certificate was shown to somebody else");
+    give(&store.address, &[("me.cert", "me.cert"), ("me.key", "me.key")]);
+    assert_eq!(leads().unwrap(), b"{}");
 }
 
 #[test]
 fn a_certificate_holds_where_the_user_said_whom_to_trust_and_nowhere_else() {
     let scratch = tempfile::tempdir().unwrap();
-    let (tls, ca) = own_authority(scratch.path());
+    let (tls, ca) = own_authority(scratch.path(), false);
     let server = Server::safe(tls, |_| Reply::new(200, "{}"));
     let error = link(&server).manifest(None, &Silent).unwrap_err();
     assert!(error.kind == Kind::Registry && error.remedy.is_some(), "{error}");
@@ -452,7 +494,7 @@ fn a_certificate_holds_where_the_user_said_whom_to_trust_and_nowhere_else() {
 #[test]
 fn encryption_is_not_given_up_on_the_way() {
     let scratch = tempfile::tempdir().unwrap();
-    let (tls, ca) = own_authority(scratch.path());
+    let (tls, ca) = own_authority(scratch.path(), false);
     let plain = Server::start(|_| Reply::new(200, "{}"));
     let place = plain.address.clone();
     let server = Server::safe(tls, move |seen| match seen.path.contains("/blobs/") {
