@@ -57,7 +57,7 @@ pub(crate) struct ImagePull {
 
 #[derive(Debug, Args)]
 pub(crate) struct ImageImport {
-    /// oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME]; @sha256:… for a tag, `-` for standard input
+    /// oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME] or rootfs-archive:FILE; @sha256:… for a tag, `-` for standard input
     #[arg(value_name = "SOURCE")]
     pub(crate) source: String,
 

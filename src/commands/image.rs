@@ -35,7 +35,7 @@ fn import(typed: &ImageImport) -> Result<u8> {
     if matches!(source, Source::Registry(_)) {
         let wrong = Error::new(format!("`{}` is no folder or file with an image", typed.source));
         let remedy = format!(
-            "name one as oci:DIR, oci-archive:FILE or docker-archive:FILE (`-` is standard input), or aido image pull {}",
+            "name one as oci:DIR, oci-archive:FILE, docker-archive:FILE or rootfs-archive:FILE (`-` is standard input), or aido image pull {}",
             typed.source
         );
         return Err(wrong.remedy(remedy).into());

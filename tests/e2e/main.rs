@@ -22,6 +22,7 @@ mod imports;
 mod limits;
 mod names;
 mod policy;
+mod prune;
 mod registry;
 mod run;
 mod sandbox;
