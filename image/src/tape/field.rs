@@ -19,7 +19,7 @@ pub(super) fn stated_size(header: &tar::Header) -> Result<u64> {
         return Err(hostile("an entry's size is negative or beyond all bounds"));
     }
     // Zero to some readers, and an error to others.
-    if bytes.iter().all(|b| matches!(b, 0 | b' ')) {
+    if bytes[0] == 0 || bytes.iter().all(|b| matches!(b, 0 | b' ')) {
         return Err(hostile("an entry has no size"));
     }
     field(header, SIZE, header.entry_size(), "size")

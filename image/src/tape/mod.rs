@@ -248,10 +248,9 @@ impl<R: BufRead> Tape<R> {
         let mut pax = ahead.pax.unwrap_or_default();
         let path = ahead.name.or(pax.path.take()).unwrap_or_else(|| header.path_bytes().into_owned());
         let link = (ahead.link.or(pax.link.take())).or_else(|| header.link_name_bytes().map(|name| name.into_owned()));
-        let stored = match pax.size {
-            Some(size) => size,
-            None => stated_size(header)?,
-        };
+        // Some readers look at the field even where a record takes its place.
+        let in_header = stated_size(header)?;
+        let stored = pax.size.unwrap_or(in_header);
         let sparse_name = pax.sparse.name.take();
         let body = self.body(header, &path, link, stored, &mut pax)?;
         let sized = matches!(body, Body::File { .. } | Body::Sparse { .. });

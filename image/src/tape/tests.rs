@@ -90,6 +90,14 @@ fn sizes_in_pax_records_rule_over_the_header() {
 }
 
 #[test]
+fn a_size_that_a_record_replaces_must_be_one_all_the_same() {
+    let mut blank = header(b'0', 0);
+    blank.as_mut_bytes()[124..136].fill(0);
+    blank.set_cksum();
+    refused(&[block(b'x', b"10 size=3\n"), with(blank, b"abc")], Kind::Hostile);
+}
+
+#[test]
 fn numbers_in_base_256_are_read_and_bounded() {
     let mut big = header(b'0', 0);
     big.set_uid(1 << 40);
@@ -262,7 +270,7 @@ fn numbers_are_octal_for_every_reader() {
     }
     let owned = |blank: u8| changed(b'0', |block| block[108..124].fill(blank));
     assert!(all(&owned(0)).is_ok() && all(&owned(b' ')).is_ok());
-    for wrong in [&b""[..], b"           \0", b"+0", b"-0", b"0_0", b"0o0", b"0x0", b"8", b"0 0", b"0junk"] {
+    for wrong in [&b""[..], b"\0junk", b"           \0", b"+0", b"-0", b"0_0", b"0o0", b"0x0", b"8", b"0 0", b"0junk"] {
         refused(&[sized(wrong)], Kind::Hostile);
     }
 }
