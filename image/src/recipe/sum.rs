@@ -40,9 +40,9 @@ impl Sum {
     }
 
     fn stripe(&mut self, stripe: &[u8]) {
-        for (lane, word) in self.lanes.iter_mut().zip(stripe.chunks_exact(8)) {
-            let word = word.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
-            *lane = (*lane ^ word).wrapping_mul(PRIME).rotate_left(29);
+        // Whole words: put together byte by byte they cost more than all the rest.
+        for (lane, word) in self.lanes.iter_mut().zip(stripe.as_chunks::<8>().0) {
+            *lane = (*lane ^ u64::from_le_bytes(*word)).wrapping_mul(PRIME).rotate_left(29);
         }
     }
 
