@@ -11,7 +11,7 @@
 //! 1 LITERAL   length, bytes
 //! 2 FILE      entry, path, offset, length    content of the file that entry number `entry` made
 //! 3 MORE      offset, length                 more of the same file
-//! 4 SUM       sum, 8 bytes                   of all content of that file, to name it when it is damaged
+//! 4 SUM       CRC-32, 4 bytes                of all content of that file, to name it when it is damaged
 //! 5 REPLACED  entry, path                    what lay there was put into `kept`, under the next number
 //! ```
 //!
@@ -21,7 +21,6 @@
 mod kept;
 mod read;
 mod replay;
-mod sum;
 mod write;
 
 pub(crate) use kept::Kept;

@@ -21,7 +21,7 @@ pub(super) enum Step {
         offset: u64,
         length: u64,
     },
-    Sum(u64),
+    Sum(u32),
     Replaced {
         entry: u64,
         path: Vec<u8>,
@@ -68,9 +68,9 @@ impl Steps {
             }
             MORE => Step::More { offset: self.number()?, length: self.number()? },
             SUM => {
-                let mut sum = [0; 8];
+                let mut sum = [0; 4];
                 self.literal(&mut sum)?;
-                Step::Sum(u64::from_le_bytes(sum))
+                Step::Sum(u32::from_le_bytes(sum))
             }
             REPLACED => Step::Replaced { entry: self.number()?, path: self.path()? },
             other => return Err(damaged(format!("it has a step {other}"))),

@@ -1,10 +1,10 @@
 //! Makes a layer's tar stream again, from its recipe and its files.
 
 use super::read::{Moves, Step, Steps};
-use super::sum::Sum;
 use super::{KEPT, TAPE, beside};
 use crate::tape::shown;
 use crate::{Error, Kind, Result, beneath, limits};
+use crc32fast::Hasher;
 use rustix::fs::{AtFlags, FileType, Stat, statat};
 use rustix::io::Errno;
 use std::ffi::OsStr;
@@ -109,7 +109,7 @@ struct Content {
     file: Option<File>,
     offset: u64,
     left: u64,
-    sum: Sum,
+    sum: Hasher,
 }
 
 /// A layer's tar stream, as it was when it was unpacked, if its files are as they were.
@@ -243,7 +243,7 @@ impl Replay {
                     Ok(None) => self.damage(format!("{} is no file any more", shown(&path))).map(|()| None)?,
                     Err(e) => self.damage(judged(&path, e)?).map(|()| None)?,
                 };
-                self.content = Some(Content { entry, path, file, offset, left: length, sum: Sum::new() });
+                self.content = Some(Content { entry, path, file, offset, left: length, sum: Hasher::new() });
             }
             Step::More { offset, length } => {
                 let content = self.content.as_mut().ok_or_else(wrong)?;
@@ -251,7 +251,7 @@ impl Replay {
             }
             Step::Sum(sum) => {
                 let content = self.content.take().ok_or_else(wrong)?;
-                if content.file.is_some() && content.sum.finish() != sum {
+                if content.file.is_some() && content.sum.finalize() != sum {
                     self.damage(format!("{} has other content", shown(&content.path)))?;
                 }
             }

@@ -1,8 +1,8 @@
 //! Writes a layer's recipe while its stream goes by.
 
-use super::sum::Sum;
 use super::{END, FILE, KEPT, Kept, LITERAL, MAGIC, MORE, REPLACED, SUM, TAPE, VERSION, WINDOW_LOG, beside};
 use crate::{Error, Kind, Result, beneath, limits};
+use crc32fast::Hasher;
 use rustix::fs::{Mode, OFlags};
 use std::fs::File;
 use std::io::{self, BufRead, Read, Write};
@@ -41,7 +41,7 @@ pub(crate) struct Pen {
     out: Encoder<'static, Counted>,
     literal: Vec<u8>,
     /// The file whose content goes by, and the sum of what went by.
-    file: Option<(Vec<u8>, Sum)>,
+    file: Option<(Vec<u8>, Hasher)>,
     entry: u64,
     bytes: u64,
 }
@@ -116,7 +116,7 @@ impl Pen {
     /// The file whose content went by is over.
     fn sum(&mut self) -> io::Result<()> {
         match self.file.take() {
-            Some((_, sum)) => self.step(SUM, &[], &sum.finish().to_le_bytes()),
+            Some((_, sum)) => self.step(SUM, &[], &sum.finalize().to_le_bytes()),
             None => Ok(()),
         }
     }
@@ -127,7 +127,7 @@ impl Pen {
             return self.step(MORE, &[offset, length], b"");
         }
         self.sum()?;
-        (self.entry, self.file) = (entry, Some((path.to_vec(), Sum::new())));
+        (self.entry, self.file) = (entry, Some((path.to_vec(), Hasher::new())));
         self.step(FILE, &[entry, path.len() as u64], path)?;
         let mut numbers = Vec::new();
         number(offset, &mut numbers);
