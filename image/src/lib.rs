@@ -6,6 +6,7 @@
 //! stacks these folders with an overlay mount (`userxattr`). Nothing is visible in the store before
 //! it is whole and verified, and nothing of the image is written outside its own folder.
 
+mod arrival;
 mod beneath;
 mod bring;
 mod decode;

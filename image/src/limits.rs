@@ -22,7 +22,8 @@ pub const MERGED: usize = 64;
 /// One layer, uncompressed, in bytes; holes of sparse files count as if they were written. What it
 /// makes is held to the same bound, with [`INODE_BYTES`] for each inode.
 pub const LAYER_BYTES: u64 = 32 * GIB;
-/// All layers of one image, uncompressed, in bytes, with [`INODE_BYTES`] for each inode.
+/// All layers of one image, uncompressed, in bytes, with [`INODE_BYTES`] for each inode: those that are
+/// in the store, and what the others have made so far.
 pub const IMAGE_BYTES: u64 = 64 * GIB;
 /// Entries of one layer, and inodes that it makes: folders that its paths imply count too.
 pub const ENTRIES: u64 = 2_000_000;

@@ -7,13 +7,14 @@
 use crate::decode::{Bounded, Decoder};
 use crate::digest::{Exactly, Hashing};
 use crate::flow::{Source, flow};
-use crate::layer::{self, Record};
+use crate::layer::{self, Record, Total};
 use crate::manifest::Blob;
 use crate::recipe::{Pen, beside};
 use crate::{Digest, Error, Kind, LayerId, Ownership, Result, beneath};
 use std::fs::File;
 use std::io::{self, BufRead, BufWriter, Read};
 use std::path::Path;
+use std::sync::Arc;
 use std::thread::{Scope, ScopedJoinHandle};
 
 /// Reads the stream to its end into `folder`, and returns the record only if both digests are right.
@@ -23,13 +24,14 @@ pub(crate) fn unpacked(
     blob: &Blob,
     folder: &Path,
     ownership: Ownership,
+    total: &Arc<Total>,
 ) -> Result<Record> {
     let (source, stream, sum) = flow();
     let (unpacked, flat, raw) = std::thread::scope(move |scope| {
         let inflating = spawn(scope, "inflate", move || inflated(raw, blob.size, source))?;
         let hashing = spawn(scope, "hash", move || sum.finish())?;
         // The reading end goes before the others are waited for.
-        let unpacked = applied(stream, folder, ownership);
+        let unpacked = applied(stream, folder, ownership, total);
         let died = |_| Error::new(Kind::Storage, "a thread that read the layer died");
         Ok((unpacked, hashing.join().map_err(died)?, inflating.join().map_err(died)?))
     })?;
@@ -61,11 +63,11 @@ fn inflated(raw: impl Read + Send, size: u64, flat: Source) -> io::Result<(Diges
     raw.finish()
 }
 
-fn applied(stream: impl BufRead, folder: &Path, ownership: Ownership) -> Result<Record> {
+fn applied(stream: impl BufRead, folder: &Path, ownership: Ownership, total: &Arc<Total>) -> Result<Record> {
     let root = beneath::own_folder(folder)?;
     let path = beside(folder, layer::LIST);
     let list = File::create(&path).map_err(|e| Error::io(format!("making `{}`", path.display()), e))?;
-    layer::unpack(stream, root, ownership, Pen::beside(folder)?, BufWriter::new(list))
+    layer::unpack(stream, root, ownership, Pen::beside(folder)?, BufWriter::new(list), total)
 }
 
 fn spawn<'scope, T: Send + 'scope>(

@@ -3,8 +3,9 @@
 //! The manifest names the config, the config names the layers by what they unpack to. The image
 //! becomes visible when all its layers are whole.
 
+use crate::arrival::Arrival;
 use crate::digest::verified;
-use crate::layer::{self, Record};
+use crate::layer::{self, Record, Total};
 use crate::manifest::{self, Blob, Document, Entry, Manifest};
 use crate::origin::{self, Origin, Top};
 use crate::store::{Image, Lock, Meaning, Store};
@@ -14,6 +15,7 @@ use crate::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 static NOTHING_SAID: Registries = Registries { rules: BTreeMap::new(), certificates: Vec::new() };
@@ -80,6 +82,16 @@ impl Store {
     }
 
     pub(crate) fn fetch(&self, source: &Source, options: &Options<'_>, ask: bool) -> Result<Image> {
+        let arrival = Arrival::new(self.image_bytes());
+        let image = self.fetch_into(&arrival, source, options, ask);
+        if let Err(error) = &image {
+            // Why it was refused is the news; what cannot be deleted now goes with the next removal.
+            let _ = self.refuse(arrival, error.kind, options.ownership);
+        }
+        image
+    }
+
+    fn fetch_into(&self, arrival: &Arrival, source: &Source, options: &Options<'_>, ask: bool) -> Result<Image> {
         let _arriving = self.lock_arriving()?;
         self.sweep(options.ownership)?;
         options.progress.step(Step::Resolving { name: &source.to_string() });
@@ -95,9 +107,9 @@ impl Store {
             Some(plan) => plan,
             None => self.resolve(origin.as_ref(), &options.platform)?,
         };
-        self.bring(origin.as_ref(), &plan, options)?;
+        self.bring(origin.as_ref(), &plan, options, arrival)?;
         let documents = plan.documents.take();
-        let image = self.compose(source, plan, options.ownership)?;
+        let image = self.compose(source, plan, options.ownership, &arrival.total)?;
         if let Some((manifest, config)) = documents {
             self.keep_documents(&image.digest, &manifest, &config)?;
         }
@@ -133,7 +145,7 @@ impl Store {
     }
 
     /// Puts the stack together, with a mending layer where folders need one.
-    fn compose(&self, source: &Source, plan: Plan, ownership: Ownership) -> Result<Image> {
+    fn compose(&self, source: &Source, plan: Plan, ownership: Ownership, total: &Arc<Total>) -> Result<Image> {
         // A layer that occurs twice counts where it lies higher: below, it shows nothing of its own,
         // and an overlay mount refuses to have the same folder twice.
         let mut seen = BTreeSet::new();
@@ -141,14 +153,16 @@ impl Store {
             plan.layers.iter().rev().map(|(id, _)| *id).filter(|id| seen.insert(*id)).collect();
         layers.reverse();
         let records: Vec<Record> = layers.iter().map(|id| self.layer_record(id, ownership)).collect::<Result<_>>()?;
-        let size = bounded(&records)?;
+        let size = records.iter().map(|record| record.bytes).fold(0, u64::saturating_add);
         let open = |height: usize| self.layer_list(&layers[height], ownership);
         if let Some(mending) = layer::mend(layers.len(), open, beneath::own_folder(self.dir())?.as_fd())? {
             let blob = Blob { digest: mending.digest, size: mending.size };
             let id = LayerId(blob.digest);
             let _lock = Lock::exclusive(&self.layer_lock_path(&id, ownership), || ())?;
-            if !self.has_layer(&id, ownership) {
-                self.unpack(mending.tar, &id, &blob, ownership)?;
+            if self.has_layer(&id, ownership) {
+                self.count(&id, ownership, total)?;
+            } else {
+                self.unpack(mending.tar, &id, &blob, ownership, total)?;
             }
             layers.push(id);
         }
@@ -157,18 +171,6 @@ impl Store {
         let Plan { means: Meaning { digest, top: resolved }, config, .. } = plan;
         Ok(Image { reference: source.to_string(), digest, resolved, config, layers, size, fetched })
     }
-}
-
-/// The bytes of all layers' files, if the image may be so large.
-fn bounded(records: &[Record]) -> Result<u64> {
-    let charged = records.iter().map(Record::charge).fold(0, u64::saturating_add);
-    if charged > limits::IMAGE_BYTES {
-        let (each, limit) = (limits::INODE_BYTES, limits::IMAGE_BYTES);
-        let what =
-            format!("its layers take {charged} bytes, {each} counted for each file and folder; the limit is {limit}");
-        return Err(Error::new(Kind::Limit, what));
-    }
-    Ok(records.iter().map(|record| record.bytes).sum())
 }
 
 /// The bytes of the entry that fits the platform.

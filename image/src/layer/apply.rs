@@ -4,7 +4,7 @@
 //! component. Whiteouts wait until the end, because they speak of lower layers only and never of
 //! this one's own entries, in whichever order the archive has them.
 
-use super::cost::{Budget, Cost};
+use super::cost::{Budget, Cost, Total};
 use super::folders::{Attributes, Folders, chown_failed, failed, set_xattr};
 use super::name::{Meaning, meaning, normal, split};
 use super::tree::{FILLED, OPAQUE};
@@ -19,6 +19,7 @@ use std::ffi::OsStr;
 use std::io::{BufRead, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
 
 struct Applier {
     folders: Folders,
@@ -27,19 +28,33 @@ struct Applier {
 }
 
 /// Unpacks a tar stream into `root`, an empty folder of mode 0700, and reads it to its end. What it
-/// has beside its files' content goes into the recipe, its folders into the list.
+/// has beside its files' content goes into the recipe, its folders into the list. While it grows, its
+/// cost is part of `total`.
 pub(crate) fn unpack(
     stream: impl BufRead,
     root: OwnedFd,
     ownership: Ownership,
     recipe: (Pen, Kept),
     list: impl Write,
+    total: &Arc<Total>,
 ) -> Result<Record> {
-    unpack_within(Budget::FULL, stream, root, ownership, recipe, list)
+    unpack_at(Cost::new(Budget::FULL, total), stream, root, ownership, recipe, list)
 }
 
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) fn unpack_within(
     budget: Budget,
+    stream: impl BufRead,
+    root: OwnedFd,
+    ownership: Ownership,
+    recipe: (Pen, Kept),
+    list: impl Write,
+) -> Result<Record> {
+    unpack_at(Cost::new(budget, &Arc::default()), stream, root, ownership, recipe, list)
+}
+
+fn unpack_at(
+    cost: Cost,
     stream: impl BufRead,
     root: OwnedFd,
     ownership: Ownership,
@@ -47,7 +62,7 @@ pub(crate) fn unpack_within(
     list: impl Write,
 ) -> Result<Record> {
     beneath::check_kernel(root.as_fd())?;
-    let folders = Folders::new(root, ownership, Cost::new(budget), kept)?;
+    let folders = Folders::new(root, ownership, cost, kept)?;
     let mut applier = Applier { folders, ownership, entries: 0 };
     let mut tape = Tape::new(Recorded::new(stream, pen));
     while let Some(entry) = tape.next()? {

@@ -4,7 +4,8 @@
 //! file still takes an inode and its block.
 
 use crate::{Error, Kind, Result, limits};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Held by the one layer that needs more memory than [`limits::HELD_SHARE`]; others that do wait for
 /// it. So all layers in flight are bounded together, and what one may hold is always the same.
@@ -20,9 +21,25 @@ pub(crate) struct Budget {
     pub(crate) held: u64,
 }
 
+/// What all layers of one image may cost together, while some of them still come in.
+#[derive(Debug)]
+pub(crate) struct Total {
+    most: u64,
+    taken: AtomicU64,
+    passed: AtomicBool,
+}
+
+/// A layer's part of the total; what is dropped is given back.
+#[derive(Debug)]
+struct Share {
+    total: Arc<Total>,
+    bytes: u64,
+}
+
 #[derive(Debug)]
 pub(super) struct Cost {
     budget: Budget,
+    share: Share,
     pub(super) inodes: u64,
     /// Bytes of files.
     pub(super) bytes: u64,
@@ -39,9 +56,53 @@ impl Budget {
         Budget { inodes: limits::ENTRIES, bytes: limits::LAYER_BYTES, held: limits::HELD_BYTES };
 }
 
+impl Default for Total {
+    fn default() -> Self {
+        Total::new(limits::IMAGE_BYTES)
+    }
+}
+
+impl Total {
+    pub(crate) fn new(most: u64) -> Self {
+        Total { most, taken: AtomicU64::new(0), passed: AtomicBool::new(false) }
+    }
+
+    /// Takes so many bytes more, if there are so many; otherwise the image is too large.
+    pub(crate) fn take(&self, bytes: u64) -> Result<()> {
+        let sum = |taken: u64| taken.checked_add(bytes).filter(|sum| *sum <= self.most);
+        if self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, sum).is_ok() {
+            return Ok(());
+        }
+        self.passed.store(true, Ordering::Relaxed);
+        let (each, most) = (limits::INODE_BYTES, self.most);
+        let what = format!("with it, the image's layers take more than {most} bytes, {each} counted for each file");
+        Err(Error::new(Kind::Limit, what))
+    }
+
+    /// Whether the image was found to be too large.
+    pub(crate) fn passed(&self) -> bool {
+        self.passed.load(Ordering::Relaxed)
+    }
+}
+
+impl Share {
+    fn grow_to(&mut self, bytes: u64) -> Result<()> {
+        self.total.take(bytes.saturating_sub(self.bytes))?;
+        self.bytes = self.bytes.max(bytes);
+        Ok(())
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.total.taken.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
 impl Cost {
-    pub(super) fn new(budget: Budget) -> Self {
-        Cost { budget, inodes: 0, bytes: 0, recipe: 0, aside: 0, held: 0, large: None }
+    pub(super) fn new(budget: Budget, total: &Arc<Total>) -> Self {
+        let share = Share { total: Arc::clone(total), bytes: 0 };
+        Cost { budget, share, inodes: 0, bytes: 0, recipe: 0, aside: 0, held: 0, large: None }
     }
 
     /// One more file, folder, link or whiteout is about to be made.
@@ -100,7 +161,7 @@ impl Cost {
         Ok(())
     }
 
-    fn check_bytes(&self) -> Result<()> {
+    fn check_bytes(&mut self) -> Result<()> {
         if self.spent() > self.budget.bytes {
             let what = format!(
                 "its {} files and folders, and its recipe, take more than {} bytes, {} counted for each file",
@@ -110,7 +171,7 @@ impl Cost {
             );
             return Err(Error::new(Kind::Limit, what));
         }
-        Ok(())
+        self.share.grow_to(self.spent())
     }
 }
 

@@ -1,10 +1,11 @@
 //! Streams that would fill the memory of whoever unpacks them, unpacked in a process of their own.
 
-use super::{Ownership, unpack};
+use super::{Ownership, Total, unpack};
 use crate::recipe::Pen;
 use crate::{Error, Kind, beneath, limits};
 use std::io::{BufReader, Read};
 use std::process::Command;
+use std::sync::Arc;
 
 /// What all layers in flight together may add to the memory of the process: the paths they remember,
 /// headers that are being read, the buffers of their streams, recipes and lists.
@@ -129,7 +130,7 @@ fn peak() -> u64 {
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
 }
 
-fn run((name, entries, meant): Case, again: &(Vec<u8>, Vec<u8>)) {
+fn run((name, entries, meant): Case, again: &(Vec<u8>, Vec<u8>), total: &Arc<Total>) {
     // So many folders take long on a disk.
     let quick = (name == "folders").then(|| tempfile::tempdir_in("/dev/shm").ok()).flatten();
     let scratch = quick.unwrap_or_else(|| tempfile::tempdir().unwrap());
@@ -140,7 +141,7 @@ fn run((name, entries, meant): Case, again: &(Vec<u8>, Vec<u8>)) {
     let stream = Stream { entries, again, number: 0, bytes, at: 0 };
     let stream = BufReader::with_capacity(limits::BUFFER_BYTES, stream);
     let (recipe, list) = (Pen::beside(&folder).unwrap(), std::fs::File::create(scratch.path().join("list")).unwrap());
-    let made = unpack(stream, root, Ownership::Squash, recipe, list).map(|_| ());
+    let made = unpack(stream, root, Ownership::Squash, recipe, list, total).map(|_| ());
     assert_eq!(made.as_ref().err().map(|e: &Error| e.kind), meant, "{name}: {made:?}");
 }
 
@@ -155,13 +156,14 @@ fn one_case() {
     };
     // Making that has left its own peak behind.
     std::fs::write("/proc/self/clear_refs", "5").unwrap();
+    let total = Arc::<Total>::default();
     let (before, start) = (peak(), std::time::Instant::now());
     std::thread::scope(|scope| {
         for layer in 0..limits::LAYERS_AT_ONCE {
             // Folders take long to make: of these there is one layer, beside others that need memory.
             let case = if layer > 0 && case.0 == "folders" { WHITEOUTS } else { case };
-            let again = &again;
-            scope.spawn(move || run(case, again));
+            let (again, total) = (&again, &total);
+            scope.spawn(move || run(case, again, total));
         }
     });
     println!("grew by {} bytes in {:?}", peak() - before, start.elapsed());

@@ -17,6 +17,7 @@ mod union;
 
 pub(crate) use apply::unpack;
 pub(crate) use check::check;
+pub(crate) use cost::Total;
 pub(crate) use list::check_list;
 pub(crate) use record::Record;
 pub(crate) use stack::mend;

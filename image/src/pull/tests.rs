@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+mod bounds;
 mod export;
 mod imports;
 mod names;
@@ -596,18 +597,6 @@ fn names_of_local_files_do_not_keep_a_removed_image() {
     );
     assert_eq!(place.store.remove("mine").unwrap().image, Some(image.digest));
     assert!(place.store.list().unwrap().is_empty());
-}
-
-#[test]
-fn an_image_of_too_many_inodes_is_too_large() {
-    let record = |inodes: u64| {
-        let text = json!({"version": 2, "id": Digest::of(b""), "tar_bytes": 0, "bytes": 1, "entries": 1,
-            "inodes": inodes, "recipe": 0, "left_out": 0});
-        Record::parse(text.to_string().as_bytes()).unwrap()
-    };
-    let most = limits::IMAGE_BYTES / limits::INODE_BYTES;
-    assert_eq!(bounded(&[record(most / 2), record(most / 2 - 1)]).unwrap(), 2);
-    assert_eq!(bounded(&[record(most / 2), record(most / 2)]).unwrap_err().kind, Kind::Limit);
 }
 
 #[test]

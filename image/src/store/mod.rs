@@ -45,7 +45,7 @@ pub(crate) use records::{Meaning, Name};
 
 use crate::layer::{LIST, Record};
 use crate::recipe::beside;
-use crate::{Digest, Error, Kind, LayerId, Ownership, Result, beneath};
+use crate::{Digest, Error, Kind, LayerId, Ownership, Result, beneath, limits};
 use records::ImageRecord;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -61,6 +61,8 @@ const VERSION: u32 = 2;
 #[derive(Debug, Clone)]
 pub struct Store {
     dir: PathBuf,
+    /// What all layers of one image may take.
+    image_bytes: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -82,7 +84,7 @@ impl Store {
         if found.mode() & 0o777 != 0o700 {
             std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o700)).map_err(failed)?;
         }
-        let store = Store { dir };
+        let store = Store { dir, image_bytes: limits::IMAGE_BYTES };
         for folder in ["blobs", "images", "names", "locks"] {
             files::folder(&store.dir.join(folder))?;
         }
@@ -90,6 +92,15 @@ impl Store {
         files::folder(&store.empty_folder())?;
         store.check_version()?;
         Ok(store)
+    }
+
+    pub(crate) fn image_bytes(&self) -> u64 {
+        self.image_bytes
+    }
+
+    #[cfg(test)]
+    pub(crate) fn held_to(&self, image_bytes: u64) -> Store {
+        Store { image_bytes, ..self.clone() }
     }
 
     pub(crate) fn dir(&self) -> &Path {

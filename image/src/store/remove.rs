@@ -136,6 +136,24 @@ impl Store {
         Ok(going)
     }
 
+    /// Takes back layers that only an image brought which was refused. Where somebody else pulls by
+    /// now, they may be wanted; a removal finds them later.
+    pub(crate) fn take_back(&self, layers: &[LayerId], ownership: Ownership) -> Result<()> {
+        let Some(alone) = Lock::exclusive_within(&self.lock_path("store"), BRIEF)? else { return Ok(()) };
+        let used: BTreeSet<LayerId> = self.image_records()?.into_values().flat_map(|record| record.layers).collect();
+        let mut going = Vec::new();
+        for layer in layers.iter().filter(|layer| !used.contains(layer)) {
+            let folder = self.layer_folder(layer, ownership);
+            self.unmark(layer, ownership)?;
+            if folder.is_dir() {
+                going.push(self.out_of_sight(&folder, layer)?);
+            }
+            self.forget_layer_notes(layer, ownership, &mut going)?;
+            unlink(&self.layer_lock_path(layer, ownership))?;
+        }
+        self.delete(alone, &[], &going)
+    }
+
     /// The image that a name of the store or the start of a digest means, whole or not.
     pub fn named(&self, name: &str) -> Result<Image> {
         let (_, record) = self.meant(name)?;

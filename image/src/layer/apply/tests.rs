@@ -76,7 +76,7 @@ fn listed(archive: &Archive) -> Vec<list::Item> {
     fs::create_dir(&folder).unwrap();
     let root = beneath::own_folder(&folder).unwrap();
     let (recipe, mut bytes) = (Pen::beside(&folder).unwrap(), Vec::new());
-    unpack(&archive.0[..], root, Ownership::Squash, recipe, &mut bytes).unwrap();
+    unpack(&archive.0[..], root, Ownership::Squash, recipe, &mut bytes, &Arc::default()).unwrap();
     let mut list = list::Reader::new(&bytes[..]).unwrap();
     let mut items = Vec::new();
     while list.advance().unwrap() {

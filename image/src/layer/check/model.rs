@@ -9,6 +9,7 @@ use crate::layer::said::{Said, Xattrs};
 use crate::layer::tree::{FILLED, FOLDER, HIDDEN, HOLDS_WHITEOUTS, LEFT_OUT, Node, OPAQUE, ROOT, Tree};
 use crate::{Ownership, Result};
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 /// What lies on the disk where a whiteout should.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -32,7 +33,7 @@ pub(super) struct Model {
 
 impl Model {
     pub(super) fn new(ownership: Ownership, scratch: OwnedFd) -> Result<Model> {
-        let mut cost = Cost::new(Budget::FULL);
+        let mut cost = Cost::new(Budget::FULL, &Arc::default());
         let mut tree = Tree::new(&mut cost)?;
         *tree.marks_mut(ROOT) |= FOLDER;
         Ok(Model { tree, said: Said::new(), cost, children: Vec::new(), ownership, scratch })

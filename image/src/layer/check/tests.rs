@@ -29,7 +29,7 @@ impl Layer {
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
         let blob = Blob { digest: Digest::of(stream), size: stream.len() as u64 };
         let id = LayerId(blob.digest);
-        let record = unpacked(stream, &id, &blob, &folder, ownership)?;
+        let record = unpacked(stream, &id, &blob, &folder, ownership, &Default::default())?;
         Ok(Layer { scratch, id, record, ownership })
     }
 

@@ -26,7 +26,8 @@ fn unpacked(bytes: &[u8]) -> Vec<u8> {
     let folder = scratch.path().join("layer");
     std::fs::create_dir(&folder).unwrap();
     let (recipe, mut list) = (crate::recipe::Pen::beside(&folder).unwrap(), Vec::new());
-    unpack(bytes, beneath::own_folder(&folder).unwrap(), Ownership::Squash, recipe, &mut list).unwrap();
+    unpack(bytes, beneath::own_folder(&folder).unwrap(), Ownership::Squash, recipe, &mut list, &Default::default())
+        .unwrap();
     list
 }
 

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// One entry of a layer; names are few, so that layers meet.
 type Seed = (Vec<&'static str>, u8, u32);
@@ -49,7 +50,8 @@ fn layer(home: &Path, number: usize, seeds: &[Seed]) -> PathBuf {
     std::fs::create_dir(&folder).unwrap();
     let root = beneath::own_folder(&folder).unwrap();
     let bytes = tar.into_inner().unwrap();
-    unpack(&bytes[..], root, Ownership::Squash, Pen::beside(&folder).unwrap(), std::io::sink()).unwrap();
+    unpack(&bytes[..], root, Ownership::Squash, Pen::beside(&folder).unwrap(), std::io::sink(), &Arc::default())
+        .unwrap();
     folder
 }
 
