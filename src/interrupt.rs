@@ -75,7 +75,7 @@ fn wait(signals: &SignalFd, over: PipeReader, progress: &Shown) {
         let Ok(Some(came)) = signals.read_signal() else { return };
         let Ok(signal) = Signal::try_from(came.ssi_signo.cast_signed()) else { return };
         progress.clear();
-        crate::commands::say(
+        crate::words::say(
             "interrupted; layers that are whole and the beginnings of slow ones are kept, and the same command goes on from there",
         );
         // As if it had not been held back: whoever waits for this process sees what ended it.

@@ -152,6 +152,11 @@ fn put_bytes(bytes: &[u8], shown: &mut String) {
     }
 }
 
+/// A word to the person, on standard error.
+pub(crate) fn say(what: &str) {
+    anstream::eprintln!("aido: {what}");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

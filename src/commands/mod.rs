@@ -12,7 +12,8 @@ mod sandbox;
 mod show;
 
 use crate::cli::{Cli, Command, Sandbox};
-use crate::{backend, recover, words};
+use crate::words::{self, say};
+use crate::{backend, recover};
 use aido_evidence::Project;
 use aido_runtime::exit;
 use anyhow::{Context, Result};
@@ -77,11 +78,6 @@ fn sweep(project: &Project) -> Result<()> {
 
 fn sweep_in(dir: &Path) -> Result<()> {
     Project::open(dir)?.as_ref().map_or(Ok(()), sweep)
-}
-
-/// A word to the person, on standard error.
-pub(crate) fn say(what: &str) {
-    anstream::eprintln!("aido: {what}");
 }
 
 fn warn(what: &str) {

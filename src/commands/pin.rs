@@ -18,7 +18,7 @@ pub(super) fn pin(settings: &Settings, asked: &Check) -> Result<bool> {
     let written = settings.runtime.value.to_string();
     let reference = reference(&settings.runtime.value)?;
     if let (Some(digest), false) = (reference.digest, asked.update) {
-        super::say(&format!(
+        words::say(&format!(
             "{shown} is pinned already, to {digest}; `aido check --pin --update` asks for the tag again"
         ));
         return Ok(false);
@@ -30,14 +30,14 @@ pub(super) fn pin(settings: &Settings, asked: &Check) -> Result<bool> {
     let digest = meaning(&tag, asked)?;
     let to = with_digest(&written, &tag, &digest);
     if to == written {
-        super::say(&format!("{shown} is pinned already to what {tag} means now, {digest}"));
+        words::say(&format!("{shown} is pinned already to what {tag} means now, {digest}"));
         return Ok(false);
     }
     // As `Settings::load` found it: below the project, or where it was said to be.
     let path =
         asked.file.as_ref().map_or_else(|| settings.project.join(settings::FILE), |file| settings.project.join(file));
     settings::pin(&path, shown, &written, &to)?;
-    super::say(&words::inert(&format!("{shown}: runtime {written} -> {to}")));
+    words::say(&words::inert(&format!("{shown}: runtime {written} -> {to}")));
     Ok(true)
 }
 

@@ -1,6 +1,6 @@
 //! `aido run`: from what was typed to a supervised run and its exit status.
 
-use super::{say, warn};
+use super::warn;
 use crate::cli;
 use crate::inputs;
 use crate::plan;
@@ -10,6 +10,7 @@ use crate::summary::Summary;
 use crate::supervise::{self, Job, link::Wish};
 use crate::task::Invocation;
 use crate::view::{self, Ended, Show};
+use crate::words::say;
 use crate::{backend, progress, recover, words};
 use aido_evidence::{Project, Run, Sandbox};
 use aido_runtime::{End, Runtime};

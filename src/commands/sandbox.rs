@@ -1,12 +1,12 @@
 //! `aido sandbox up|list|destroy`.
 
-use super::say;
 use crate::cli;
 use crate::inputs;
 use crate::plan;
 use crate::root;
 use crate::settings::{Overrides, Policy, Settings};
 use crate::task::Invocation;
+use crate::words::say;
 use crate::{backend, listing, progress, words};
 use aido_evidence::{Kind, NewSandbox, Project, Sandbox, State};
 use aido_runtime::{Plan, Root};
@@ -179,7 +179,7 @@ pub(crate) fn destroy(dir: &Path, typed: &cli::SandboxDestroy) -> Result<u8> {
         match end_runs(&sandbox).and_then(|()| sandbox.destroy("asked for").map_err(Into::into)) {
             Ok(()) => println!("{id}"),
             Err(error) => {
-                super::say(&format!("sandbox {id}: {error}"));
+                say(&format!("sandbox {id}: {error}"));
                 failed += 1;
             }
         }

@@ -1,16 +1,14 @@
 //! Where layers are unpacked while something watches all that lies around.
 
+use super::tree::BUDGET;
 use super::{readings, tree};
-use crate::layer::{Budget, unpack_within};
+use crate::layer::unpack_within;
 use crate::origin::fuzzed_archive;
 use crate::recipe::{KEPT, Pen, TAPE, beside};
 use crate::{Kind, Ownership, beneath};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-
-/// Small, so that a few hundred bytes can reach the bounds.
-pub(super) const BUDGET: Budget = Budget { inodes: 300, bytes: 4 << 20, held: 16 << 10 };
 
 /// A folder with canaries around the place where layers are unpacked.
 pub struct Room {

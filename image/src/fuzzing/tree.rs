@@ -1,13 +1,15 @@
 //! What an unpacked layer may be on the host, whatever its archive was.
 
-use super::room::BUDGET;
-use crate::layer::{Record, charge};
+use crate::layer::{Budget, Record, charge};
 use crate::recipe::{KEPT, beside};
 use crate::{Ownership, limits};
 use std::collections::HashMap;
 use std::fs::{self, Metadata};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::Path;
+
+/// Small, so that a few hundred bytes can reach the bounds.
+pub(super) const BUDGET: Budget = Budget { inodes: 300, bytes: 4 << 20, held: 16 << 10 };
 
 struct Walk {
     ownership: Ownership,

@@ -19,7 +19,7 @@ pub(super) fn prune(typed: &ImagePrune) -> Result<u8> {
 }
 
 fn tell(pruned: &Pruned, dry: bool) -> Result<(), Error> {
-    let say = |text: String| super::super::say(&words::inert(&text));
+    let say = |text: String| words::say(&words::inert(&text));
     let (goes, freed) = if dry { ("would remove", "would be freed") } else { ("removed", "freed") };
     for gone in &pruned.images {
         let name = if gone.names.is_empty() { gone.digest.to_string() } else { gone.names.join(", ") };

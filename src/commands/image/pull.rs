@@ -12,7 +12,7 @@ pub(super) fn pull(typed: &ImagePull) -> Result<u8> {
     let store = root::open_store()?;
     let sources = sources(typed, &store)?;
     if sources.is_empty() {
-        super::super::say("no image in the store was pulled under a tag; `aido image pull IMAGE` brings one");
+        words::say("no image in the store was pulled under a tag; `aido image pull IMAGE` brings one");
     }
     let progress = progress::shown(typed.quiet);
     let registries = root::registries()?;
@@ -67,12 +67,12 @@ fn sources(typed: &ImagePull, store: &Store) -> Result<Vec<Source>, Error> {
 
 fn complain(error: &Error) {
     let help = error.remedy.as_ref().map(|remedy| format!("\n  help: {}", words::inert(remedy))).unwrap_or_default();
-    super::super::say(&format!("{}{help}", words::inert(&error.what)));
+    words::say(&format!("{}{help}", words::inert(&error.what)));
 }
 
 /// What the registry said, where it is news.
 fn tell(source: &Source, pulled: &Pulled) {
-    let say = |what: String| super::super::say(&words::inert(&what));
+    let say = |what: String| words::say(&words::inert(&what));
     let update = format!("  help: aido image pull --update {source}");
     let kept = pulled.image.resolved;
     match &pulled.news {
