@@ -6,8 +6,9 @@ use crate::interrupt::Held;
 use crate::plan::RootFacts;
 use crate::progress::Shown;
 use crate::settings::{self, At, Runtime, Settings};
-use aido_image::{Digest, Hold, Image, Options, Platform, Reference, Registries, Source, Store};
+use aido_image::{Digest, Hold, Image, Kind, Options, Platform, Reference, Registries, Source, Store};
 use aido_runtime::{Error, Root};
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
 /// The largest `/etc/passwd` or `/etc/group` of an image that is read.
@@ -142,13 +143,15 @@ pub(crate) fn named(
     progress: &Shown,
     name: Option<&Reference>,
 ) -> Result<Image, Error> {
-    fetching(progress, || {
+    let closed = Cell::new(false);
+    fetching(progress, &closed, || {
         let done = store.obtain(source, options).and_then(|image| match name {
             Some(name) => store.tag(&image, name),
             None => Ok(()),
         });
         // Where the lines are known, which may be another process than the one that goes on.
         progress.clear();
+        closed.set(done.as_ref().is_err_and(|error| error.kind == Kind::Closed) && !source.is_standard_input());
         done.map_err(told)
     })?;
     let known = name.map_or_else(|| source.clone(), |name| Source::Registry(name.clone()));
@@ -156,18 +159,36 @@ pub(crate) fn named(
     found.ok_or_else(|| Error::new(format!("`{source}` was obtained, and is not in the store")))
 }
 
-/// As below, for a job that takes its time and may be interrupted.
-pub(crate) fn fetching(progress: &Shown, job: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
+/// As below, for a job that takes its time and may be interrupted. If it fails and says by `closed` that a
+/// folder of an image is closed to this user, it is done once more as root of a namespace, where it opens;
+/// its mode never changes.
+pub(crate) fn fetching(
+    progress: &Shown,
+    closed: &Cell<bool>,
+    mut job: impl FnMut() -> Result<(), Error>,
+) -> Result<(), Error> {
     let held = Held::back()?;
-    among_image_ids(|| held.during(progress, job))
+    match among_image_ids(|| held.during(progress, &mut job)) {
+        Err(_) if closed.get() => {
+            elsewhere(|job| aido_runtime_linux::with_image_rights(job), || held.during(progress, &mut job))
+        }
+        done => done,
+    }
 }
 
 /// Does `job` in the process that may touch what the ids of an image's files own. That may be another
 /// process than this one: what the job found it has to say there.
 pub(crate) fn among_image_ids(job: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
-    let mut failure = None;
-    let done = aido_runtime_linux::with_image_ids(|| {
-        job().map_err(|error| {
+    elsewhere(|job| aido_runtime_linux::with_image_ids(job), job)
+}
+
+fn elsewhere<J: FnOnce() -> Result<(), Error>>(
+    run: impl FnOnce(&mut dyn FnMut() -> Result<(), String>) -> Result<(), Error>,
+    job: J,
+) -> Result<(), Error> {
+    let (mut failure, mut job) = (None, Some(job));
+    let done = run(&mut || {
+        job.take().map_or(Ok(()), |job| job()).map_err(|error| {
             // Only what is printable crosses from the helper process: the remedy goes along as text.
             let text = pack(&error);
             failure = Some(error);

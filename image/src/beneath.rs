@@ -48,7 +48,10 @@ pub(crate) fn file(root: BorrowedFd<'_>, path: &[u8]) -> rustix::io::Result<Owne
 /// A folder of our own, by its path on the host.
 pub(crate) fn own_folder(path: &Path) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    rustix::fs::open(path, flags, Mode::empty()).map_err(|e| Error::io(format!("opening `{}`", path.display()), e))
+    rustix::fs::open(path, flags, Mode::empty()).map_err(|e| {
+        let error = Error::io(format!("opening `{}`", path.display()), e);
+        if e == Errno::ACCESS { Error { kind: Kind::Closed, ..error } } else { error }
+    })
 }
 
 /// A file without a name on the file system of `folder`; it is gone with its descriptor.
@@ -74,6 +77,35 @@ pub(crate) fn check_kernel(root: BorrowedFd<'_>) -> Result<()> {
         Err(Errno::NOSYS | Errno::PERM) => Err(Error::new(Kind::Storage, "this kernel does not let aido call openat2")
             .remedy("use Linux 5.8 or newer, and a container host that does not hide the call")),
         Err(e) => Err(Error::io("opening the folder of a layer", e)),
+    }
+}
+
+/// Names of one file where letters of both cases, or both forms of an accent, are the same. No layer
+/// may have these.
+const ALIKE: [&str; 3] = [".wh..wh.aido-\u{e9}", ".WH..WH.AIDO-\u{e9}", ".wh..wh.aido-e\u{301}"];
+
+/// Whether this empty folder takes different names for one; there nothing is unpacked, since an image
+/// means each of its names.
+pub(crate) fn check_names(root: BorrowedFd<'_>) -> Result<()> {
+    let failed = |e: Errno| Error::io("trying names in the folder of a layer", e);
+    let [name, others @ ..] = ALIKE;
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(root, name, flags, Mode::RUSR).map_err(failed)?;
+    let alike = others.iter().try_fold(false, |alike, other| Ok(alike || is_there(root, other)?));
+    rustix::fs::unlinkat(root, name, AtFlags::empty()).map_err(failed)?;
+    if !alike.map_err(failed)? {
+        return Ok(());
+    }
+    let what = "this folder takes names for the same that differ in upper case or accents, and an image means each";
+    Err(Error::new(Kind::Storage, what)
+        .remedy("put the image store on a file system, or in a folder, without case folding (`chattr -F`)"))
+}
+
+fn is_there(root: BorrowedFd<'_>, name: &str) -> rustix::io::Result<bool> {
+    match statat(root, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(_) => Ok(true),
+        Err(Errno::NOENT) => Ok(false),
+        Err(e) => Err(e),
     }
 }
 
@@ -141,6 +173,23 @@ mod tests {
         }
         assert!(folder(root.as_fd(), b"side").is_err());
         assert!(folder(root.as_fd(), b"in").is_ok() && folder(root.as_fd(), b"").is_ok());
+    }
+
+    #[test]
+    fn a_folder_that_takes_names_for_the_same_is_refused() {
+        let scratch = tempfile::tempdir().unwrap();
+        let folder = own_folder(scratch.path()).unwrap();
+        let left = || fs::read_dir(scratch.path()).unwrap().count();
+        check_names(folder.as_fd()).unwrap();
+        assert_eq!(left(), 0);
+        // As such a folder answers: what was made under one name is there under another one too.
+        for other in &ALIKE[1..] {
+            fs::write(scratch.path().join(other), "").unwrap();
+            let error = check_names(folder.as_fd()).unwrap_err();
+            assert!(error.kind == Kind::Storage && error.remedy.is_some(), "{error}");
+            assert_eq!(left(), 1);
+            fs::remove_file(scratch.path().join(other)).unwrap();
+        }
     }
 
     #[test]

@@ -109,7 +109,7 @@ impl Store {
             if let Some(head) = self.head(&blob.digest)? {
                 head.remove()?;
             }
-            if !old || matches!(failed, None | Some(Kind::Storage)) || arrival.total.passed() {
+            if !old || matches!(failed, None | Some(Kind::Storage | Kind::Closed)) || arrival.total.passed() {
                 return done;
             }
         }

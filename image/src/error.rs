@@ -28,6 +28,9 @@ pub enum Kind {
     Busy,
     /// This machine failed: a full disk, a missing right.
     Storage,
+    /// A file or folder is closed to the caller by its mode. Root of a user namespace in which its owner is
+    /// may open it all the same; what came in until then stays for another try.
+    Closed,
 }
 
 /// A failure, in words for a person, with what mends it.

@@ -62,6 +62,7 @@ fn unpack_at(
     list: impl Write,
 ) -> Result<Record> {
     beneath::check_kernel(root.as_fd())?;
+    beneath::check_names(root.as_fd())?;
     let folders = Folders::new(root, ownership, cost, kept)?;
     let mut applier = Applier { folders, ownership, entries: 0 };
     let mut tape = Tape::new(Recorded::new(stream, pen));

@@ -39,11 +39,12 @@ pub(crate) fn union(layers: &[OwnedFd], target: OwnedFd) -> Result<()> {
 
 impl Union<'_> {
     fn failed(&self, doing: &str, error: Errno) -> crate::Error {
-        let error = failed(doing, &self.path, error);
-        if error.remedy.is_some() {
-            return error;
+        let told = failed(doing, &self.path, error);
+        if error != Errno::ACCESS {
+            return told;
         }
-        error.remedy("give the user a range of 65536 ids in /etc/subuid and /etc/subgid, so that closed folders open")
+        let closed = crate::Error { kind: crate::Kind::Closed, ..told };
+        closed.remedy("give the user a range of 65536 ids in /etc/subuid and /etc/subgid, so that closed folders open")
     }
 
     /// Of these layers, those that have the folder at the current path and show there.
@@ -142,7 +143,8 @@ impl Union<'_> {
             let to = rustix::fs::readlinkat(source, name, Vec::new()).map_err(copying)?;
             rustix::fs::symlinkat(to, target, name).map_err(copying)?;
             let flags = AtFlags::SYMLINK_NOFOLLOW;
-            if let Some((uid, gid)) = foreign(stat) {
+            let made = rustix::fs::statat(target, name, flags).map_err(copying)?;
+            if let Some((uid, gid)) = other_owner(stat, &made) {
                 rustix::fs::chownat(target, name, Some(uid), Some(gid), flags).map_err(copying)?;
             }
             return rustix::fs::utimensat(target, name, &times(stat), flags).map_err(copying);
@@ -158,7 +160,8 @@ impl Union<'_> {
 
     /// Owner first: the kernel drops set-id bits and capabilities of what changes hands.
     fn describe(&self, from: BorrowedFd<'_>, to: BorrowedFd<'_>, stat: &Stat) -> Result<()> {
-        if let Some((uid, gid)) = foreign(stat) {
+        let made = rustix::fs::fstat(to).map_err(|e| self.failed("looking at", e))?;
+        if let Some((uid, gid)) = other_owner(stat, &made) {
             rustix::fs::fchown(to, Some(uid), Some(gid)).map_err(|e| self.failed("giving its owner to", e))?;
         }
         let mut names = vec![0; 64 << 10];
@@ -182,11 +185,10 @@ impl Union<'_> {
     }
 }
 
-/// The owner, if it is not who makes the copy.
-fn foreign(stat: &Stat) -> Option<(rustix::fs::Uid, rustix::fs::Gid)> {
-    let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+/// The owner of the original, if the copy has another one.
+fn other_owner(stat: &Stat, made: &Stat) -> Option<(rustix::fs::Uid, rustix::fs::Gid)> {
     let ids = (rustix::fs::Uid::from_raw(stat.st_uid), rustix::fs::Gid::from_raw(stat.st_gid));
-    ((stat.st_uid, stat.st_gid) != (uid, gid)).then_some(ids)
+    ((stat.st_uid, stat.st_gid) != (made.st_uid, made.st_gid)).then_some(ids)
 }
 
 fn times(stat: &Stat) -> Timestamps {

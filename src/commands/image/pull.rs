@@ -3,10 +3,11 @@
 use super::{print, print_json};
 use crate::cli::ImagePull;
 use crate::{progress, root, words};
-use aido_image::{News, Options, Platform, Pulled, Source, Store};
+use aido_image::{Kind, News, Options, Platform, Pulled, Source, Store};
 use aido_runtime::Error;
 use anyhow::Result;
 use serde_json::{Value, json};
+use std::cell::Cell;
 
 pub(super) fn pull(typed: &ImagePull) -> Result<u8> {
     let store = root::open_store()?;
@@ -26,10 +27,10 @@ pub(super) fn pull(typed: &ImagePull) -> Result<u8> {
         progress: &progress,
     };
     // All of it there, the words too: nothing else comes home from a helper process.
-    root::fetching(&progress, || {
-        let mut pulled = Vec::new();
-        let mut failures = Vec::new();
-        for source in &sources {
+    let (mut pulled, mut failures, mut left) = (Vec::new(), Vec::new(), sources.iter().peekable());
+    let closed = Cell::new(false);
+    root::fetching(&progress, &closed, || {
+        while let Some(source) = left.peek() {
             match store.pull(source, &options, typed.update) {
                 Ok(done) => {
                     progress.clear();
@@ -38,8 +39,11 @@ pub(super) fn pull(typed: &ImagePull) -> Result<u8> {
                     }
                     pulled.push(done);
                 }
+                // Once more where it opens, and from here on.
+                Err(error) if error.kind == Kind::Closed && !closed.replace(true) => return Err(root::told(error)),
                 Err(error) => failures.push(root::told(error)),
             }
+            left.next();
         }
         progress.clear();
         say_digests(&pulled, typed.json)?;

@@ -517,3 +517,165 @@ fn what_is_no_file_counts_too() {
     }
     archive.unpack_within(Budget { bytes: record.charge(), ..Budget::FULL }, Ownership::Squash).unwrap();
 }
+
+/// What umoci makes of the same stream as the only layer of an image; nothing where there is no umoci.
+fn by_umoci(archive: &Archive) -> Option<BTreeMap<std::path::PathBuf, (u32, i64, u64, Vec<u8>)>> {
+    let scratch = tempfile::tempdir().unwrap();
+    fs::write(scratch.path().join("layer.tar"), [&archive.0[..], &[0; 1024]].concat()).unwrap();
+    for step in [
+        "init --layout l",
+        "new --image l:t",
+        "raw add-layer --image l:t layer.tar",
+        "raw unpack --rootless --image l:t root",
+    ] {
+        let done = Command::new("umoci").args(step.split(' ')).current_dir(scratch.path()).output().ok()?;
+        assert!(done.status.success(), "umoci {step}: {}", String::from_utf8_lossy(&done.stderr));
+    }
+    Some(seen(&scratch.path().join("root")))
+}
+
+/// Entries of one name, or of what lies beside and in it: `d711` is a folder, `f1` a file, `s` a symbolic
+/// link, `h` a hard link to another file; `+in` and `+other` are files in it and beside it.
+fn sequence(archive: Archive, name: &str, steps: &str) -> Archive {
+    let (inside, other) = (format!("{name}/in"), format!("{name}-other"));
+    steps.split(' ').fold(archive, |archive, step| match step {
+        "+in" => archive.file(&inside, "x"),
+        "+other" => archive.file(&other, "y"),
+        "+link" => archive.link(b'2', &other, "/etc"),
+        "s" => archive.link(b'2', name, &other),
+        "h" => archive.link(b'1', name, &other),
+        step => match step.split_at(1) {
+            ("d", mode) => archive.folder(&format!("{name}/"), u32::from_str_radix(mode, 8).unwrap()),
+            (_, text) => archive.file(name, text),
+        },
+    })
+}
+
+#[test]
+fn sequences_of_one_name_end_as_in_other_unpackers() {
+    let taken =
+        ["d700 f1 d711", "f1 d711 f2", "d700 d711", "f1 s f2", "s d711 +in", "+other h d711", "+link h", "+link h f1"];
+    let archive = taken.iter().enumerate().fold(new(), |archive, (n, steps)| sequence(archive, &format!("{n}"), steps));
+    let (made, _) = archive.unpack().unwrap();
+    let kinds: String = (0..taken.len())
+        .map(|n| {
+            let found = fs::symlink_metadata(at(&made, &format!("{n}"))).unwrap();
+            if found.is_dir() {
+                'd'
+            } else if found.is_symlink() {
+                's'
+            } else {
+                'f'
+            }
+        })
+        .collect();
+    assert_eq!(kinds, "dfdfddsf");
+    if let Some(theirs) = by_umoci(&archive) {
+        let plain = |tree: BTreeMap<std::path::PathBuf, (u32, i64, u64, Vec<u8>)>| -> BTreeMap<_, _> {
+            // The root is stated by nobody; what is replaced is kept beside the layer, and still counts as a name.
+            let all = tree.into_iter().filter(|(path, _)| !path.as_os_str().is_empty());
+            all.map(|(path, (mode, mtime, _, content))| (path, (mode, mtime, content))).collect()
+        };
+        assert_eq!(plain(seen(&at(&made, ""))), plain(theirs));
+    }
+    // A hard link before its target, and what would be lost with its folder.
+    for steps in ["h +other", "+in f1", "+in s", "+other +in h", "d700 +in f1 d711"] {
+        let refused = sequence(new(), "a", steps).unpack().map(|_| ());
+        assert!(refused.is_err_and(|error| error.kind == Kind::Hostile), "`{steps}` was taken");
+    }
+}
+
+#[test]
+fn links_to_what_is_not_made_stay_with_it() {
+    // A device replaced by a file is a file from then on, and links to it are.
+    let archive =
+        new().raw(b'3', b"d", b"", 0o600, b"").link(b'1', "before", "d").file("d", "x").link(b'1', "after", "d");
+    let (made, record) = archive.unpack().unwrap();
+    assert!(fs::symlink_metadata(at(&made, "before")).unwrap().file_type().is_char_device());
+    assert_eq!(fs::read_to_string(at(&made, "after")).unwrap(), "x");
+    assert_eq!(record.left_out, 1);
+    // The other way round: what was a file is not there any more.
+    let (made, record) =
+        new().file("d", "x").link(b'1', "kept", "d").raw(b'6', b"d", b"", 0o600, b"").unpack().unwrap();
+    assert_eq!((record.left_out, fs::read_to_string(at(&made, "kept")).unwrap()), (1, "x".to_owned()));
+    assert!(fs::symlink_metadata(at(&made, "d")).unwrap().file_type().is_char_device());
+    new().file("a/f", "x").raw(b'3', b"a", b"", 0o600, b"").refused(Kind::Hostile);
+}
+
+fn pax(key: &str, value: &str) -> Vec<u8> {
+    let rest = key.len() + value.len() + 3;
+    let length = (1..).find(|n: &usize| n.to_string().len() + rest == *n).unwrap();
+    format!("{length} {key}={value}\n").into_bytes()
+}
+
+#[test]
+fn times_of_all_ages_are_kept_as_far_as_the_file_system_can() {
+    for (text, seconds, nanos) in [
+        ("-1", -1_i64, 0),
+        ("-86400.25", -86_401, 750_000_000),
+        ("0", 0, 0),
+        ("4102444800.000000001", 4_102_444_800, 1),
+        ("9223372036854775807", i64::MAX, 0),
+    ] {
+        let dated = |archive: Archive| archive.raw(b'x', b"p", b"", 0, &pax("mtime", text));
+        let archive = dated(dated(dated(new()).file("f", "x")).folder("d/", 0o755)).link(b'2', "l", "f");
+        let (made, _) = archive.unpack().unwrap_or_else(|e| panic!("{text}: {e}"));
+        // What this file system makes of such a time, by its own word.
+        let probe = tempfile::NamedTempFile::new_in(made.path()).unwrap();
+        let time = rustix::fs::Timespec { tv_sec: seconds, tv_nsec: nanos };
+        rustix::fs::futimens(probe.as_file(), &rustix::fs::Timestamps { last_access: time, last_modification: time })
+            .unwrap();
+        let meant = probe.as_file().metadata().unwrap();
+        for path in ["f", "d", "l"] {
+            let found = fs::symlink_metadata(at(&made, path)).unwrap();
+            assert_eq!((found.mtime(), found.mtime_nsec()), (meant.mtime(), meant.mtime_nsec()), "{path} of {text}");
+        }
+    }
+    for wrong in ["9223372036854775808", "-9223372036854775808", "1e9", "nan", " 1", "--1", ""] {
+        let made = new().raw(b'x', b"p", b"", 0, &pax("mtime", wrong)).file("f", "x").unpack();
+        assert!(made.map(|_| ()).is_err_and(|e| e.kind == Kind::Hostile), "`{wrong}` was taken for a time");
+    }
+}
+
+#[test]
+fn owners_that_cannot_be_are_refused_with_words() {
+    for (key, id) in [("uid", "4294967295"), ("gid", "4294967295"), ("uid", "4294967296"), ("gid", "99999999999")] {
+        let owned = new().raw(b'x', b"p", b"", 0, &pax(key, id));
+        // Where owners are not kept they do not matter.
+        for archive in [
+            Archive(owned.0.clone()).file("f", "x"),
+            Archive(owned.0.clone()).folder("f/", 0o755),
+            Archive(owned.0.clone()).link(b'2', "f", "x"),
+        ] {
+            archive.unpack().unwrap();
+            let error = archive.unpack_as(Ownership::Keep { set_id: false }).map(|_| ()).unwrap_err();
+            assert!(error.kind == Kind::Hostile && error.what.contains(id) && error.what.contains('f'), "{error}");
+        }
+    }
+    let far = new().raw(b'x', b"p", b"", 0, &pax("uid", "70000")).file("f", "x");
+    if !rustix::process::geteuid().is_root() {
+        let error = far.unpack_as(Ownership::Keep { set_id: false }).map(|_| ()).unwrap_err();
+        assert!(error.remedy.is_some_and(|remedy| remedy.contains("/etc/subuid")), "{}", error.what);
+    }
+}
+
+#[test]
+fn names_write_nothing_on_a_terminal() {
+    let odd = b"a\n\x1b[2Jb\xff\xc2\x9b\r";
+    let (made, _) = new().raw(b'0', odd, b"", 0o644, b"x").unpack().unwrap();
+    let name = std::os::unix::ffi::OsStrExt::from_bytes(&odd[..]);
+    let name: &OsStr = name;
+    assert_eq!(fs::read(at(&made, "").join(name)).unwrap(), b"x");
+    let below = [&odd[..], b"/f"].concat();
+    let wrong = [
+        new().raw(b'0', odd, b"", 0o644, b"").raw(b'0', &below, b"", 0o644, b""),
+        new().raw(b'1', odd, b"missing\x1b\n", 0o644, b""),
+        new().raw(b'0', &below, b"", 0o644, b"").raw(b'0', odd, b"", 0o644, b""),
+        new().raw(b'0', &[&b"../"[..], odd].concat(), b"", 0o644, b""),
+        new().raw(b'5', &[&b".wh."[..], odd].concat(), b"", 0o755, b""),
+    ];
+    for archive in wrong {
+        let error = archive.unpack().map(|_| ()).unwrap_err();
+        assert!(error.what.bytes().all(|b| (b' '..0x7f).contains(&b)), "{:?}", error.what);
+    }
+}
