@@ -324,3 +324,23 @@ fn sparse_records_are_those_of_one_version() {
     assert!(all(&both(9)).is_err(), "it ends before its size");
     assert!(all(&[block(b'x', b"22 GNU.sparse.size=10\n"), both(0)].concat()).is_err());
 }
+
+#[test]
+fn the_checksum_is_the_sum_of_all_bytes_but_its_own() {
+    let slowly = |block: &[u8]| -> u32 {
+        block.iter().enumerate().map(|(n, b)| u32::from(if (148..156).contains(&n) { b' ' } else { *b })).sum()
+    };
+    let mut state = 7_u64;
+    let noise: Vec<Vec<u8>> = (0..50)
+        .map(|_| {
+            let mut next = || {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                (state >> 56) as u8
+            };
+            (0..512).map(|_| next()).collect()
+        })
+        .collect();
+    for block in noise.into_iter().chain([vec![0; 512], vec![0xff; 512], vec![0x80; 512]]) {
+        assert_eq!(checksum(&block), slowly(&block));
+    }
+}
