@@ -438,8 +438,11 @@ fn plant(root: &Path, seeds: &[(u8, u8, Vec<u8>)]) {
     }
 }
 
-/// All that should survive, by path.
-fn seen(root: &Path) -> BTreeMap<std::path::PathBuf, (u32, i64, u64, Vec<u8>)> {
+/// Mode, time, number of names and content, by path.
+type Seen = BTreeMap<std::path::PathBuf, (u32, i64, u64, Vec<u8>)>;
+
+/// All that should survive.
+fn seen(root: &Path) -> Seen {
     let mut all = BTreeMap::new();
     let mut todo = vec![root.to_owned()];
     while let Some(path) = todo.pop() {
@@ -519,7 +522,7 @@ fn what_is_no_file_counts_too() {
 }
 
 /// What umoci makes of the same stream as the only layer of an image; nothing where there is no umoci.
-fn by_umoci(archive: &Archive) -> Option<BTreeMap<std::path::PathBuf, (u32, i64, u64, Vec<u8>)>> {
+fn by_umoci(archive: &Archive) -> Option<Seen> {
     let scratch = tempfile::tempdir().unwrap();
     fs::write(scratch.path().join("layer.tar"), [&archive.0[..], &[0; 1024]].concat()).unwrap();
     for step in [
@@ -571,7 +574,7 @@ fn sequences_of_one_name_end_as_in_other_unpackers() {
         .collect();
     assert_eq!(kinds, "dfdfddsf");
     if let Some(theirs) = by_umoci(&archive) {
-        let plain = |tree: BTreeMap<std::path::PathBuf, (u32, i64, u64, Vec<u8>)>| -> BTreeMap<_, _> {
+        let plain = |tree: Seen| -> BTreeMap<_, _> {
             // The root is stated by nobody; what is replaced is kept beside the layer, and still counts as a name.
             let all = tree.into_iter().filter(|(path, _)| !path.as_os_str().is_empty());
             all.map(|(path, (mode, mtime, _, content))| (path, (mode, mtime, content))).collect()
