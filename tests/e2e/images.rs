@@ -144,10 +144,13 @@ fn the_compression_makes_no_difference() {
 fn an_image_of_hundreds_of_layers_runs() {
     let images = images!();
     let p = Project::new();
-    let look = "cat /last; ls /all | wc -l; ls /half | wc -l; ls /two/*; stat -c %a /half; cat /srv/app/motd; ls /opened; stat -c %a /opened /shut; ls /shut 2>&1";
-    p.aido(["run", "--quiet", "--runtime", &layout(&images, "many"), "--", "sh", "-c", look])
+    let look = "cat /last; ls /all | wc -l; ls /half | wc -l; ls /two/*; stat -c %a /half; cat /srv/app/motd";
+    // What was closed to its owner when it was merged, and opened by a layer above; and what stays closed.
+    let closed = "ls /opened; stat -c %a /opened /shut; ls /shut 2>/dev/null || echo shut";
+    let task = format!("{look}; {closed}");
+    p.aido(["run", "--quiet", "--runtime", &layout(&images, "many"), "--", "sh", "-c", &task])
         .ok()
-        .stdout("399399\n200\n/two/0:\n\n/two/1:\n399\n700\nfrom the image\n100\n101\n755\n0\nls: can't open '/shut': Permission denied\n");
+        .stdout("399399\n200\n/two/0:\n\n/two/1:\n399\n700\nfrom the image\n100\n101\n755\n0\nshut\n");
 }
 
 #[test]
