@@ -18,7 +18,7 @@ pub enum Kind {
     NoImage,
     /// Bytes that do not match their digest or size.
     Unverified,
-    /// A layer that tries what no honest layer does, or that two readers would read differently.
+    /// A layer that tries what no honest layer does; a layer or document that two readers would read differently.
     Hostile,
     /// A bound of [`crate::limits`] was reached.
     Limit,

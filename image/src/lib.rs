@@ -17,6 +17,7 @@ mod flow;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod keys;
 mod layer;
 pub mod limits;
 mod manifest;

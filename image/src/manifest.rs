@@ -1,5 +1,6 @@
 //! Indexes, manifests and configs: what of them aido believes, and what it refuses.
 
+use crate::keys::{self, Keys};
 use crate::{Digest, Error, Kind, LayerId, Platform, Result, limits};
 use oci_spec::image::{ImageConfiguration, ImageManifest};
 use serde::de::IgnoredAny;
@@ -89,11 +90,12 @@ fn no_image(what: impl Into<String>) -> Error {
     Error::new(Kind::NoImage, what)
 }
 
-fn json<'a, T: Deserialize<'a>>(what: &str, bytes: &'a [u8]) -> Result<T> {
+fn json<'a, T: Deserialize<'a>>(what: &str, bytes: &'a [u8], keys: &Keys) -> Result<T> {
     if parts(bytes) > limits::DOCUMENT_PARTS {
         let why = format!("{what} has more than {} values", limits::DOCUMENT_PARTS);
         return Err(Error::new(Kind::Limit, why));
     }
+    keys::check(what, bytes, keys)?;
     serde_json::from_slice(bytes).map_err(|e| no_image(format!("{what} cannot be read: {e}")))
 }
 
@@ -119,7 +121,7 @@ fn blob(descriptor: &oci_spec::image::Descriptor) -> Result<Blob> {
 
 impl Document {
     pub(crate) fn parse(bytes: &[u8]) -> Result<Document> {
-        let shape: Shape = json("the manifest", bytes)?;
+        let shape: Shape = json("the manifest", bytes, &keys::MANIFEST)?;
         if shape.schema_version != 2 {
             let what = format!("its manifest has schema version {}; only version 2 is known", shape.schema_version);
             return Err(no_image(what).remedy("push the image again with a tool of this decade"));
@@ -139,7 +141,7 @@ impl Document {
 
     /// What no image can be is left out: it must neither be chosen nor spoil the choice.
     fn index(bytes: &[u8]) -> Result<Document> {
-        let index: Index = json("the index", bytes)?;
+        let index: Index = json("the index", bytes, &keys::MANIFEST)?;
         let read =
             |entry: serde_json::Value| serde_json::from_value::<Descriptor>(entry).ok().and_then(Descriptor::entry);
         Ok(Document::Index(index.manifests.into_iter().filter_map(read).collect()))
@@ -191,7 +193,7 @@ impl Descriptor {
 
 impl Manifest {
     fn parse(bytes: &[u8]) -> Result<Manifest> {
-        let manifest: ImageManifest = json("the manifest", bytes)?;
+        let manifest: ImageManifest = json("the manifest", bytes, &keys::MANIFEST)?;
         let config_type = manifest.config().media_type().to_string();
         if let Some(artifact) = manifest.artifact_type() {
             return Err(no_image(format!("it is an artifact of type `{artifact}`, not a container image")));
@@ -249,7 +251,7 @@ pub(crate) fn choose<'a>(entries: &'a [Entry], platform: &Platform) -> Result<&'
 
 /// Reads a config: what aido honours, and the diff IDs of the layers.
 pub(crate) fn config(bytes: &[u8], layers: usize, platform: &Platform) -> Result<(Config, Vec<LayerId>)> {
-    let full: ImageConfiguration = json("the image's config", bytes)?;
+    let full: ImageConfiguration = json("the image's config", bytes, &keys::CONFIG)?;
     let ids: Vec<LayerId> = full.rootfs().diff_ids().iter().map(|id| id.parse().map(LayerId)).collect::<Result<_>>()?;
     if ids.len() != layers {
         let what = format!("its manifest has {layers} layers, but its config has {} diff IDs", ids.len());
@@ -393,6 +395,22 @@ mod tests {
         let error = choose(&entries, &here()).unwrap_err();
         assert_eq!(error.kind, Kind::Platform);
         assert_eq!(error.what, "it has no image for linux/arm/v7; it has: linux/amd64, linux/s390x");
+    }
+
+    #[test]
+    fn a_document_that_readers_differ_on_is_refused() {
+        let good = manifest(CONFIG_TYPES[0], LAYER_TYPES[0]).to_string();
+        Document::parse(good.as_bytes()).unwrap();
+        let end = good.len() - 1;
+        for more in [r#""Layers": []"#, r#""layers": []"#, r#""MediaType": "x""#, r#""Manifests": []"#] {
+            let text = format!("{}, {more}}}", &good[..end]);
+            assert_eq!(Document::parse(text.as_bytes()).unwrap_err().kind, Kind::Hostile, "{more}");
+        }
+        let text = format!(r#"{{"schemaVersion": 2, "manifests": [{{"digest": "{D}", "digest": "{D}", "size": 1}}]}}"#);
+        assert_eq!(Document::parse(text.as_bytes()).unwrap_err().kind, Kind::Hostile);
+        let text =
+            r#"{"os": "linux", "architecture": "arm", "rootfs": {"type": "layers", "diff_ids": [], "diff_IDs": []}}"#;
+        assert_eq!(config(text.as_bytes(), 0, &here()).unwrap_err().kind, Kind::Hostile);
     }
 
     #[test]

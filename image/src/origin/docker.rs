@@ -6,6 +6,7 @@ use super::archive::Archive;
 use super::layout::{Files, absent, listed, read, several};
 use super::{Origin, Top};
 use crate::digest::Hashing;
+use crate::keys;
 use crate::manifest::Blob;
 use crate::{Digest, Error, Kind, Reference, Result, Which, limits};
 use serde::Deserialize;
@@ -30,7 +31,9 @@ pub(super) struct Docker {
 
 impl Docker {
     pub(super) fn open(archive: Archive, which: &Which) -> Result<Docker> {
-        let saved: Vec<Saved> = serde_json::from_slice(&read(&archive, "manifest.json", limits::MANIFEST_BYTES)?)
+        let list = read(&archive, "manifest.json", limits::MANIFEST_BYTES)?;
+        keys::check("its `manifest.json`", &list, &keys::SAVED)?;
+        let saved: Vec<Saved> = serde_json::from_slice(&list)
             .map_err(|e| Error::new(Kind::NoImage, format!("its `manifest.json` cannot be read: {e}")))?;
         let saved = chosen(saved, which)?;
         if saved.layers.len() > limits::LAYERS {

@@ -1,3 +1,5 @@
+mod honest;
+
 use super::super::list;
 use super::*;
 use crate::{Kind, limits};
