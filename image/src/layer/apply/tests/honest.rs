@@ -313,9 +313,13 @@ proptest! {
                 for look in tree.values_mut() {
                     look.xattrs.clear();
                     look.mtime.1 = 0;
-                    // Python rounds times before 1970 up, and all of them to what a float holds.
+                    // Python rounds times before 1970 up, and all of them to what a float holds; it knows no second
+                    // name of a link.
                     if matches!(writer, Writer::Python(_)) {
                         look.mtime.0 = 0;
+                        if look.mode & 0o170_000 == 0o120_000 {
+                            look.same_as.clear();
+                        }
                     }
                 }
                 tree.remove(Path::new(""));
