@@ -297,6 +297,9 @@ proptest! {
         prop_assert!(packed.status.success() || !writer.holds_all(), "{}", String::from_utf8_lossy(&packed.stderr));
         let ownership = if root() { Ownership::Keep { set_id: false } } else { Ownership::Squash };
         let ours = Archive(packed.stdout.clone()).unpack_as(ownership);
+        // A file system's clock is a little behind.
+        let today = std::time::SystemTime::now() - std::time::Duration::from_secs(2);
+        let today = today.duration_since(std::time::UNIX_EPOCH).unwrap();
         let (theirs, content) = by_tar(&packed.stdout);
         let (made, _) = match ours {
             Ok(made) => made,
@@ -305,7 +308,15 @@ proptest! {
                 return Ok(());
             }
         };
-        let (ours, theirs) = (look(&at(&made, "")), look(theirs.path()));
+        let (ours, mut theirs) = (look(&at(&made, "")), look(theirs.path()));
+        // A folder whose header the format does not hold, but a child's: GNU tar makes it of today, and we of 1970, so
+        // that an image is the same on any day. No other folder here is of 1970 and of today.
+        for (path, their) in theirs.iter_mut().filter(|_| !writer.holds_all()) {
+            let our = ours.get(path).filter(|our| our.mode & 0o170_000 == 0o040_000 && our.mtime == (0, 0));
+            if let Some(our) = our && u64::try_from(their.mtime.0).is_ok_and(|seconds| seconds >= today.as_secs()) {
+                their.mtime = our.mtime;
+            }
+        }
         prop_assert!(content, "GNU tar is not content with what is taken here");
         prop_assert!(ours == theirs, "{}", differences(&ours, &theirs));
         if writer.holds_all() {
