@@ -4,8 +4,9 @@
 //! component. Whiteouts wait until the end, because they speak of lower layers only and never of
 //! this one's own entries, in whichever order the archive has them.
 
+use super::attributes::{Attributes, chown_failed, failed, set_xattr};
 use super::cost::{Budget, Cost, Total};
-use super::folders::{Attributes, Folders, chown_failed, failed, set_xattr};
+use super::folders::Folders;
 use super::name::{Meaning, meaning, normal, split};
 use super::tree::{FILLED, OPAQUE};
 use super::{Ownership, Record};

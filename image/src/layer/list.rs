@@ -11,7 +11,7 @@
 //! ```
 //! Numbers are in base 128, the lowest digits first; signed ones alternate between the signs.
 
-use super::folders::Attributes;
+use super::attributes::Attributes;
 use crate::{Error, Kind, Result, limits};
 use std::io::{self, BufRead, BufReader, Read, Write};
 

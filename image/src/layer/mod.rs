@@ -1,6 +1,7 @@
 //! One layer: from a tar stream to a folder that an overlay mount can use, and its record.
 
 mod apply;
+mod attributes;
 mod check;
 mod cost;
 mod folders;

@@ -1,7 +1,7 @@
 //! What a layer says of its folders, put aside until the layer is whole: small layers keep it in
 //! memory, larger ones in a file without a name.
 
-use super::folders::{Attributes, failed};
+use super::attributes::{Attributes, failed};
 use super::list::{attributes, number, read_attributes, read_number};
 use crate::{Error, Kind, Result, beneath, limits};
 use std::fs::File;

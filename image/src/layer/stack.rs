@@ -6,7 +6,7 @@
 //! that holds nothing but those folders is laid on top of the image. The same layer takes away
 //! folders that exist only because a layer hides something in them that was never there.
 
-use super::folders::Attributes;
+use super::attributes::Attributes;
 use super::list::{FOLDER, IMPLIED, PHANTOM};
 use super::merge::{AT_ONCE, over, within};
 use super::name::split;

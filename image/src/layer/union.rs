@@ -3,7 +3,7 @@
 //! Files are linked, folders are made anew. Whiteouts and opaque folders are kept, since other layers
 //! may lie below.
 
-use super::folders::{failed, set_xattr};
+use super::attributes::{failed, set_xattr};
 use crate::{Result, beneath};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, Timespec, Timestamps};
 use rustix::io::Errno;

@@ -2,7 +2,7 @@
 
 use crate::beneath;
 use crate::layer::Ownership;
-use crate::layer::folders::Attributes;
+use crate::layer::attributes::Attributes;
 use crate::layer::said::Xattrs;
 use crate::recipe::Place;
 use crate::tape::{Extent, shown};

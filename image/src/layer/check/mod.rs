@@ -9,7 +9,8 @@ mod disk;
 mod findings;
 mod model;
 
-use super::folders::{Attributes, write_list};
+use super::attributes::Attributes;
+use super::folders::write_list;
 use super::name::{Meaning, meaning, normal};
 use super::said::Xattrs;
 use super::tree::{FOLDER, HOLDS_WHITEOUTS, Node, OPAQUE};

@@ -2,8 +2,9 @@
 //!
 //! The applier's rules in a second hand: what the two do not agree on shows as damage of every layer.
 
+use crate::layer::attributes::Attributes;
 use crate::layer::cost::{Budget, Cost};
-use crate::layer::folders::{Attributes, KINDS, goes_with_a_folder};
+use crate::layer::folders::{KINDS, goes_with_a_folder};
 use crate::layer::name::{ancestors, split};
 use crate::layer::said::{Said, Xattrs};
 use crate::layer::tree::{FILLED, FOLDER, HIDDEN, HOLDS_WHITEOUTS, LEFT_OUT, Node, OPAQUE, ROOT, Tree};
