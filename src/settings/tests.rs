@@ -180,7 +180,7 @@ fn wrong_types_units_and_ranges() {
         ("runtime: oci:/srv/images", "an image of the project only"),
         ("runtime: oci-archive:../x.tar:1", "type it yourself: `--runtime oci-archive:../x.tar:1`"),
         ("runtime: docker-archive:/tmp/x.tar", "an image of the project only"),
-        ("runtime: oci:", "names no path; write oci:DIR[:TAG]"),
+        ("runtime: 'oci:'", "names no path; write oci:DIR[:TAG]"),
         ("runtime: 'py thon'", "is no runtime"),
         ("[a, b]", "`sandbox.yaml` is a mapping of keys to values, not a list"),
         ("just text", "not a text"),
