@@ -78,6 +78,8 @@ fn wait(signals: &SignalFd, over: PipeReader, progress: &Shown) {
         crate::words::say(
             "interrupted; layers that are whole and the beginnings of slow ones are kept, and the same command goes on from there",
         );
+        // They are in groups of their own, where no Ctrl-C comes.
+        aido_image::end_helpers();
         // As if it had not been held back: whoever waits for this process sees what ended it.
         let mut set = SigSet::empty();
         set.add(signal);

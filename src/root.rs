@@ -9,6 +9,7 @@ use crate::settings::{self, At, Runtime, Settings};
 use aido_image::{Digest, Hold, Image, Kind, Options, Platform, Reference, Registries, Source, Store};
 use aido_runtime::{Error, Root};
 use std::cell::Cell;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 /// The largest `/etc/passwd` or `/etc/group` of an image that is read.
@@ -169,9 +170,7 @@ pub(crate) fn fetching(
 ) -> Result<(), Error> {
     let held = Held::back()?;
     match among_image_ids(|| held.during(progress, &mut job)) {
-        Err(_) if closed.get() => {
-            elsewhere(|job| aido_runtime_linux::with_image_rights(job), || held.during(progress, &mut job))
-        }
+        Err(_) if closed.get() => elsewhere(with_rights, || held.during(progress, &mut job)),
         done => done,
     }
 }
@@ -179,7 +178,27 @@ pub(crate) fn fetching(
 /// Does `job` in the process that may touch what the ids of an image's files own. That may be another
 /// process than this one: what the job found it has to say there.
 pub(crate) fn among_image_ids(job: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
-    elsewhere(|job| aido_runtime_linux::with_image_ids(job), job)
+    elsewhere(with_ids, job)
+}
+
+fn with_ids(job: &mut dyn FnMut() -> Result<(), String>) -> Result<(), Error> {
+    aido_runtime_linux::with_image_ids_and_caller(beside_caller(job), aido_image::serve_helpers)
+}
+
+fn with_rights(job: &mut dyn FnMut() -> Result<(), String>) -> Result<(), Error> {
+    aido_runtime_linux::with_image_rights_and_caller(beside_caller(job), aido_image::serve_helpers)
+}
+
+/// Programs that keep the user's logins talk to the user alone, not to the ids of files.
+fn beside_caller(
+    job: &mut dyn FnMut() -> Result<(), String>,
+) -> impl FnOnce(Option<UnixStream>) -> Result<(), String> + '_ {
+    |caller| {
+        if let Some(caller) = caller {
+            aido_image::helpers_beyond(caller);
+        }
+        job()
+    }
 }
 
 fn elsewhere<J: FnOnce() -> Result<(), Error>>(

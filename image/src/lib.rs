@@ -45,7 +45,7 @@ pub use platform::Platform;
 pub use progress::{Progress, Silent, Step};
 pub use pull::Options;
 pub use reference::{Reference, Source, Which};
-pub use registry::{Registries, Rules};
+pub use registry::{Registries, Rules, end_helpers, helpers_beyond, serve_helpers};
 pub use store::{
     CheckedImage, CheckedLayer, CheckedRecord, Gone, Hold, Image, Leftover, Listed, Prune, Pruned, Removed, Report,
     Store,

@@ -29,5 +29,5 @@ mod wire;
 
 pub use engine::Linux;
 pub use ids::image_ownership;
-pub use mapped::{with_image_ids, with_image_rights};
+pub use mapped::{with_image_ids, with_image_ids_and_caller, with_image_rights, with_image_rights_and_caller};
 pub use sys::{end_with_the_reader, start_afresh};

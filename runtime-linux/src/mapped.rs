@@ -12,15 +12,51 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 
 /// Runs `job` with the right ids: in a child process in a user namespace where subordinate ids are to
 /// be used, else here. The caller has one thread.
 pub fn with_image_ids(job: impl FnOnce() -> Result<(), String>) -> Result<(), Error> {
     let root = Identity { uid: 0, gid: 0, groups: Vec::new() };
     match IdMap::choose(&root, true)? {
-        ids @ IdMap::Range { .. } => in_namespace(&ids, job),
+        ids @ IdMap::Range { .. } => in_namespace(&ids, job, None::<fn()>),
         IdMap::Single { .. } | IdMap::Same { .. } => job().map_err(Error::new),
     }
+}
+
+/// The same for a job that needs its caller where it is another process, with other ids: each has one
+/// end of a socket then. `beside` runs in the caller's process until the job's end of it is closed.
+pub fn with_image_ids_and_caller(
+    job: impl FnOnce(Option<UnixStream>) -> Result<(), String>,
+    beside: impl FnOnce(UnixStream) + Send,
+) -> Result<(), Error> {
+    let root = Identity { uid: 0, gid: 0, groups: Vec::new() };
+    match IdMap::choose(&root, true)? {
+        ids @ IdMap::Range { .. } => beside_caller(&ids, job, beside),
+        IdMap::Single { .. } | IdMap::Same { .. } => job(None).map_err(Error::new),
+    }
+}
+
+/// As [`with_image_rights`], with a socket to the caller where the job is in another process.
+pub fn with_image_rights_and_caller(
+    job: impl FnOnce(Option<UnixStream>) -> Result<(), String>,
+    beside: impl FnOnce(UnixStream) + Send,
+) -> Result<(), Error> {
+    let root = Identity { uid: 0, gid: 0, groups: Vec::new() };
+    match IdMap::choose(&root, true)? {
+        IdMap::Same { .. } => job(None).map_err(Error::new),
+        ids => beside_caller(&ids, job, beside),
+    }
+}
+
+fn beside_caller(
+    ids: &IdMap,
+    job: impl FnOnce(Option<UnixStream>) -> Result<(), String>,
+    beside: impl FnOnce(UnixStream) + Send,
+) -> Result<(), Error> {
+    let pair = UnixStream::pair();
+    let (here, there) = pair.map_err(|e| Error::new(format!("cannot make a socket: {e}")))?;
+    in_namespace(ids, move || job(Some(there)), Some(move || beside(here)))
 }
 
 /// Runs `job` where it may read whatever image files there are, closed ones too, without changing
@@ -29,21 +65,26 @@ pub fn with_image_rights(job: impl FnOnce() -> Result<(), String>) -> Result<(),
     let root = Identity { uid: 0, gid: 0, groups: Vec::new() };
     match IdMap::choose(&root, true)? {
         IdMap::Same { .. } => job().map_err(Error::new),
-        ids => in_namespace(&ids, job),
+        ids => in_namespace(&ids, job, None::<fn()>),
     }
 }
 
-fn in_namespace(ids: &IdMap, job: impl FnOnce() -> Result<(), String>) -> Result<(), Error> {
+fn in_namespace(
+    ids: &IdMap,
+    job: impl FnOnce() -> Result<(), String>,
+    beside: Option<impl FnOnce() + Send>,
+) -> Result<(), Error> {
     let failed = |what: &str, e: std::io::Error| Error::new(format!("cannot use the ids of image files: {what}: {e}"));
     let pipe = || rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|e| failed("pipe", e.into()));
     let (answer, tell) = pipe()?;
     let (go, mapped) = pipe()?;
     let pid = sys::fork().map_err(|e| failed("fork", e.into()))?;
     if pid == 0 {
-        drop((answer, mapped));
+        drop((answer, mapped, beside));
         sys::leave(child(ids, go, tell, job))
     }
-    drop((go, tell));
+    // What either side is to hear the end of, the other alone may hold.
+    drop((go, tell, job));
     let mut answer = std::fs::File::from(answer);
     let mut first = [0; 1];
     let result = match answer.read_exact(&mut first) {
@@ -51,8 +92,10 @@ fn in_namespace(ids: &IdMap, job: impl FnOnce() -> Result<(), String>) -> Result
         Ok(()) => Ok(()),
         Err(e) => Err(failed("the helper process", e)),
     };
-    let heard = hear(&mut answer, Pid::from_raw(pid));
-    let status = nix::sys::wait::waitpid(Pid::from_raw(pid), None);
+    let (heard, status) = std::thread::scope(|scope| {
+        beside.map(|beside| scope.spawn(beside));
+        (hear(&mut answer, Pid::from_raw(pid)), nix::sys::wait::waitpid(Pid::from_raw(pid), None))
+    });
     result?;
     let said = heard.map_err(|e| failed("the helper process", e))?;
     match status {

@@ -1,6 +1,7 @@
 //! Pulls over bad networks and through other people's machines, from a registry that does as it is told.
 
 use crate::project::Project;
+use crate::running::Running;
 use nix::sys::signal::Signal;
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -9,6 +10,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -27,6 +29,8 @@ struct State {
     /// Bytes of the layer that went out.
     served: AtomicU64,
     asked: Mutex<Vec<String>>,
+    /// What opened it, as it came.
+    passwords: Mutex<Vec<String>>,
 }
 
 struct Registry {
@@ -122,11 +126,14 @@ fn serve(stream: &TcpStream, state: &State) -> Option<()> {
         state.asked.lock().unwrap().push(line.clone());
         let mut words = line.split(' ');
         let (method, path) = (words.next()?, words.next()?);
-        let password = head.to_lowercase().contains("\r\nauthorization: basic ");
+        let password = head.lines().find_map(|line| {
+            line.split_once(": Basic ").filter(|(name, _)| name.eq_ignore_ascii_case("authorization"))
+        });
+        state.passwords.lock().unwrap().extend(password.map(|(_, text)| text.to_owned()));
         let found = state.documents.get(path.rsplit('/').next()?);
         let (status, extra, body) = match found {
             _ if method == "CONNECT" => ("403 Forbidden", String::new(), &[][..]),
-            _ if state.closed.load(Ordering::SeqCst) && !password => {
+            _ if state.closed.load(Ordering::SeqCst) && password.is_none() => {
                 ("401 Unauthorized", "www-authenticate: Basic realm=\"x\"\r\n".to_owned(), &[][..])
             }
             None => ("404 Not Found", String::new(), &[][..]),
@@ -217,25 +224,73 @@ fn an_interrupted_pull_ends_at_once_and_says_how_it_goes_on() {
     }
 }
 
-#[test]
-fn a_login_helper_that_hangs_is_given_up_and_not_believed_from_the_project() {
+/// A registry that asks for a password, and a user whose helper `mine` has it.
+fn closed() -> (Registry, Project) {
     let (registry, p) = (Registry::start(), Project::new());
     registry.state.closed.store(true, Ordering::SeqCst);
-    let write = |folder: &std::path::Path, script: &str| {
-        fs::create_dir_all(folder).unwrap();
-        let file = folder.join("docker-credential-mine");
-        fs::write(&file, format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
-    };
     let config = json!({"credHelpers": {&registry.address: "mine"}});
     fs::create_dir_all(p.home().join(".docker")).unwrap();
     fs::write(p.home().join(".docker/config.json"), config.to_string()).unwrap();
-    let path = format!("{}:{}:/usr/bin:/bin", p.path().join("bin").display(), p.home().join("bin").display());
-    let pull = || {
-        let mut command = p.command(["image", "pull", &registry.name()]);
-        command.env("PATH", &path);
-        crate::running::Running::start(command).end()
-    };
+    (registry, p)
+}
+
+fn helper(folder: &Path, script: &str) {
+    fs::create_dir_all(folder).unwrap();
+    let file = folder.join("docker-credential-mine");
+    fs::write(&file, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// What stands in base64.
+fn plain(text: &str) -> String {
+    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let digits = text.bytes().filter_map(|byte| DIGITS.iter().position(|digit| *digit == byte));
+    let bits: Vec<u8> = digits.flat_map(|digit| (0..6).rev().map(move |at| (digit >> at & 1) as u8)).collect();
+    let bytes = bits.chunks_exact(8).map(|bits| bits.iter().fold(0, |byte, bit| byte << 1 | bit)).collect();
+    String::from_utf8(bytes).unwrap()
+}
+
+fn start_pull(registry: &Registry, p: &Project) -> Running {
+    let mut command = p.command(["image", "pull", &registry.name()]);
+    let folders = [p.path().join("bin"), p.home().join("bin")].map(|folder| folder.display().to_string());
+    command.env("PATH", format!("{}:/usr/bin:/bin", folders.join(":")));
+    Running::start(command)
+}
+
+#[test]
+fn a_login_helper_is_run_by_the_user_and_ends_with_the_pull() {
+    let (registry, p) = closed();
+    // Daemons that keep passwords look at whom they talk to, and programs at whose files they find.
+    let script = "r=$(readlink /proc/self/ns/user); \
+                  printf '{\"Username\":\"%s\",\"Secret\":\"s3cret-%s\"}' \"$(id -u)/$(stat -c %u \"$HOME\")\" \"$r\"";
+    helper(&p.home().join("bin"), script);
+    let out = start_pull(&registry, &p).end();
+    out.ok().prints("sha256:");
+    assert!(!out.told().contains("s3cret"), "{}", out.told());
+    let uid = nix::unistd::geteuid();
+    let space = fs::read_link("/proc/self/ns/user").unwrap();
+    let passwords = registry.state.passwords.lock().unwrap().clone();
+    let said = format!("{uid}/{uid}:s3cret-{}", space.display());
+    assert!(!passwords.is_empty() && passwords.iter().all(|password| plain(password) == said), "{passwords:?}");
+
+    // One that waits for its user does not outlive whoever asked.
+    let marker = crate::host::marker();
+    p.aido(["image", "remove", &registry.name()]).ok();
+    helper(&p.home().join("bin"), &format!("sleep {marker}"));
+    let running = start_pull(&registry, &p);
+    crate::host::wait_for("the helper", || (!crate::host::alive(&marker).is_empty()).then_some(()));
+    let start = Instant::now();
+    running.signal(Signal::SIGINT);
+    assert_eq!(running.end().signal, Some(Signal::SIGINT as i32));
+    assert!(start.elapsed() < Duration::from_secs(3), "it took {:?}", start.elapsed());
+    crate::host::assert_gone(&marker);
+}
+
+#[test]
+fn a_login_helper_that_hangs_is_given_up_and_not_believed_from_the_project() {
+    let (registry, p) = closed();
+    let write = helper;
+    let pull = || start_pull(&registry, &p).end();
     write(&p.path().join("bin"), "touch \"$HOME/taken\"; echo '{\"Username\":\"u\",\"Secret\":\"s\"}'");
     pull().refused(&["docker-credential", "mine", "not installed"][1..]);
     assert!(!p.home().join("taken").exists(), "a helper of the project's was run");
@@ -282,7 +337,7 @@ fn a_proxy_is_asked_for_what_is_elsewhere_and_for_nothing_of_this_machine() {
         for variable in ["http_proxy", "HTTPS_PROXY"] {
             command.env(variable, format!("http://{}", proxy.address));
         }
-        crate::running::Running::start(command).end()
+        Running::start(command).end()
     };
     pull("far.invalid/app:1").ok().prints("sha256:");
     assert!(

@@ -1,42 +1,32 @@
 //! Docker's credential helpers: programs of the user's that keep logins.
 //!
-//! They speak for a moment and about one thing; what they say may hold secrets and is never repeated.
+//! They belong to whoever calls aido: their stores and agents talk to nobody else. A process that took
+//! on other ids to unpack an image has its caller's process run them, over a socket.
 
+use super::credentials::{self, MOST, Said, TIME};
 use oci_distribution::secrets::RegistryAuth;
-use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
-use serde::Deserialize;
-use std::io::{Read, Write};
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use serde::{Deserialize, Serialize};
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+use zeroize::Zeroizing;
 
-const TIME: Duration = Duration::from_secs(10);
-/// What a helper may say, in bytes.
-const MOST: usize = 64 << 10;
-/// What helpers need of the environment: to be found, to find the user's stores and agents, to ask
-/// the user, and to reach the clouds that hand out logins.
-const KEPT: [&str; 14] = [
-    "PATH",
-    "HOME",
-    "USER",
-    "LOGNAME",
-    "LANG",
-    "TMPDIR",
-    "DISPLAY",
-    "WAYLAND_DISPLAY",
-    "XAUTHORITY",
-    "DBUS_SESSION_BUS_ADDRESS",
-    "GNUPGHOME",
-    "GPG_TTY",
-    "PASSWORD_STORE_DIR",
-    "DOCKER_CONFIG",
-];
-const KEPT_FAMILIES: [&str; 5] = ["XDG_", "AWS_", "AZURE_", "GOOGLE_", "CLOUDSDK_"];
-/// How a helper says that it has none; part of its protocol.
-const NONE: [&str; 2] = ["credentials not found in native keychain", "no credentials server URL"];
+/// The way to the process that is still the caller's, where this one no longer is.
+static CALLER: OnceLock<Mutex<UnixStream>> = OnceLock::new();
+/// A question that crosses it, in bytes.
+const QUESTION: usize = 4 << 10;
+/// What the first byte of an answer says of the rest.
+const SAID: u8 = b's';
+const NOTHING: u8 = b'n';
+const FAILED: u8 = b'f';
+
+#[derive(Deserialize, Serialize)]
+struct Question {
+    helper: String,
+    server: String,
+}
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -45,61 +35,95 @@ struct Answer {
     secret: String,
 }
 
+/// From here on this process has helpers run by the one that [`serve_helpers`] at the other end.
+pub fn helpers_beyond(caller: UnixStream) {
+    // Only the first counts: there is one caller.
+    let _ = CALLER.set(Mutex::new(caller));
+}
+
+/// Runs helpers for the other end, as whom this process is, until that end is closed.
+pub fn serve_helpers(asker: UnixStream) {
+    serve(asker, TIME);
+}
+
+fn serve(mut asker: UnixStream, time: Duration) {
+    while let Ok(question) = receive(&mut asker, QUESTION) {
+        let Ok(Question { helper, server }) = serde_json::from_slice(&question) else { return };
+        let mut answer = Said::new(Vec::with_capacity(1 + MOST));
+        match said(&helper, &server, time, Some(&asker)) {
+            Ok(Some(said)) => {
+                answer.push(SAID);
+                answer.extend_from_slice(&said);
+            }
+            Ok(None) => answer.push(NOTHING),
+            Err(why) => {
+                answer.push(FAILED);
+                answer.extend_from_slice(why.as_bytes());
+            }
+        }
+        if send(&mut asker, &answer).is_err() {
+            return;
+        }
+    }
+}
+
 /// The login that a helper has for a server.
 pub(super) fn ask(name: &str, server: &str) -> Result<Option<RegistryAuth>, String> {
     let shown: String = name.chars().take(80).collect::<String>().escape_debug().to_string();
-    let program = program(name).ok_or_else(|| format!("the credential helper `{shown}` is not installed"))?;
-    answer(&program, server, TIME).map_err(|why| format!("the credential helper `{shown}` {why}"))
+    let said = match CALLER.get() {
+        Some(caller) => beyond(&mut caller.lock().unwrap_or_else(PoisonError::into_inner), name, server),
+        None => said(name, server, TIME, None),
+    };
+    let login = said.and_then(|said| said.map_or(Ok(None), |said| login(&said)));
+    login.map_err(|why| format!("the credential helper `{shown}` {why}"))
 }
 
-/// The helper in the search path. Whatever lies in the folder where we stand may be anybody's.
-fn program(name: &str) -> Option<PathBuf> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if name.is_empty() || !name.chars().all(plain) {
-        return None;
-    }
-    let here = std::env::current_dir().ok();
-    let home = std::env::var_os("HOME").map(PathBuf::from);
-    std::env::split_paths(&std::env::var_os("PATH")?)
-        .filter(|folder| trusted(folder, here.as_deref(), home.as_deref()))
-        .map(|folder| folder.join(format!("docker-credential-{name}")))
-        .find(|file| file.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0))
+fn said(name: &str, server: &str, time: Duration, asker: Option<&UnixStream>) -> Result<Option<Said>, String> {
+    let program = credentials::program(name).ok_or("is not installed")?;
+    credentials::run(&program, server, time, asker.map(AsFd::as_fd))
 }
 
-/// Not below the folder where we stand, which may be a cloned project; the user's home is none.
-fn trusted(folder: &Path, here: Option<&Path>, home: Option<&Path>) -> bool {
-    let inside = |here: &Path| folder.starts_with(here) || folder.canonicalize().is_ok_and(|f| f.starts_with(here));
-    let project = here.filter(|here| home.is_none_or(|home| !home.starts_with(here)));
-    folder.is_absolute() && !project.is_some_and(inside)
+fn beyond(caller: &mut UnixStream, helper: &str, server: &str) -> Result<Option<Said>, String> {
+    let lost = |e: io::Error| format!("cannot be asked: {e}");
+    let question = Question { helper: helper.to_owned(), server: server.to_owned() };
+    let question = serde_json::to_vec(&question).map_err(|e| lost(e.into()))?;
+    if question.len() > QUESTION {
+        return Err("cannot be asked: its name or the server's is too long".to_owned());
+    }
+    send(caller, &question).map_err(lost)?;
+    let mut answer = receive(caller, 1 + MOST).map_err(lost)?;
+    match answer.first() {
+        Some(&SAID) => {
+            answer.remove(0);
+            Ok(Some(answer))
+        }
+        Some(&NOTHING) => Ok(None),
+        _ => Err(String::from_utf8_lossy(answer.get(1..).unwrap_or_default()).into_owned()),
+    }
 }
 
-fn answer(program: &Path, server: &str, time: Duration) -> Result<Option<RegistryAuth>, String> {
-    let kept = |name: &str| KEPT.contains(&name) || KEPT_FAMILIES.iter().any(|family| name.starts_with(family));
-    let mut child = Command::new(program)
-        .arg("get")
-        .env_clear()
-        .envs(std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(kept)))
-        .current_dir("/")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .process_group(0)
-        .spawn()
-        .map_err(|e| format!("cannot be started: {e}"))?;
-    let said = converse(&mut child, server, time);
-    // Whatever it left behind goes too; the group is gone where nothing is left of it.
-    if let Some(group) = Pid::from_raw(child.id().cast_signed()) {
-        let _ = rustix::process::kill_process_group(group, Signal::KILL);
+/// A message and, before it, its length.
+fn send(to: &mut UnixStream, message: &[u8]) -> io::Result<()> {
+    let length = u32::try_from(message.len()).map_err(io::Error::other)?;
+    to.write_all(&length.to_le_bytes())?;
+    to.write_all(message)
+}
+
+fn receive(from: &mut UnixStream, most: usize) -> io::Result<Said> {
+    let mut length = [0; 4];
+    from.read_exact(&mut length)?;
+    let length = u32::from_le_bytes(length) as usize;
+    if length > most {
+        return Err(io::ErrorKind::InvalidData.into());
     }
-    let status = child.wait().map_err(|e| format!("is lost: {e}"))?;
-    let said = said?;
-    if !status.success() {
-        let text = String::from_utf8_lossy(&said);
-        let none = NONE.iter().any(|none| text.trim().eq_ignore_ascii_case(none));
-        return if none { Ok(None) } else { Err(format!("failed: {status}")) };
-    }
+    let mut message = Zeroizing::new(vec![0; length]);
+    from.read_exact(&mut message)?;
+    Ok(message)
+}
+
+fn login(said: &[u8]) -> Result<Option<RegistryAuth>, String> {
     let Answer { username, secret } =
-        serde_json::from_slice(&said).map_err(|_| "said something that is no login".to_owned())?;
+        serde_json::from_slice(said).map_err(|_| "said something that is no login".to_owned())?;
     Ok(match (&username[..], secret.is_empty()) {
         (_, true) => None,
         ("<token>", _) => Some(RegistryAuth::Bearer(secret)),
@@ -107,51 +131,15 @@ fn answer(program: &Path, server: &str, time: Duration) -> Result<Option<Registr
     })
 }
 
-/// What it says until it has ended. It is not yet reaped then, so that its group is still its own.
-fn converse(child: &mut Child, server: &str, time: Duration) -> Result<Vec<u8>, String> {
-    let deadline = Instant::now() + time;
-    let late = || format!("did not answer within {} seconds", time.as_secs());
-    if let Some(mut input) = child.stdin.take() {
-        // It may answer without reading.
-        let _ = input.write_all(server.as_bytes());
-    }
-    let mut said = Vec::new();
-    let Some(mut output) = child.stdout.take() else { return Err("is mute".to_owned()) };
-    loop {
-        let left = deadline.checked_duration_since(Instant::now()).ok_or_else(late)?;
-        let left = Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() };
-        match rustix::event::poll(&mut [PollFd::new(&output, PollFlags::IN)], Some(&left)) {
-            Ok(0) => return Err(late()),
-            Ok(_) => {}
-            Err(rustix::io::Errno::INTR) => continue,
-            Err(e) => return Err(format!("cannot be heard: {e}")),
-        }
-        let mut piece = [0; 4096];
-        match output.read(&mut piece) {
-            Ok(0) => break,
-            Ok(got) => said.extend_from_slice(&piece[..got]),
-            Err(e) => return Err(format!("cannot be heard: {e}")),
-        }
-        if said.len() > MOST {
-            return Err("says far too much".to_owned());
-        }
-    }
-    let Some(pid) = Pid::from_raw(child.id().cast_signed()) else { return Err("is lost".to_owned()) };
-    let only_look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-    while Instant::now() < deadline {
-        if rustix::process::waitid(WaitId::Pid(pid), only_look).map_err(|e| format!("is lost: {e}"))?.is_some() {
-            return Ok(said);
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    Err(late())
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::credentials::{KEPT, KEPT_FAMILIES};
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::{Path, PathBuf};
+    use std::time::Instant;
 
-    fn helper(script: &str) -> (tempfile::TempDir, PathBuf) {
+    fn script(script: &str) -> (tempfile::TempDir, PathBuf) {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("docker-credential-test");
         std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
@@ -159,25 +147,30 @@ mod tests {
         (scratch, path)
     }
 
-    fn said(script: &str) -> Result<Option<RegistryAuth>, String> {
-        let (_scratch, path) = helper(script);
-        answer(&path, "r.example", Duration::from_millis(700))
+    fn heard(path: &Path, asker: Option<&UnixStream>) -> Result<Option<RegistryAuth>, String> {
+        let said = credentials::run(path, "r.example", Duration::from_millis(700), asker.map(AsFd::as_fd))?;
+        said.map_or(Ok(None), |said| login(&said))
+    }
+
+    fn told(script: &str) -> Result<Option<RegistryAuth>, String> {
+        let (_scratch, path) = self::script(script);
+        heard(&path, None)
     }
 
     #[test]
     fn a_helper_is_asked_by_its_protocol() {
         let basic =
-            said(r#"read s; [ "$1" = get ] && echo "{\"ServerURL\":\"$s\",\"Username\":\"me\",\"Secret\":\"$s\"}""#);
+            told(r#"read s; [ "$1" = get ] && echo "{\"ServerURL\":\"$s\",\"Username\":\"me\",\"Secret\":\"$s\"}""#);
         assert_eq!(basic, Ok(Some(RegistryAuth::Basic("me".to_owned(), "r.example".to_owned()))));
-        let token = said(r#"echo '{"ServerURL":"","Username":"<token>","Secret":"t"}'"#);
+        let token = told(r#"echo '{"ServerURL":"","Username":"<token>","Secret":"t"}'"#);
         assert_eq!(token, Ok(Some(RegistryAuth::Bearer("t".to_owned()))));
-        assert_eq!(said("echo credentials not found in native keychain; exit 1"), Ok(None));
+        assert_eq!(told("echo credentials not found in native keychain; exit 1"), Ok(None));
     }
 
     #[test]
     fn what_a_helper_says_in_its_trouble_is_not_repeated() {
         for script in ["echo s3cret; exit 3", "echo s3cret", "echo s3cret >&2; exit 1", "kill -9 $$"] {
-            let why = said(script).unwrap_err();
+            let why = told(script).unwrap_err();
             assert!(!why.contains("s3cret"), "{why}");
         }
     }
@@ -187,7 +180,7 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let marked = scratch.path().join("pid");
         let start = Instant::now();
-        let why = said(&format!("sleep 60 & echo $! > {}; sleep 60", marked.display())).unwrap_err();
+        let why = told(&format!("sleep 60 & echo $! > {}; sleep 60", marked.display())).unwrap_err();
         assert!(why.contains("within") && start.elapsed() < Duration::from_secs(5), "{why} {:?}", start.elapsed());
         let pid = std::fs::read_to_string(marked).unwrap();
         let gone = || !std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).is_ok_and(|s| !s.contains(") Z "));
@@ -195,15 +188,15 @@ mod tests {
             assert!(start.elapsed() < Duration::from_secs(8), "what it started lives on");
             std::thread::sleep(Duration::from_millis(10));
         }
-        assert!(said("cat /dev/zero").unwrap_err().contains("too much"));
+        assert!(told("cat /dev/zero").unwrap_err().contains("too much"));
         // Closed output, but no end.
-        assert!(said("exec >&-; sleep 60").unwrap_err().contains("within"));
+        assert!(told("exec >&-; sleep 60").unwrap_err().contains("within"));
     }
 
     #[test]
     fn a_helper_sees_what_it_needs_and_no_more() {
         let seen =
-            said(r#"printf '{"Username":"u","Secret":"%s"}' "$(env | cut -d= -f1 | tr '\n' ' ')""#).unwrap().unwrap();
+            told(r#"printf '{"Username":"u","Secret":"%s"}' "$(env | cut -d= -f1 | tr '\n' ' ')""#).unwrap().unwrap();
         let RegistryAuth::Basic(_, names) = seen else { panic!("no login") };
         let own = ["PWD", "OLDPWD", "SHLVL", "_"];
         let odd: Vec<&str> = names
@@ -214,15 +207,31 @@ mod tests {
     }
 
     #[test]
-    fn no_helper_is_taken_from_where_we_stand() {
-        let (here, home) = (Path::new("/srv/project"), Path::new("/home/me"));
-        let trusted = |folder: &str, here| trusted(Path::new(folder), Some(here), Some(home));
-        assert!(trusted("/usr/bin", here) && trusted("/home/me/bin", here) && trusted("/home/me/bin", home));
-        for folder in ["/srv/project/bin", "/srv/project", "bin", "", "."] {
-            assert!(!trusted(folder, here), "{folder}");
-        }
-        for name in ["", "../x", "a/b", "a b"] {
-            assert_eq!(program(name), None);
-        }
+    fn another_process_has_them_run_and_hears_the_same() {
+        let (mut here, there) = UnixStream::pair().unwrap();
+        let server = std::thread::spawn(move || serve(there, Duration::from_millis(700)));
+        let why = beyond(&mut here, "aido-has-no-such-helper", "r.example").unwrap_err();
+        assert_eq!(why, "is not installed");
+        assert_eq!(beyond(&mut here, "../x", "r.example").unwrap_err(), "is not installed");
+        assert!(beyond(&mut here, "x", &"y".repeat(QUESTION)).unwrap_err().contains("too long"));
+        drop(here);
+        server.join().unwrap();
+        // What claims to be long is not waited for, and no room is made for it.
+        let (mut here, there) = UnixStream::pair().unwrap();
+        here.write_all(&u32::MAX.to_le_bytes()).unwrap();
+        serve(there, Duration::from_millis(700));
+    }
+
+    #[test]
+    fn a_helper_whose_asker_is_gone_is_ended_at_once() {
+        let (_scratch, path) = script("sleep 60");
+        let (here, there) = UnixStream::pair().unwrap();
+        let start = Instant::now();
+        let waiter = std::thread::spawn(move || {
+            credentials::run(&path, "r.example", Duration::from_secs(30), Some(there.as_fd())).unwrap_err()
+        });
+        std::thread::sleep(Duration::from_millis(50));
+        drop(here);
+        assert!(waiter.join().unwrap().contains("waited for") && start.elapsed() < Duration::from_secs(5));
     }
 }

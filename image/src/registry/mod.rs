@@ -4,12 +4,13 @@
 //! verified by whoever reads it: a blob has a few buffers on the way and no more.
 //!
 //! `hosts` says who is asked, `http` sends one request, `auth` opens the door with what `login` finds
-//! (`keychain` asks the programs that keep logins), `session` asks again where that may help, `blob`
+//! (`keychain` asks the programs that keep logins, and `credentials` runs one), `session` asks again where that may help, `blob`
 //! goes on where a transfer broke off. `trouble` stands at the bottom.
 
 mod auth;
 mod blob;
 mod certificates;
+mod credentials;
 mod hosts;
 mod http;
 mod keychain;
@@ -19,7 +20,9 @@ mod session;
 mod small;
 mod trouble;
 
+pub use credentials::end_helpers;
 pub use hosts::{Registries, Rules};
+pub use keychain::{helpers_beyond, serve_helpers};
 
 use crate::manifest::Blob;
 use crate::{Digest, Error, Kind, Progress, Reference, Result, Step, limits};
