@@ -118,6 +118,14 @@ pub(super) fn near(ip: IpAddr) -> bool {
     }
 }
 
+/// The link alone: there a cloud tells each of its machines who it is, secrets and all.
+pub(super) fn linked(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

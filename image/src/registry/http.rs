@@ -1,6 +1,6 @@
 //! One request and its answer: clients, redirects, bodies that cannot grow.
 
-use super::hosts::{Host, Registries, Way, is_near, near};
+use super::hosts::{Host, Registries, Way, is_near, linked, near, without_port};
 use super::pace::Chunks;
 use super::trouble::{Sort, Trouble};
 use crate::{Error, Kind, limits};
@@ -128,13 +128,21 @@ impl Clients {
         Ok(Some(url))
     }
 
-    /// A stranger's word leads to other hosts of the network, but not to this machine's own services.
+    /// A stranger's word leads to other hosts of the network, but not to this machine's own services;
+    /// nobody's leads to what answers on the link, unless it is the host itself.
     pub(super) fn permit(&self, url: &Url) -> Result<(), Trouble> {
         let host = url.host_str().unwrap_or_default();
         if !matches!(url.scheme(), "http" | "https") || host.is_empty() {
             return Err(Trouble::new(Sort::Final, "sends us to what is no web address"));
         }
-        if !self.is_near() && is_near(host.trim_matches(['[', ']'])) {
+        let bare = host.trim_matches(['[', ']']);
+        if bare != without_port(&self.host.name) && bare.parse().is_ok_and(linked) {
+            return Err(Trouble::new(
+                Sort::Final,
+                format!("sends us to {host}, which is a service of this machine's link"),
+            ));
+        }
+        if !self.is_near() && is_near(bare) {
             return Err(Trouble::new(Sort::Final, format!("sends us to {host}, which is this machine")));
         }
         Ok(())
@@ -196,7 +204,7 @@ impl Clients {
             client(way, &[&there, &trusted], |builder| {
                 let near = self.is_near();
                 let builder = if near && there.near { builder.no_proxy() } else { builder };
-                Ok(if near { builder } else { builder.dns_resolver(Arc::new(Guard { open: self.proxies.clone() })) })
+                Ok(builder.dns_resolver(Arc::new(Guard { open: self.proxies.clone(), near })))
             })
         })
     }
@@ -246,14 +254,17 @@ fn provide_cryptography() {
 struct Guard {
     /// Proxies, which may well be on this machine.
     open: Vec<String>,
+    /// Who leads us is this machine itself.
+    near: bool,
 }
 
 impl Resolve for Guard {
     fn resolve(&self, name: Name) -> Resolving {
         let open = self.open.iter().any(|open| open == name.as_str());
+        let closed = if self.near { linked } else { near };
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let found: Vec<_> = found.filter(|address| open || !near(address.ip())).collect();
+            let found: Vec<_> = found.filter(|address| open || !closed(address.ip())).collect();
             if found.is_empty() {
                 return Err("it has no address but such of this machine".into());
             }
@@ -308,9 +319,9 @@ pub(super) mod tests {
     use super::*;
 
     /// What the guard makes of a name.
-    pub(crate) fn guarded(name: &str) -> Result<usize, String> {
+    pub(crate) fn guarded(name: &str, near: bool) -> Result<usize, String> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let found = runtime.block_on(Guard { open: Vec::new() }.resolve(name.parse().unwrap()));
+        let found = runtime.block_on(Guard { open: Vec::new(), near }.resolve(name.parse().unwrap()));
         found.map(Iterator::count).map_err(|e| e.to_string())
     }
 }

@@ -530,8 +530,28 @@ fn a_stranger_leads_nobody_to_this_machine() {
     permit("http://10.1.2.3/").unwrap();
     // Nor by a name that leads there: `localhost` under another name is in no resolver, so this asks the guard itself.
     assert!(clients.url(Way::Https, "x").is_ok() && !clients.is_near());
-    let guard = super::http::tests::guarded("localhost");
-    assert!(guard.is_err(), "a name of this machine was resolved");
+    use super::http::tests::guarded;
+    assert!(guarded("localhost", false).is_err(), "a name of this machine was resolved");
+    assert!(guarded("localhost", true).is_ok());
+    for near in [false, true] {
+        assert!(guarded("169.254.169.254", near).is_err());
+    }
+}
+
+#[test]
+fn this_machine_leads_nobody_to_the_secrets_of_its_cloud() {
+    // A registry here may be the near end of a tunnel to anybody.
+    for place in ["http://169.254.169.254/latest", "http://[::ffff:169.254.169.254]/", "http://0xa9fea9fe/"] {
+        let server = Server::start(move |seen| match seen.path.contains("/blobs/") {
+            true => Reply::new(307, "").with("location", place),
+            false => Reply::new(401, "").with("www-authenticate", format!("Bearer realm=\"{place}\"")),
+        });
+        let (_home, logins) = logged_in(&server.address, &serde_json::json!({"auth": "bWU6cHc="}));
+        let link = with(&server.address, &Registries::default(), logins);
+        for error in [link.manifest(None, &Silent).err(), fetch(&link, &blob(b"x"), 0, &Silent).err()] {
+            assert!(error.as_ref().unwrap().what.contains("this machine's link"), "{place}: {error:?}");
+        }
+    }
 }
 
 #[test]
