@@ -43,6 +43,9 @@ pub struct Error {
     pub remedy: Option<String>,
 }
 
+/// What helps where the store cannot be written.
+pub(crate) const ELSEWHERE: &str = "make that folder writable, or keep images elsewhere: `XDG_DATA_HOME=DIR aido …`";
+
 impl Error {
     pub(crate) fn new(kind: Kind, what: impl Into<String>) -> Self {
         Error { kind, what: what.into(), remedy: None }
@@ -63,7 +66,11 @@ impl Error {
         }
         let full = error.kind() == io::ErrorKind::StorageFull || error.kind() == io::ErrorKind::QuotaExceeded;
         let made = Error::new(Kind::Storage, format!("{doing}: {error}"));
-        if full { made.remedy("free some space, or remove images with `aido image remove`") } else { made }
+        match error.kind() {
+            _ if full => made.remedy("free some space, or remove images with `aido image remove`"),
+            io::ErrorKind::ReadOnlyFilesystem => made.remedy(ELSEWHERE),
+            _ => made,
+        }
     }
 
     /// Puts the place in front: `layer sha256:…: …`.

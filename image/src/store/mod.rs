@@ -43,6 +43,7 @@ pub(crate) use lock::Lock;
 pub(crate) use partial::Head;
 pub(crate) use records::{Meaning, Name};
 
+use crate::error::ELSEWHERE;
 use crate::layer::{LIST, Record};
 use crate::recipe::beside;
 use crate::{Digest, Error, Kind, LayerId, Ownership, Result, beneath, limits};
@@ -74,7 +75,10 @@ impl Store {
     /// Opens the store in `dir`, and makes it if it is not there. Only its owner may enter.
     pub fn open(dir: &Path) -> Result<Store> {
         let dir = std::path::absolute(dir).map_err(|e| Error::io(format!("`{}`", dir.display()), e))?;
-        let failed = |e| Error::io(format!("opening the image store `{}`", dir.display()), e);
+        let failed = |e| {
+            let made = Error::io(format!("opening the image store `{}`", dir.display()), e);
+            if made.remedy.is_none() { made.remedy(ELSEWHERE) } else { made }
+        };
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(failed)?;
         let found = std::fs::metadata(&dir).map_err(failed)?;
         if found.uid() != rustix::process::geteuid().as_raw() {
@@ -202,6 +206,10 @@ impl Store {
     /// Deletes what killed processes left half-made or half-deleted, as far as this one may.
     pub(crate) fn sweep(&self, ownership: Ownership) -> Result<()> {
         let _ = self.remove_leftovers(partial::KEPT);
+        self.sweep_layers(ownership)
+    }
+
+    fn sweep_layers(&self, ownership: Ownership) -> Result<()> {
         let flavour = self.flavour(ownership);
         let failed = |e| Error::io(format!("listing `{}`", flavour.display()), e);
         for entry in std::fs::read_dir(&flavour).map_err(failed)? {

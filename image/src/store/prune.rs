@@ -60,6 +60,8 @@ impl Store {
         let alone = self.alone()?;
         if !what.dry {
             self.forget_torn()?;
+            // Layers that a pull did not get to finish: the next one would begin them anew.
+            Ownership::ALL.iter().try_for_each(|ownership| self.sweep_layers(*ownership))?;
         }
         let mut names = self.names()?;
         let stale: Vec<_> = names.iter().filter(|(_, name)| is_stale(name)).cloned().collect();

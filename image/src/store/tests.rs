@@ -25,6 +25,47 @@ fn a_store_of_another_version_is_not_touched() {
     assert!(error.what.contains("99") && error.remedy.is_some(), "{error}");
 }
 
+#[test]
+fn a_prune_takes_what_a_killed_pull_left_and_nothing_that_grows() {
+    let scratch = tempfile::tempdir().unwrap();
+    let store = Store::open(scratch.path()).unwrap();
+    let [left, grows] = ["left", "grows"].map(|name| LayerId(Digest::of(name.as_bytes())));
+    for (id, ownership) in
+        [(&left, Ownership::Squash), (&left, Ownership::Keep { set_id: true }), (&grows, Ownership::Squash)]
+    {
+        let folder = store.growing(id, ownership);
+        std::fs::create_dir_all(folder.join("etc")).unwrap();
+        std::fs::write(folder.join("etc/half"), "x").unwrap();
+        std::fs::write(beside(&folder, LIST), "x").unwrap();
+    }
+    let held = Lock::exclusive(&store.layer_lock_path(&grows, Ownership::Squash), || ()).unwrap();
+    let half = || {
+        let folders = Ownership::ALL.map(|ownership| std::fs::read_dir(store.flavour(ownership)).unwrap());
+        folders.into_iter().flatten().count()
+    };
+    assert_eq!(half(), 6);
+    store.prune(Prune { dry: true, ..Prune::default() }).unwrap();
+    assert_eq!(half(), 6, "a dry run removes nothing");
+    store.prune(Prune::default()).unwrap();
+    assert!(half() == 2 && store.growing(&grows, Ownership::Squash).join("etc/half").exists());
+    drop(held);
+    store.prune(Prune::default()).unwrap();
+    assert_eq!(half(), 0);
+}
+
+#[test]
+fn a_store_that_cannot_be_written_says_what_helps() {
+    let scratch = tempfile::tempdir().unwrap();
+    std::fs::write(scratch.path().join("file"), "").unwrap();
+    let errors = [
+        Store::open(&scratch.path().join("file/store")).unwrap_err(),
+        Error::io("locking `x`", std::io::ErrorKind::ReadOnlyFilesystem),
+    ];
+    for error in errors {
+        assert!(error.remedy.as_deref().is_some_and(|remedy| remedy.contains("XDG_DATA_HOME")), "{error}");
+    }
+}
+
 /// An image of layers that `plant` makes, lowest first.
 fn planted(plants: &[fn(&Path)]) -> (tempfile::TempDir, Store, Image) {
     let scratch = tempfile::tempdir().unwrap();
