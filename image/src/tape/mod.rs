@@ -250,7 +250,9 @@ impl<R: BufRead> Tape<R> {
         let in_header = stated_size(header)?;
         let stored = pax.size.unwrap_or(in_header);
         let sparse_name = pax.sparse.name.take();
-        let body = self.body(header, &path, link, stored, &mut pax)?;
+        // What stands under the name of a sparse file may be cut anywhere, even behind a slash.
+        let named = if header.as_bytes()[156] == b'0' { sparse_name.as_deref().unwrap_or(&path) } else { &path };
+        let body = self.body(header, named, link, stored, &mut pax)?;
         let sized = matches!(body, Body::File { .. } | Body::Sparse { .. });
         let sparse = matches!(body, Body::Sparse { .. });
         if !sparse && (sparse_name.is_some() || !pax.sparse.is_empty()) {

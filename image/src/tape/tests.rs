@@ -344,3 +344,17 @@ fn the_checksum_is_the_sum_of_all_bytes_but_its_own() {
         assert_eq!(checksum(&block), slowly(&block));
     }
 }
+
+#[test]
+fn a_sparse_file_has_the_name_of_its_record_whatever_was_cut_from_the_headers() {
+    let sparse = |name: &str| {
+        let records = [format!("name={name}"), "size=7".into(), "numblocks=1".into(), "map=4,3".into()];
+        let records: String = records.iter().map(|r| format!("{} GNU.sparse.{r}\n", r.len() + 15)).collect();
+        let mut header = header(b'0', 3);
+        header.as_mut_bytes()[..18].copy_from_slice(b"d/GNUSparseFile.1/");
+        header.set_cksum();
+        all(&[block(b'x', records.as_bytes()), with(header, b"abc")].concat())
+    };
+    assert_eq!(sparse("d/real").unwrap()[0].0.path, b"d/real");
+    assert!(sparse("d/real/").is_err());
+}
