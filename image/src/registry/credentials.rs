@@ -82,18 +82,22 @@ pub(super) fn run(
     asker: Option<BorrowedFd<'_>>,
 ) -> Result<Option<Said>, String> {
     let kept = |name: &str| KEPT.contains(&name) || KEPT_FAMILIES.iter().any(|family| name.starts_with(family));
+    // Said before it runs: it may answer without reading, and a broken pipe would end this process.
+    let (hears, mut says) = std::io::pipe().map_err(|e| format!("cannot be asked: {e}"))?;
+    says.write_all(server.as_bytes()).map_err(|e| format!("cannot be asked: {e}"))?;
+    drop(says);
     let mut command = Command::new(program);
     command
         .arg("get")
         .env_clear()
         .envs(std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(kept)))
         .current_dir("/")
-        .stdin(Stdio::piped())
+        .stdin(hears)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .process_group(0);
     let (mut child, group) = start(&mut command)?;
-    let said = converse(&mut child, server, time, asker);
+    let said = converse(&mut child, time, asker);
     // Whatever it left behind goes too; the group is gone where nothing is left of it.
     let _ = rustix::process::kill_process_group(group, Signal::KILL);
     // Once it is reaped, its number may be another's.
@@ -133,13 +137,9 @@ pub fn end_helpers() {
 }
 
 /// What it says until it has ended. It is not yet reaped then, so that its group is still its own.
-fn converse(child: &mut Child, server: &str, time: Duration, asker: Option<BorrowedFd<'_>>) -> Result<Said, String> {
+fn converse(child: &mut Child, time: Duration, asker: Option<BorrowedFd<'_>>) -> Result<Said, String> {
     let deadline = Instant::now() + time;
     let late = || format!("did not answer within {} seconds", time.as_secs());
-    if let Some(mut input) = child.stdin.take() {
-        // It may answer without reading.
-        let _ = input.write_all(server.as_bytes());
-    }
     // Never moved while it grows: what is left behind is not overwritten.
     let mut said = Said::new(Vec::with_capacity(MOST + PIECE));
     let mut piece = Zeroizing::new([0; PIECE]);
