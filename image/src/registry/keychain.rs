@@ -5,8 +5,10 @@
 
 use super::credentials::{self, MOST, Said, TIME};
 use oci_distribution::secrets::RegistryAuth;
+use rustix::io::Errno;
+use rustix::net::SendFlags;
 use serde::{Deserialize, Serialize};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -61,7 +63,7 @@ fn serve(mut asker: UnixStream, time: Duration) {
                 answer.extend_from_slice(why.as_bytes());
             }
         }
-        if send(&mut asker, &answer).is_err() {
+        if send(&asker, &answer).is_err() {
             return;
         }
     }
@@ -103,10 +105,22 @@ fn beyond(caller: &mut UnixStream, helper: &str, server: &str) -> Result<Option<
 }
 
 /// A message and, before it, its length.
-fn send(to: &mut UnixStream, message: &[u8]) -> io::Result<()> {
+fn send(to: &UnixStream, message: &[u8]) -> io::Result<()> {
     let length = u32::try_from(message.len()).map_err(io::Error::other)?;
-    to.write_all(&length.to_le_bytes())?;
-    to.write_all(message)
+    send_all(to, &length.to_le_bytes())?;
+    send_all(to, message)
+}
+
+/// An error, and no signal, where the other end is gone: somebody else has the words for that.
+fn send_all(to: &UnixStream, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match rustix::net::send(to, bytes, SendFlags::NOSIGNAL) {
+            Ok(sent) => bytes = &bytes[sent..],
+            Err(Errno::INTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Ok(())
 }
 
 fn receive(from: &mut UnixStream, most: usize) -> io::Result<Said> {
@@ -135,6 +149,7 @@ fn login(said: &[u8]) -> Result<Option<RegistryAuth>, String> {
 mod tests {
     use super::super::credentials::{KEPT, KEPT_FAMILIES};
     use super::*;
+    use std::io::Write;
     use std::os::unix::fs::PermissionsExt;
     use std::path::{Path, PathBuf};
     use std::time::Instant;
