@@ -3,6 +3,7 @@
 //! Both get the same buffers, and who lets go of one last sends it back to be filled again. There
 //! are a few of them and no more: whoever is ahead waits.
 
+use crate::shown::read_shown;
 use crate::{Digest, limits};
 use sha2::{Digest as _, Sha256};
 use std::io::{self, BufRead, Read};
@@ -119,11 +120,7 @@ impl BufRead for Drain {
 
 impl Read for Drain {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let shown = self.fill_buf()?;
-        let count = shown.len().min(buffer.len());
-        buffer[..count].copy_from_slice(&shown[..count]);
-        self.consume(count);
-        Ok(count)
+        read_shown(self, buffer)
     }
 }
 

@@ -30,6 +30,7 @@ mod pull;
 mod recipe;
 mod reference;
 mod registry;
+mod shown;
 mod spool;
 mod store;
 mod tape;

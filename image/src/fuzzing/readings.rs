@@ -1,19 +1,19 @@
 //! The same bytes, read by others: whoever reads an archive that was taken must see the same entries.
 
+use crate::Kind;
 use crate::recipe::Replay;
-use crate::tape::{Body, Entry, Tape};
-use crate::{Kind, Result};
-use std::io::{BufRead, BufReader, Read};
+use crate::tape::{Body, Entry, read_all};
+use std::io::{BufReader, Read};
 use std::path::Path;
 
 type Seen = (Entry, Vec<u8>);
 
 /// Panics where two readers of `tar` differ, unless it is refused.
 pub(super) fn agree(tar: &[u8]) {
-    let whole = entries(tar);
+    let whole = read_all(tar);
     // Where the stream's buffers end must not matter.
     let size = [1, 7, 511, 513][tar.len() % 4];
-    let chunked = entries(BufReader::with_capacity(size, tar));
+    let chunked = read_all(BufReader::with_capacity(size, tar));
     match (&whole, &chunked) {
         (Ok(one), Ok(other)) => assert_eq!(one, other, "the same bytes in other chunks are other entries"),
         (Err(one), Err(other)) => {
@@ -39,26 +39,6 @@ pub(super) fn come_back(layer: &Path, tar: &[u8]) {
             assert!(closed, "its recipe fails: {e}");
         }
     }
-}
-
-fn entries(input: impl BufRead) -> Result<Vec<Seen>> {
-    let mut tape = Tape::new(input);
-    let mut seen = Vec::new();
-    while let Some(entry) = tape.next()? {
-        let mut data = Vec::new();
-        loop {
-            let chunk = tape.chunk()?;
-            if chunk.is_empty() {
-                break;
-            }
-            data.extend_from_slice(chunk);
-            let count = chunk.len();
-            tape.consume(count);
-        }
-        seen.push((entry, data));
-    }
-    tape.drain()?;
-    Ok(seen)
 }
 
 /// The crate's own walk over the stream shares no code with ours but the fields of one header.

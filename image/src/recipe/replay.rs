@@ -2,6 +2,7 @@
 
 use super::read::{Moves, Step, Steps};
 use super::{KEPT, TAPE, beside};
+use crate::shown::read_shown;
 use crate::tape::shown;
 use crate::{Error, Kind, Result, beneath, limits};
 use crc32fast::Hasher;
@@ -308,10 +309,6 @@ impl BufRead for Replay {
 
 impl Read for Replay {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let shown = self.fill_buf()?;
-        let count = shown.len().min(buffer.len());
-        buffer[..count].copy_from_slice(&shown[..count]);
-        self.consume(count);
-        Ok(count)
+        read_shown(self, buffer)
     }
 }

@@ -1,6 +1,7 @@
 //! Writes a layer's recipe while its stream goes by.
 
 use super::{END, FILE, KEPT, Kept, LITERAL, MAGIC, MORE, REPLACED, SUM, TAPE, VERSION, WINDOW_LOG, beside};
+use crate::shown::read_shown;
 use crate::{Error, Kind, Result, beneath, limits};
 use crc32fast::Hasher;
 use rustix::fs::{Mode, OFlags};
@@ -226,10 +227,6 @@ impl<R: BufRead> BufRead for Recorded<R> {
 
 impl<R: BufRead> Read for Recorded<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let shown = self.fill_buf()?;
-        let count = shown.len().min(buffer.len());
-        buffer[..count].copy_from_slice(&shown[..count]);
-        self.consume(count);
-        Ok(count)
+        read_shown(self, buffer)
     }
 }

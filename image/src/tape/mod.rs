@@ -335,6 +335,28 @@ impl<R: BufRead> Tape<R> {
     }
 }
 
+/// Every entry with its data, for those who test.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn read_all(input: impl BufRead) -> Result<Vec<(Entry, Vec<u8>)>> {
+    let mut tape = Tape::new(input);
+    let mut seen = Vec::new();
+    while let Some(entry) = tape.next()? {
+        let mut data = Vec::new();
+        loop {
+            let chunk = tape.chunk()?;
+            if chunk.is_empty() {
+                break;
+            }
+            data.extend_from_slice(chunk);
+            let count = chunk.len();
+            tape.consume(count);
+        }
+        seen.push((entry, data));
+    }
+    tape.drain()?;
+    Ok(seen)
+}
+
 fn neither(path: &[u8]) -> Error {
     hostile(format!("{} is a file by its type and a folder by its name, or the other way round", shown(path)))
 }

@@ -21,23 +21,7 @@ fn block(kind: u8, data: &[u8]) -> Vec<u8> {
 }
 
 fn all(bytes: &[u8]) -> Result<Vec<(Entry, Vec<u8>)>> {
-    let mut tape = Tape::new(bytes);
-    let mut read = Vec::new();
-    while let Some(entry) = tape.next()? {
-        let mut data = Vec::new();
-        loop {
-            let chunk = tape.chunk()?;
-            if chunk.is_empty() {
-                break;
-            }
-            data.extend_from_slice(chunk);
-            let count = chunk.len();
-            tape.consume(count);
-        }
-        read.push((entry, data));
-    }
-    tape.drain()?;
-    Ok(read)
+    read_all(bytes)
 }
 
 #[track_caller]
