@@ -1,0 +1,13 @@
+# promise: 3
+# tries: what aido's first process was given: environment, command line, auxiliary vector, maps, stack, limits it runs by
+# refused: EACCES EPERM ENOENT ENODATA
+# record: control processes
+# proof: weakened open-init
+#
+# A file that opens and is empty (ENODATA) tells nothing.
+from attack import attempt, read_some, verdict
+
+for base in ("/proc/1", "/proc/1/task/1"):
+    for name in ("environ", "cmdline", "auxv", "maps", "smaps", "pagemap", "stack", "syscall", "io", "numa_maps", "personality"):
+        attempt(f"{base}/{name}", lambda path=f"{base}/{name}": read_some(path))
+verdict()
