@@ -1,6 +1,6 @@
 // promise: 4
 // tries: climbing out: `..` from everywhere, the links of /proc, descriptors of folders, a moved working folder
-// refused: ENOENT EACCES EPERM ELOOP
+// refused: ENOENT EACCES EPERM ELOOP ENOTDIR
 // record: control files
 // proof: bare
 #include "attack.h"

@@ -1,6 +1,6 @@
 // promise: 3
 // tries: the memory of aido's first process: /proc/1/mem, also through its task folder, for reading and writing
-// refused: EACCES EPERM
+// refused: EACCES EPERM EROFS
 // record: control processes
 // proof: weakened open-init
 #include "attack.h"
