@@ -21,6 +21,8 @@ use std::any::Any;
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{env, fs};
 use table::{Cell, Row};
 
@@ -36,7 +38,7 @@ macro_rules! areas {
     };
 }
 
-areas!(config, environment, files, init, kernel, limits, network, outputs, processes, record, start);
+areas!(config, deadline, environment, files, init, kernel, limits, network, outputs, processes, record, start);
 
 /// Where the attacks lie.
 fn attacks() -> PathBuf {
@@ -55,22 +57,33 @@ fn of_area(area: &str) -> Vec<Attack> {
         .collect()
 }
 
+/// Two at a time: many do nothing but wait.
 fn try_area(area: &str) {
     let wanted = env::var("AIDO_ESCAPE_ONLY").unwrap_or_default();
-    let mut tools = field::Tools::for_area(area);
-    let mut faults = Vec::new();
-    for attack in of_area(area).into_iter().filter(|a| a.title().contains(&wanted)) {
-        let mut row = Row::of(&attack);
-        let tried = catch_unwind(AssertUnwindSafe(|| try_one(&attack, &mut tools, &mut row)));
-        let found = tried.unwrap_or_else(|panic| vec![words(&*panic)]);
-        faults.extend(found.into_iter().map(|fault| format!("{}: {fault}", attack.title())));
-        table::add(row);
-    }
+    let tools = field::Tools::for_area(area);
+    let attacks: Vec<Attack> = of_area(area).into_iter().filter(|a| a.title().contains(&wanted)).collect();
+    let (next, faults) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let work = || {
+        while let Some(attack) = attacks.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let mut row = Row::of(attack);
+            let tried = catch_unwind(AssertUnwindSafe(|| try_one(attack, &tools, &mut row)));
+            let found = tried.unwrap_or_else(|panic| vec![words(&*panic)]);
+            let named = found.into_iter().map(|fault| format!("{}: {fault}", attack.title()));
+            faults.lock().unwrap().extend(named);
+            table::add(row);
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(work);
+        work();
+    });
+    let mut faults = faults.into_inner().unwrap();
+    faults.sort();
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
 }
 
 /// Inside first and outside last: outside it may do what it wants with the field.
-fn try_one(attack: &Attack, tools: &mut field::Tools, row: &mut Row) -> Vec<String> {
+fn try_one(attack: &Attack, tools: &field::Tools, row: &mut Row) -> Vec<String> {
     if let Some(why) = attack.left_out_for(crate::host::is_root()) {
         row.everywhere(&Cell::LeftOut(why));
         return Vec::new();

@@ -58,7 +58,7 @@ pub(crate) struct Field {
 }
 
 impl Field {
-    pub(crate) fn prepared(attack: &Attack, tools: &mut Tools) -> Field {
+    pub(crate) fn prepared(attack: &Attack, tools: &Tools) -> Field {
         let project = bait();
         let mark = host::marker();
         let name = format!("aido-escape-{mark}");
