@@ -12,6 +12,7 @@ use std::net::{TcpListener, UdpSocket};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::{SocketAddr, UnixListener};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, Weak};
@@ -115,7 +116,8 @@ impl Field {
         }
         let words = self.place().join("words");
         let file = fs::File::create(&words).unwrap();
-        command.stderr(file.try_clone().unwrap()).stdout(file);
+        // In a process group of its own: an attack may signal all of its group.
+        command.stderr(file.try_clone().unwrap()).stdout(file).process_group(0);
         (command, words)
     }
 

@@ -136,8 +136,8 @@ impl Attack {
             () if self.tries.is_empty() => missing("tries"),
             () if self.refused.is_empty() => missing("refused"),
             () if self.record.is_empty() => missing("record"),
-            () if (self.proof == Proof::Unwrapped) != self.around.is_some() => {
-                Err("`around:` and `proof: unwrapped` go together".into())
+            () if self.proof == Proof::Unwrapped && self.around.is_none() => {
+                Err("`proof: unwrapped` without `around:`".into())
             }
             () => Ok(self),
         }
