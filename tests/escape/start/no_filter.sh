@@ -1,0 +1,8 @@
+# promise: 1
+# tries: being started where the filter cannot be loaded, since the call is refused
+# refused: config refused
+# record: config install its system call filter
+# around: without-seccomp
+# proof: unwrapped
+. ./attack.sh
+succeeded "the task was started"
