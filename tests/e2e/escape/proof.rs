@@ -19,6 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) fn shown(attack: &Attack, field: &Field) -> Cell {
     let verdict = match &attack.proof {
         Proof::BareRoot if !host::is_root() => return Cell::AsRootOnly,
+        Proof::Unwrapped if attack.needs_cgroups && !host::has_cgroups() => return Cell::NotHeldHere,
         Proof::Bare | Proof::BareRoot => outside(attack, field, None),
         Proof::Weakened(name) => outside(attack, field, Some(name)),
         Proof::Unwrapped => room::run(attack, field, Room::Host, None).1,

@@ -52,8 +52,9 @@ pub(crate) fn tried(attack: &Attack, field: &Field, room: Room) -> Cell {
     }
     let (out, verdict, run) = run(attack, field, room, attack.around.as_deref());
     if attack.needs_cgroups && !host::has_cgroups() {
-        // What cannot be held is refused by name, so nothing ran.
-        let named = out.code == Some(125) && out.told().contains("--accept-weaker") && run.is_none();
+        // What cannot be held is refused by name.
+        let ran = run.as_deref().and_then(summary).is_some_and(|s| s["outcome"]["end"]["reason"] != "refused");
+        let named = out.code == Some(125) && out.told().contains("--accept-weaker") && !ran;
         return if named { Cell::NotHeldHere } else { Cell::Fault(format!("not refused without control groups{out}")) };
     }
     let mut faults = Vec::new();

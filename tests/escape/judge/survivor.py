@@ -19,7 +19,7 @@ def alive():
 
 # A chain of short-lived processes may slip through one look, not through ten.
 end, empty, left = time.monotonic() + 2, 0, []
-while empty < 10 and time.monotonic() < end:
+while empty < 10 and (not left or time.monotonic() < end):
     left = list(alive())
     empty = 0 if left else empty + 1
     time.sleep(0.01)

@@ -4,6 +4,7 @@
 # record: config --accept-weaker
 # options: --memory 64MiB
 # needs: cgroups
+# only: host the namespace around it has one id, and an image with more is refused before that
 # around: no-groups
 # proof: unwrapped
 . ./attack.sh
