@@ -8,5 +8,5 @@
 # within: 10
 MARK=$1
 (setsid sh -c "setsid sleep $MARK & sleep $MARK" >/dev/null 2>&1 &)
-(trap '' HUP TERM INT; sleep "$MARK" >/dev/null 2>&1 </dev/null &)
+(trap '' HUP TERM INT; sleep "$MARK" >/dev/null 2>&1 &)
 sleep 0.2
