@@ -23,6 +23,8 @@ include!(concat!(env!("OUT_DIR"), "/seccomp_guard.rs"));
 
 /// `SECCOMP_RET_ALLOW`
 const ALLOW: u32 = 0x7FFF_0000;
+/// `SECCOMP_RET_USER_NOTIF`
+const NOTIFY: u32 = 0x7FC0_0000;
 
 /// A compiled filter. It lives as long as the process, so a child can hold the bare pointer across a clone.
 #[derive(Clone, Copy)]
@@ -64,9 +66,9 @@ impl Filters {
     /// Calls that this profile allows, whatever their arguments, and that aido's own refuse on purpose.
     pub(crate) fn beyond_default(&self) -> Vec<&'static str> {
         let Some(machine) = Machine::here() else { return Vec::new() };
-        let open =
-            |program: &Program, number| program.answer(&Call { arch: machine.audit(), number, args: [0; 6] }) == ALLOW;
-        let beyond = |number: &u32| open(&self.plain, *number) && !open(&Program(DEFAULT), *number);
+        let answer = |program: Program, number| program.answer(&Call { arch: machine.audit(), number, args: [0; 6] });
+        let beyond =
+            |number: &u32| answer(self.plain, *number) == ALLOW && answer(Program(DEFAULT_HEARD), *number) == NOTIFY;
         (0..1024).filter(beyond).filter_map(|number| machine.name(number)).collect()
     }
 }
