@@ -7,6 +7,7 @@
 //! `clone` only.
 #![cfg(target_os = "linux")]
 
+mod alone;
 mod cgroup;
 mod child;
 mod clone;
@@ -33,6 +34,8 @@ mod sys;
 mod task;
 mod wall;
 mod watch;
+#[cfg(test)]
+mod weakened_tests;
 mod wire;
 
 pub use engine::Linux;

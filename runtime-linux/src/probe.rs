@@ -4,6 +4,7 @@ use crate::cgroup;
 use crate::exec::{self, Weaker};
 use crate::ids::{self, IdMap};
 use crate::seccomp::Filters;
+use crate::spawn::Apart;
 use crate::{handshake, prepare, proof, spawn, stand};
 use aido_runtime::{
     Control, Deadline, Enforced, Error, Identity, Isolation, Limit, Limits, Mount, MountKind, Network, PLAN_VERSION,
@@ -32,10 +33,10 @@ fn build(plan: &Plan) -> Result<Enforced, Error> {
     let exec = exec::compile(plan, &BTreeMap::new(), &ids, &Weaker::default(), &filters)?;
     let script = prepare::script(plan, &prepare::host_ground(), exec, &filters)?;
     let mut enforced = stand::by_construction(plan, &ids, &filters);
-    let live = spawn::build(&script, &ids, None, None)?;
+    let live = spawn::build(&script, &Apart::Namespaces(&ids), None, None)?;
     let shown = handshake::ready(&live, &script, &filters)
-        .and_then(|ready| proof::judge(&ready, None, &Weaker::default(), &mut enforced));
-    spawn::end(&live.guard);
+        .and_then(|ready| proof::judge(&ready, &script, &filters, None, &Weaker::default(), &mut enforced));
+    live.end();
     shown.map(|()| enforced)
 }
 
