@@ -5,12 +5,15 @@
 //! the outputs out. `cgroup` and `seccomp` stand by themselves. `unsafe` is in `sys` and `clone` only.
 #![cfg(target_os = "linux")]
 
+mod apparmor;
+mod cause;
 mod cgroup;
 mod child;
 mod clone;
 mod collect;
 mod engine;
 mod exec;
+mod facts;
 mod failure;
 mod host;
 mod ids;
@@ -23,10 +26,12 @@ mod seccomp;
 mod source;
 mod spawn;
 mod stand;
+mod subordinate;
 mod sys;
 mod watch;
 mod wire;
 
+pub use apparmor::apparmor_profile;
 pub use engine::Linux;
 pub use ids::image_ownership;
 pub use mapped::{with_image_ids, with_image_ids_and_caller, with_image_rights, with_image_rights_and_caller};

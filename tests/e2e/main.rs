@@ -13,6 +13,7 @@ mod running;
 mod cloned;
 mod config;
 mod crash;
+mod doctor;
 mod evidence;
 mod examples;
 mod files;
