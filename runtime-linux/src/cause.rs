@@ -74,6 +74,10 @@ fn forbidden(errno: i32, facts: &Facts) -> Option<Cause> {
         let why = "user namespaces are for root alone here: kernel.unprivileged_userns_clone is 0";
         return Some(Cause::new(why).mend(set(&["kernel.unprivileged_userns_clone=1".into()], facts)));
     }
+    if facts.nobody {
+        let why = "this user or its group is none that the user namespace around this process knows";
+        return Some(Cause::new(why).mend("start aido as a user that this container has ids for"));
+    }
     // A filter answers EPERM; AppArmor and its like answer EACCES.
     let filter = || facts.filtered.then(|| filtered("user namespaces", facts));
     let module = || confined("user namespaces", facts).or_else(|| restricted(facts));
@@ -151,12 +155,33 @@ pub(crate) fn outer(facts: &Facts) -> Option<String> {
         return None;
     }
     Some(match container.engine {
-        Engine::Docker => format!("start this container with: docker run {} …", wanted.join(" ")),
-        Engine::Podman => format!("start this container with: podman run {} …", wanted.join(" ")),
+        Engine::Docker => format!("add to this container's options: docker run {} …", wanted.join(" ")),
+        Engine::Podman => format!("add to this container's options: podman run {} …", wanted.join(" ")),
         Engine::Kubernetes => format!("give the container's securityContext: {}", wanted.join(", ")),
         Engine::Lxc => format!("give this container security.nesting=true, or: {}", wanted.join(", ")),
         Engine::Nspawn | Engine::Other => format!("start this container with {}", wanted.join(", ")),
     })
+}
+
+/// How a container gets control groups that it may write to, where its own are mounted read-only.
+pub(crate) fn groups(top: &Path) -> Option<String> {
+    // Asked at each start without groups: the facts are gathered where they matter only.
+    let flags = rustix::fs::statvfs(top).ok()?.f_flag;
+    if !flags.contains(rustix::fs::StatVfsMountFlags::RDONLY) {
+        return None;
+    }
+    let facts = Facts::look();
+    let container = facts.container.as_ref()?;
+    let again = if facts.root() { "" } else { "; then ask `aido doctor` again" };
+    let engine = match container.engine {
+        Engine::Docker => "docker",
+        Engine::Podman => "podman",
+        _ => return Some(format!("mount {} read-write in this container{again}", top.display())),
+    };
+    Some(format!(
+        "add to this container's options: {engine} run --cgroupns=host -v /sys/fs/cgroup:/sys/fs/cgroup:rw …, if its \
+         root may have all control groups of the machine{again}"
+    ))
 }
 
 /// What root needs to give its ids to a sandbox: the numbers of CAP_SETGID, CAP_SETUID and CAP_SETFCAP.
@@ -173,10 +198,10 @@ pub(crate) fn id_map(facts: &Facts) -> Option<Cause> {
     let add = lacking.iter().map(|name| format!("--cap-add {name}")).collect::<Vec<_>>().join(" ");
     Some(match facts.container.as_ref().map(|container| container.engine) {
         Some(Engine::Docker) => {
-            cause.mend(format!("start this container with: docker run {add} … (or with --user 1000)"))
+            cause.mend(format!("add to this container's options: docker run {add} … (or with --user 1000)"))
         }
         Some(Engine::Podman) => {
-            cause.mend(format!("start this container with: podman run {add} … (or with --user 1000)"))
+            cause.mend(format!("add to this container's options: podman run {add} … (or with --user 1000)"))
         }
         _ => cause.mend("start aido as an ordinary user, or with these capabilities"),
     })

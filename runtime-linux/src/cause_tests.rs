@@ -88,6 +88,11 @@ fn a_filter_outside_of_containers_is_not_taken_for_one() {
     let facts = Facts { filtered: true, ..user() };
     says(namespaces(libc::EPERM, &facts), "already refuses user namespaces", "RestrictNamespaces=no");
     says(namespaces(libc::EPERM, &Facts { chroot: true, ..user() }), "in a chroot", "pivot_root");
+    says(
+        namespaces(libc::EPERM, &Facts { nobody: true, ..user() }),
+        "none that the user namespace",
+        "start aido as a user",
+    );
     assert_eq!(namespaces(libc::EPERM, &user()), None, "nothing is made up");
 }
 

@@ -52,8 +52,9 @@ struct CloneArguments {
 pub(crate) fn clone(cgroup: Option<BorrowedFd<'_>>) -> Result<(Side, bool), Errno> {
     match clone3(cgroup) {
         Ok(side) => Ok((side, cgroup.is_some())),
-        // Many container hosts hide clone3 behind their filter.
-        Err(Errno(libc::ENOSYS)) => old_clone().map(|side| (side, false)),
+        // Many container hosts hide clone3 behind their filter, older ones by EPERM. What the kernel itself
+        // forbids it forbids to `clone` too.
+        Err(Errno(libc::ENOSYS | libc::EPERM)) => old_clone().map(|side| (side, false)),
         Err(errno) => Err(errno),
     }
 }

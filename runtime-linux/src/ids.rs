@@ -12,7 +12,7 @@ pub(crate) enum IdMap {
     Single { uid: u32, gid: u32 },
     /// The caller as 0 and a range of subordinate ids from 1 on, written by `newuidmap`.
     Range { uids: Subordinate, gids: Subordinate },
-    /// All that the caller, who is root, has: the ids are the same inside and outside.
+    /// All that the caller, who is root of more than itself, has: the ids are the same inside and outside.
     Same { uids: String, gids: String },
 }
 
@@ -23,7 +23,10 @@ impl IdMap {
             let read = |name: &str| {
                 std::fs::read_to_string(format!("/proc/self/{name}")).map_err(|e| Error::new(format!("{name}: {e}")))
             };
-            return Ok(IdMap::Same { uids: same(&read("uid_map")?), gids: same(&read("gid_map")?) });
+            let (uids, gids) = (read("uid_map")?, read("gid_map")?);
+            if many_ids(&uids, &gids) {
+                return Ok(IdMap::Same { uids: same(&uids), gids: same(&gids) });
+            }
         }
         match ranges() {
             Some((uids, gids)) if image => Ok(IdMap::Range { uids, gids }),
@@ -80,7 +83,7 @@ pub fn image_ownership() -> Ownership {
     // Nothing of an image may lend the rights of an id of the host to whoever finds it there. Those of
     // subordinate ids are nobody's, so there a file may look as the image has it; no-new-privs makes
     // the bits useless inside.
-    if rustix::process::geteuid().is_root() {
+    if root_of_many() {
         Ownership::Keep { set_id: false }
     } else if ranges().is_some() {
         Ownership::Keep { set_id: true }
@@ -92,10 +95,25 @@ pub fn image_ownership() -> Ownership {
 /// The same in words, for a person.
 pub(crate) fn owners_words() -> &'static str {
     match image_ownership() {
-        Ownership::Keep { .. } if rustix::process::geteuid().is_root() => "all, since the caller is root",
+        Ownership::Keep { .. } if root_of_many() => "all, since the caller is root",
         Ownership::Keep { .. } => "all, by subordinate ids",
         Ownership::Squash => "one, since this user has no subordinate ids to use",
     }
+}
+
+/// Whether the caller is root and has other ids too: root of a namespace may be the only one in it.
+pub(crate) fn root_of_many() -> bool {
+    let read = |name: &str| std::fs::read_to_string(format!("/proc/self/{name}")).unwrap_or_default();
+    rustix::process::geteuid().is_root() && many_ids(&read("uid_map"), &read("gid_map"))
+}
+
+/// A namespace with one user or one group is made by who had no right to more; groups cannot be given up there.
+fn many_ids(uids: &str, gids: &str) -> bool {
+    let more_than_one = |map: &str| {
+        let counts = map.lines().filter_map(|line| line.split_whitespace().nth(2)?.parse::<u64>().ok());
+        counts.fold(0, u64::saturating_add) > 1
+    };
+    more_than_one(uids) && more_than_one(gids)
 }
 
 /// Turns `/proc/self/uid_map` into the map that gives every id to itself.
@@ -128,6 +146,13 @@ fn helper(name: &str, pid: i32, caller: u32, range: Subordinate) -> Result<(), E
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn root_alone_in_its_namespace_has_one_id_to_give() {
+        let (all, one) = ("         0          0 4294967295\n", "0 1000 1\n");
+        assert!(many_ids(all, all) && many_ids("0 1000 1\n1 100000 65536\n", all));
+        assert!(!many_ids(one, all) && !many_ids(all, one) && !many_ids("", ""));
+    }
 
     #[test]
     fn an_identical_map_keeps_the_extents_of_the_caller() {

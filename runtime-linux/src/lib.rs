@@ -2,7 +2,8 @@
 //!
 //! `engine` has a plan compiled into a script (`prepare`, `layout`, `exec`), `spawn` makes a process in new
 //! namespaces that builds the sandbox from it (`child`), `watch` looks after the task, `collect` brings
-//! the outputs out. `cgroup` and `seccomp` stand by themselves. `unsafe` is in `sys` and `clone` only.
+//! the outputs out. `facts` says what this host is, `cause` why it refuses something. `seccomp` stands by itself,
+//! `cgroup` nearly so. `unsafe` is in `sys` and `clone` only.
 #![cfg(target_os = "linux")]
 
 mod apparmor;
@@ -11,6 +12,7 @@ mod cgroup;
 mod child;
 mod clone;
 mod collect;
+mod descriptors;
 mod engine;
 mod exec;
 mod facts;

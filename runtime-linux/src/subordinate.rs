@@ -68,7 +68,7 @@ fn look() -> Result<(Subordinate, Subordinate), Lack> {
 
 /// Why images have one owner here; None: they keep theirs.
 pub(crate) fn lacking(facts: &Facts) -> Option<Cause> {
-    if facts.root() {
+    if crate::ids::root_of_many() {
         return None;
     }
     let lack = look().err()?;

@@ -20,6 +20,8 @@ pub(crate) struct Facts {
     pub(crate) container: Option<Container>,
     /// A system call filter is on this process already.
     pub(crate) filtered: bool,
+    /// The caller's user or group is none that this user namespace knows.
+    pub(crate) nobody: bool,
     /// The capabilities in effect, a bit for each.
     pub(crate) capabilities: u64,
     /// The root of this process is no mount of its own: a plain chroot.
@@ -46,6 +48,9 @@ impl Facts {
         let mut facts = Facts::read(Path::new("/"));
         facts.kernel = rustix::system::uname().release().to_string_lossy().into_owned();
         facts.user = rustix::process::geteuid().as_raw();
+        let known = |id: u32, map: &str| fs::read_to_string(map).is_ok_and(|map| has(id, &map));
+        facts.nobody = !known(facts.user, "/proc/self/uid_map")
+            || !known(rustix::process::getegid().as_raw(), "/proc/self/gid_map");
         facts
     }
 
@@ -114,6 +119,17 @@ const NAMESPACES: [&str; 7] = ["user", "mnt", "pid", "net", "ipc", "uts", "cgrou
 /// The value of `name` in the form of `/proc/PID/status`.
 fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
     status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
+}
+
+/// Whether an id is among those of a `/proc/PID/uid_map`.
+fn has(id: u32, map: &str) -> bool {
+    map.lines().any(|line| {
+        let mut fields = line.split_whitespace().map(str::parse::<u64>);
+        let (Some(Ok(first)), Some(Ok(_)), Some(Ok(count))) = (fields.next(), fields.next(), fields.next()) else {
+            return false;
+        };
+        (first..first + count).contains(&u64::from(id))
+    })
 }
 
 /// Kernels with one security module that labels processes show its label in the older file only.
@@ -221,6 +237,13 @@ mod tests {
         assert_eq!(version("5.11.0-49-generic"), (5, 11));
         assert_eq!(version("6.18.44-fc-v595"), (6, 18));
         assert_eq!(version("odd"), (0, 0));
+    }
+
+    #[test]
+    fn an_id_is_known_where_the_map_has_it() {
+        let map = "0 1000 1\n1 100000 65536\n";
+        assert!(has(0, map) && has(65536, map) && !has(65537, map));
+        assert!(!has(0, "7 1000 1\n") && !has(0, "") && has(u32::MAX - 1, "0 0 4294967295\n"));
     }
 
     #[test]
