@@ -27,6 +27,8 @@ enum Lack {
     NoHelper,
     /// The helper may not change ids: no set-uid bit that counts, no file capability.
     Powerless(PathBuf),
+    /// Set-uid helpers, where root itself lacks the right that they need; file capabilities would do.
+    SetUid,
     /// This process and its children may gain no rights.
     NoNewPrivileges,
     /// No line for the user, or none that is large enough, in these files.
@@ -43,8 +45,11 @@ pub(crate) fn ranges() -> Option<(Subordinate, Subordinate)> {
 fn look() -> Result<(Subordinate, Subordinate), Lack> {
     for name in HELPERS {
         let helper = find_helper(name).ok_or(Lack::NoHelper)?;
-        if !has_power(&helper) {
-            return Err(Lack::Powerless(helper));
+        match power(&helper) {
+            Power::None => return Err(Lack::Powerless(helper)),
+            // As root it writes to a namespace of the caller's, which takes more than the right to change ids.
+            Power::SetUid if !root_may_administrate() => return Err(Lack::SetUid),
+            Power::SetUid | Power::Capability => {}
         }
     }
     if rustix::thread::no_new_privs().unwrap_or(false) {
@@ -80,6 +85,13 @@ pub(crate) fn lacking(facts: &Facts) -> Option<Cause> {
             let why =
                 format!("{} may not change ids: it has no set-uid bit and no capability that counts", path.display());
             (why, format!("{0}chown root {words} && {0}chmod u+s {words}", facts.sudo()))
+        }
+        Lack::SetUid => {
+            let why = "newuidmap and newgidmap are set-uid here, and root of this container has no CAP_SYS_ADMIN, which they need then";
+            let [uids, gids] = HELPERS.map(|name| find_helper(name).unwrap_or_default());
+            let (uids, gids, sudo) = (uids.display(), gids.display(), facts.sudo());
+            let set = format!("{sudo}setcap cap_setuid=ep {uids} && {sudo}setcap cap_setgid=ep {gids}");
+            (why.into(), format!("{sudo}chmod u-s {uids} {gids} && {set}"))
         }
         Lack::NoNewPrivileges => (
             "this process may gain no rights (no-new-privileges), and so neither may newuidmap".into(),
@@ -199,15 +211,39 @@ pub(crate) fn find_helper(name: &str) -> Option<PathBuf> {
     HELPER_FOLDERS.iter().map(|folder| Path::new(folder).join(name)).find(|path| path.exists())
 }
 
-/// Whether a program brings rights that its caller does not have.
-fn has_power(program: &Path) -> bool {
+/// The rights that a program brings and its caller does not have.
+#[derive(Debug, PartialEq, Eq)]
+enum Power {
+    None,
+    SetUid,
+    Capability,
+}
+
+fn power(program: &Path) -> Power {
     use std::os::unix::fs::MetadataExt;
-    let Ok(file) = fs::metadata(program) else { return false };
-    let set_uid = file.mode() & 0o4000 != 0 && file.uid() == 0;
-    let capable = rustix::fs::getxattr(program, "security.capability", &mut [0u8; 64][..]).is_ok();
     let counts =
         rustix::fs::statvfs(program).is_ok_and(|on| !on.f_flag.contains(rustix::fs::StatVfsMountFlags::NOSUID));
-    (set_uid || capable) && counts
+    match fs::metadata(program) {
+        Ok(file) if counts => {
+            let capable = rustix::fs::getxattr(program, "security.capability", &mut [0u8; 64][..]).is_ok();
+            let set_uid = file.mode() & 0o4000 != 0 && file.uid() == 0;
+            // With both it runs as root all the same, and not as the owner of the namespace.
+            if set_uid {
+                Power::SetUid
+            } else if capable {
+                Power::Capability
+            } else {
+                Power::None
+            }
+        }
+        _ => Power::None,
+    }
+}
+
+/// Whether a program that becomes root by its set-uid bit has the right to administrate.
+fn root_may_administrate() -> bool {
+    let right = rustix::thread::CapabilitySet::SYS_ADMIN;
+    rustix::thread::capability_is_in_bounding_set(right).unwrap_or(true)
 }
 
 #[cfg(test)]
@@ -258,7 +294,7 @@ mod tests {
         let program = folder.path().join("newuidmap");
         fs::write(&program, "").unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-        assert!(!has_power(&program));
-        assert!(!has_power(&folder.path().join("gone")));
+        assert_eq!(power(&program), Power::None);
+        assert_eq!(power(&folder.path().join("gone")), Power::None);
     }
 }
