@@ -68,9 +68,7 @@ fn step_words(step: Step) -> &'static str {
 
 /// What of this host makes the step fail, where that can be told.
 fn cause(script: &Script, step: Step, index: u32, errno: i32, facts: &Facts) -> Option<Cause> {
-    if errno == libc::ENOSYS
-        && let Some(cause) = cause::calls_missing(&facts::missing(), facts)
-    {
+    if let Some(cause) = lacking(errno, facts) {
         return Some(cause);
     }
     let op = script.ops.get(index as usize).filter(|_| step == Step::Op);
@@ -80,6 +78,12 @@ fn cause(script: &Script, step: Step, index: u32, errno: i32, facts: &Facts) -> 
         (_, libc::EPERM | libc::EACCES) => cause::no_rights(refused(step)?, facts),
         _ => None,
     }
+}
+
+/// A call that is not there, or that a filter answers with a refusal, is the reason of whatever failed by such an answer.
+fn lacking(errno: i32, facts: &Facts) -> Option<Cause> {
+    let answer = errno == libc::ENOSYS || (facts.filtered && matches!(errno, libc::EPERM | libc::EACCES));
+    if answer { cause::calls_missing(&facts::missing(), facts) } else { None }
 }
 
 /// The folders that the overlay at `index` lies on.
@@ -118,10 +122,7 @@ fn hint(step: Step, errno: i32) -> Option<&'static str> {
 /// The namespaces were refused, before there was a sandbox.
 pub(crate) fn clone_refused(errno: Errno) -> Error {
     let facts = Facts::look();
-    let cause = match errno.0 {
-        libc::ENOSYS => cause::calls_missing(&facts::missing(), &facts),
-        number => cause::namespaces(number, &facts),
-    };
+    let cause = lacking(errno.0, &facts).or_else(|| cause::namespaces(errno.0, &facts));
     let reason = std::io::Error::from(errno);
     because(
         format!("this host refuses the namespaces of a sandbox: {reason}"),
@@ -141,8 +142,7 @@ pub(crate) fn map_refused(name: &str, reason: &std::io::Error) -> Error {
 
 /// A source could not be opened: for want of a system call, or for its own reasons.
 pub(crate) fn not_opened(what: String, errno: i32) -> Error {
-    let missing = || cause::calls_missing(&facts::missing(), &Facts::look());
-    because(what, if errno == libc::ENOSYS { missing() } else { None }, "")
+    because(what, lacking(errno, &Facts::look()), "")
 }
 
 fn because(what: String, cause: Option<Cause>, otherwise: &str) -> Error {

@@ -22,6 +22,7 @@ mod images;
 mod imports;
 mod limits;
 mod names;
+mod older;
 mod policy;
 mod prune;
 mod registry;

@@ -63,6 +63,11 @@ pub(crate) fn hidden() -> Vec<&'static Call> {
     CALLS.iter().filter(|call| call.needed_for.is_none() && call.lacking()).collect()
 }
 
+/// Whether a process can be ended for certain. Without these calls a sandbox must not even begin.
+pub(crate) fn can_end_processes() -> bool {
+    CALLS.iter().filter(|call| call.name.starts_with("pidfd")).all(|call| !call.lacking())
+}
+
 /// The version of Landlock that this kernel speaks, or why it speaks none.
 pub(crate) fn landlock_abi() -> Result<c_long, Errno> {
     // With the flag for the version nothing is made, and no memory is looked at.
