@@ -16,15 +16,24 @@ use std::path::Path;
 /// Looks at the host. Makes nothing that lasts.
 pub(crate) fn probe() -> Probe {
     let plan = plan();
-    let mut controls = match build(&plan) {
-        Ok(enforced) => enforced,
-        Err(error) => nothing(&plan, &error),
-    };
+    let built = build(&plan);
+    let here = built.is_ok().then(|| here(&plan)).flatten();
+    let mut controls = built.unwrap_or_else(|error| nothing(&plan, &error));
     for held in cgroup::probe() {
         controls.set(held.control, held.standing);
     }
     let host = Facts::look();
-    Probe { facts: facts(&host), controls, advice: advice(&host) }
+    Probe { facts: facts(&host), controls, advice: here.into_iter().chain(advice(&host)).collect() }
+}
+
+/// Whether the folder that the caller stands in can be shown to a task as well: not every file system lies below
+/// an overlay.
+fn here(plan: &Plan) -> Option<Advice> {
+    let source = std::env::current_dir().and_then(|dir| dir.canonicalize()).ok()?;
+    let input = MountKind::Input { source, hidden: Vec::new() };
+    let plan = Plan { mounts: vec![Mount { target: "/workspace".into(), kind: input }], ..plan.clone() };
+    let error = build(&plan).err()?;
+    Some(Advice { about: "this folder".into(), why: error.what, remedy: error.remedy })
 }
 
 /// What is worse here than it could be, though every control may hold.
@@ -97,6 +106,7 @@ fn facts(host: &Facts) -> Vec<(String, String)> {
     fact("kernel", host.kernel.clone());
     fact("machine", rustix::system::uname().machine().to_string_lossy().into_owned());
     fact("user", host.user.to_string());
+    fact("user namespace", if host.nested { "not the machine's first" } else { "the machine's first" }.into());
     fact("container", host.container.as_ref().map_or("none seen".into(), |it| format!("{}, by {}", it.engine, it.by)));
     fact("image owners", ids::owners_words().to_string());
     fact("cgroup", cgroup_version().to_string());

@@ -78,3 +78,28 @@ fn the_apparmor_profile_is_for_this_program_and_can_be_compiled() {
     let done = Command::new("apparmor_parser").args(["-Q", "-K", "profile"]).current_dir(p.path()).output().unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 }
+
+#[test]
+fn a_folder_that_no_overlay_can_lie_on_is_named_with_its_file_system() {
+    let p = Project::with(&[("lower/hello", "there"), ("other/x", ""), ("sandbox.yaml", "inputs: [two/]\n")]);
+    let aido = host::aido();
+    // Two overlays are as many as the kernel stacks: the sandbox's own would be the third.
+    let mount = |at: &str, lower: &str| {
+        std::fs::create_dir(p.path().join(at)).expect("a folder");
+        format!("mount -t overlay none -o userxattr,lowerdir={lower} {at}")
+    };
+    let mounts = format!("{} && {}", mount("one", "lower:other"), mount("two", "one:other"));
+    let run = |command: &str| {
+        let script = format!("{mounts} && {}", command.replace("aido", &format!("exec '{}'", aido.display())));
+        let mut unshare = Command::new("unshare");
+        unshare.args(["--user", "--map-root-user", "--mount", "sh", "-c", &script]).current_dir(p.path()).env_clear();
+        unshare.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("HOME", p.home());
+        crate::running::Running::start(unshare).end()
+    };
+    let words = "two lies on an overlay that lies on another";
+    run("cd two && aido doctor").prints("this folder").prints(words).prints("ext4, xfs, btrfs or tmpfs");
+    run("aido run -- true").refused(&[words, "ext4, xfs, btrfs or tmpfs"]);
+    // On one overlay there is room.
+    p.write("sandbox.yaml", "inputs: [one/]\n");
+    run("aido run --quiet -- cat one/hello").ok().stdout("there");
+}

@@ -20,6 +20,8 @@ pub(crate) struct Facts {
     pub(crate) container: Option<Container>,
     /// A system call filter is on this process already.
     pub(crate) filtered: bool,
+    /// The user namespace is not the machine's first.
+    pub(crate) nested: bool,
     /// The caller's user or group is none that this user namespace knows.
     pub(crate) nobody: bool,
     /// The capabilities in effect, a bit for each.
@@ -49,6 +51,8 @@ impl Facts {
         facts.kernel = rustix::system::uname().release().to_string_lossy().into_owned();
         facts.user = rustix::process::geteuid().as_raw();
         let known = |id: u32, map: &str| fs::read_to_string(map).is_ok_and(|map| has(id, &map));
+        let namespace = fs::read_link("/proc/self/ns/user");
+        facts.nested = namespace.is_ok_and(|name| name.as_os_str() != FIRST_USER_NAMESPACE);
         facts.nobody = !known(facts.user, "/proc/self/uid_map")
             || !known(rustix::process::getegid().as_raw(), "/proc/self/gid_map");
         facts
@@ -112,6 +116,9 @@ impl Facts {
         self
     }
 }
+
+/// The number that the kernel gives to its first user namespace.
+const FIRST_USER_NAMESPACE: &str = "user:[4026531837]";
 
 /// The namespaces of a sandbox.
 const NAMESPACES: [&str; 7] = ["user", "mnt", "pid", "net", "ipc", "uts", "cgroup"];
