@@ -349,6 +349,10 @@ pub(crate) struct Doctor {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+
+    /// Print an AppArmor profile that allows aido, and nothing else, to make user namespaces (Ubuntu 24.04 and its like)
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) apparmor_profile: bool,
 }
 
 #[cfg(test)]

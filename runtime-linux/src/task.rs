@@ -30,7 +30,6 @@ pub(crate) fn start(script: &Script, ends: &Ends, wall: Option<RawFd>) -> Result
     }
     // The guard shares nothing of the task's but its identity.
     give_up(&script.exec)?;
-    sys::filter::install(script.guard_filter).at(Step::Filter)?;
     Ok(task)
 }
 
