@@ -56,6 +56,8 @@ pub(crate) struct Field {
     _tcp: TcpListener,
     _udp: UdpSocket,
     _sockets: [UnixListener; 3],
+    /// On an input: who feels it could hold the host up with one.
+    _lock: fs::File,
 }
 
 impl Field {
@@ -79,9 +81,11 @@ impl Field {
             ("AIM_PROJECT", project.path().display().to_string()),
             ("AIM_PID", std::process::id().to_string()),
         ]);
+        let lock = fs::File::open(project.path().join("input")).unwrap();
+        lock.lock().unwrap();
         let task = placed(attack, tools, &project, &mark);
         let store = tools.store.clone();
-        Field { project, mark, aims, store, task, _tcp: tcp, _udp: udp, _sockets: sockets }
+        Field { project, mark, aims, store, task, _tcp: tcp, _udp: udp, _sockets: sockets, _lock: lock }
     }
 
     fn place(&self) -> PathBuf {

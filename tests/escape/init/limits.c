@@ -1,6 +1,7 @@
 // promise: 3
 // tries: setting limits on aido's first process, so that the kernel ends it for its processor time
 // refused: EPERM EACCES
+// record: call prlimit64
 // record: control processes
 // proof: weakened open-init
 //
@@ -9,8 +10,12 @@
 #include <sys/resource.h>
 
 int main(void) {
-    struct rlimit now;
-    attempt("descriptors", prlimit(1, RLIMIT_NOFILE, NULL, &now) == -1 ? -1 : prlimit(1, RLIMIT_NOFILE, &now, NULL));
-    attempt("processor time", prlimit(1, RLIMIT_CPU, NULL, &now) == -1 ? -1 : prlimit(1, RLIMIT_CPU, &now, NULL));
+    struct rlimit now = {1 << 10, 1 << 10}, cpu = {RLIM_INFINITY, RLIM_INFINITY};
+    attempt("descriptors", prlimit(1, RLIMIT_NOFILE, &now, NULL));
+    attempt("processor time", prlimit(1, RLIMIT_CPU, &cpu, NULL));
+    // Bits that the kernel drops, and asking while setting.
+    struct rlimit before;
+    for (int bit = 32; bit < 64; bit++)
+        attempt("behind high bits", syscall(SYS_prlimit64, (1UL << bit) | 1, RLIMIT_NOFILE, &now, &before));
     return verdict();
 }
