@@ -34,6 +34,11 @@ impl IdMap {
         }
     }
 
+    /// The task is the caller, and nobody else is there.
+    pub(crate) fn single(identity: &Identity) -> IdMap {
+        IdMap::Single { uid: identity.uid, gid: identity.gid }
+    }
+
     /// Whether the task may be given supplementary groups, and files other owners than one.
     pub(crate) fn many(&self) -> bool {
         !matches!(self, IdMap::Single { .. })

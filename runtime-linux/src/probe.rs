@@ -5,10 +5,12 @@ use crate::cgroup;
 use crate::exec::{self, Weaker};
 use crate::facts::{self, Facts};
 use crate::ids::{self, IdMap};
-use crate::{prepare, seccomp, spawn, stand, subordinate};
+use crate::seccomp::Filters;
+use crate::spawn::Apart;
+use crate::{handshake, prepare, proof, spawn, stand, subordinate};
 use aido_runtime::{
-    Advice, Control, Deadline, Enforced, Error, Identity, Limit, Limits, Mount, MountKind, Network, PLAN_VERSION, Plan,
-    Probe, Root, Standing, SyscallProfile, Task,
+    Advice, Control, Deadline, Enforced, Error, Identity, Isolation, Limit, Limits, Mount, MountKind, Network,
+    PLAN_VERSION, Plan, Probe, Root, Standing, SyscallProfile, Task,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -23,6 +25,10 @@ pub(crate) fn probe() -> Probe {
         controls.set(held.control, held.standing);
     }
     let host = Facts::look();
+    if let Err(errno) = facts::landlock_abi() {
+        let Cause { why, mend } = cause::landlock(errno.0, &host);
+        controls.set(Control::SecondWall, Standing::absent(why, mend));
+    }
     Probe { facts: facts(&host), controls, advice: here.into_iter().chain(advice(&host)).collect() }
 }
 
@@ -40,26 +46,29 @@ fn here(plan: &Plan) -> Option<Advice> {
 fn advice(host: &Facts) -> Vec<Advice> {
     let told = |about: &str, cause: Cause| Advice { about: about.into(), why: cause.why, remedy: cause.mend };
     let owners = subordinate::lacking(host).map(|cause| told("image owners", cause));
-    let wall = facts::landlock_abi().err().map(|errno| told("landlock", cause::landlock(errno.0, host)));
-    owners.into_iter().chain(wall).collect()
+    owners.into_iter().collect()
 }
 
 /// A sandbox with everything that may be refused: the namespaces, an overlay, procfs, devices, the filter.
 fn build(plan: &Plan) -> Result<Enforced, Error> {
-    let filter = seccomp::program(&plan.syscalls);
+    let filters = Filters::of(&plan.syscalls)?;
     let ids = IdMap::choose(&plan.identity, true)?;
-    let exec = exec::compile(plan, &BTreeMap::new(), &ids, &Weaker::default(), filter.instructions())?;
-    let script = prepare::script(plan, &prepare::host_ground(), exec)?;
-    let live = spawn::build(&script, &ids, None, None)?;
-    spawn::end(&live.guard);
-    Ok(stand::by_construction(plan, &ids, &filter.digest()))
+    let exec = exec::compile(plan, &BTreeMap::new(), &ids, &Weaker::default(), &filters)?;
+    let script = prepare::script(plan, &prepare::host_ground(), exec, &filters)?;
+    let mut enforced = stand::by_construction(plan, &ids, &filters);
+    let live = spawn::build(&script, &Apart::Namespaces(&ids), None, None)?;
+    let shown = handshake::ready(&live, &script, &filters)
+        .and_then(|ready| proof::judge(&ready, &script, &filters, None, &Weaker::default(), &mut enforced));
+    live.end();
+    shown.map(|()| enforced)
 }
 
 /// Where no sandbox can be built, none of its controls can be had.
 fn nothing(plan: &Plan, error: &Error) -> Enforced {
     let mut enforced = Enforced::default();
     let ids = IdMap::Single { uid: 0, gid: 0 };
-    for control in stand::by_construction(plan, &ids, "").0.into_keys() {
+    let Ok(filters) = Filters::of(&plan.syscalls) else { return enforced };
+    for control in stand::by_construction(plan, &ids, &filters).0.into_keys() {
         enforced.set(control, Standing::absent(error.what.clone(), error.remedy.clone()));
     }
     enforced
@@ -95,6 +104,7 @@ pub(crate) fn plan() -> Plan {
         limits,
         network: Network::None,
         syscalls: SyscallProfile::Default,
+        isolation: Isolation::Full,
         deadline: Deadline { ttl_ms: 10_000, grace_ms: 0 },
         accept_weaker: BTreeSet::from([Control::Memory, Control::Cpus, Control::Pids]),
     }
