@@ -44,7 +44,7 @@ impl<T, E: Into<Errno>> At<T> for Result<T, E> {
 /// Where the child begins. Never returns.
 pub(crate) fn main(script: &Script, ends: &Ends) -> ! {
     match build(script, ends).and_then(|wall| task::start(script, ends, wall)) {
-        Ok(task) => guard::guard(ends.control, task, script.backstop_ms),
+        Ok(task) => guard::guard(script, ends.control, task),
         Err((step, index, errno)) => {
             let _ = sys::send(ends.control, &Report::Failed { step, index, errno: errno.0 }.encode(), None);
             sys::leave(1)

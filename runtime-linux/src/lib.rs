@@ -3,8 +3,9 @@
 //! `engine` has a plan compiled into a script (`prepare`, `layout`, `exec`, `wall`), `spawn` makes a process in new
 //! namespaces that builds the sandbox from it (`child`) and stays in it (`guard`); `task` confines itself and tries
 //! what must fail, `handshake` hears that and `proof` judges it; `watch` looks after the task, `hear` after what it is
-//! refused, `collect` brings the outputs out. `facts` says what this host is, `cause` why it refuses something.
-//! `seccomp` stands by itself, `cgroup` nearly so. `unsafe` is in `sys` and `clone` only.
+//! refused, `collect` brings the outputs out. `alone` is the second mechanism, without namespaces. `facts` says what
+//! this host is, `cause` why it refuses something. `cgroup` and `seccomp` stand by themselves, nearly. `unsafe` is in
+//! `sys` and `clone` only.
 #![cfg(target_os = "linux")]
 
 mod alone;

@@ -28,10 +28,8 @@ pub(crate) fn start(script: &Script, ends: &Ends, wall: Option<RawFd>) -> Result
         let _ = sys::write(STARTED, &Report::Failed { step, index: 0, errno: errno.0 }.encode());
         sys::leave(127)
     }
-    // The guard keeps one descriptor, and shares nothing of the task's but its identity.
-    sys::close_all_but(0, &mut [ends.control]).at(Step::Guard)?;
+    // The guard shares nothing of the task's but its identity.
     give_up(&script.exec)?;
-    sys::filter::install(script.guard_filter).at(Step::Filter)?;
     Ok(task)
 }
 

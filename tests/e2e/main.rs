@@ -25,6 +25,7 @@ mod names;
 mod older;
 mod policy;
 mod prune;
+mod refused;
 mod registry;
 mod run;
 mod sandbox;

@@ -5,7 +5,7 @@
 mod calls;
 mod container;
 
-pub(crate) use calls::{CALLS, Call, can_end_processes, hidden, landlock_abi, missing};
+pub(crate) use calls::{CALLS, Call, can_end_processes, hidden, missing};
 pub(crate) use container::{Container, Engine};
 
 use std::fs;
