@@ -30,25 +30,6 @@ impl Project {
         Id::pick(Of::Sandbox, asked, &all, Sandbox::id).cloned()
     }
 
-    /// The sandboxes that take runs now, newest first. Costs nothing for those that ended long ago.
-    pub fn kept(&self) -> Result<Vec<Sandbox>> {
-        let (Some(marks), Some(folder)) = (self.kept_marks()?, self.known_sandboxes()?) else {
-            return Ok(Vec::new());
-        };
-        let mut open = Vec::new();
-        for name in marks.names()? {
-            let Some(id) = Id::parse(Of::Sandbox, &name) else { continue };
-            let sandbox = present(folder.sub(id.as_str()))?.map(|own| Sandbox::at(self.clone(), id, own));
-            match sandbox.and_then(|sandbox| Some((sandbox.state().ok()?, sandbox))) {
-                Some((state, sandbox)) if state.left_ms()? > 0 => open.push((state.created, sandbox)),
-                // Destroyed, or its time is over: that does not change any more.
-                _ => marks.unlink(&name)?,
-            }
-        }
-        open.sort_by(|(a, x), (b, y)| b.cmp(a).then_with(|| y.id().cmp(x.id())));
-        Ok(open.into_iter().map(|(_, sandbox)| sandbox).collect())
-    }
-
     /// The newest sandbox.
     pub fn latest_sandbox(&self) -> Result<Option<Sandbox>> {
         Ok(self.sandboxes()?.into_iter().next())
@@ -94,21 +75,40 @@ impl Project {
         for name in marks.names()? {
             let Some(run) = Id::parse(Of::Run, &name) else { continue };
             match self.find_unsealed(&marks, &run)? {
-                Some(run) if run.status()? == Status::Interrupted => found.push(run),
-                Some(run) if run.status()? == Status::Running => {}
-                // Sealed in the last moment of its writer, or destroyed.
-                _ => marks.unlink(&name)?,
+                Marked::Gone => marks.unlink(&name)?,
+                Marked::Beginning => {}
+                Marked::There(run) => match run.status()? {
+                    Status::Interrupted => found.push(run),
+                    // Sealed in the last moment of its writer, who may have died before the ledger knew.
+                    Status::Sealed => run.settle()?,
+                    Status::Running => {}
+                },
             }
         }
         Ok(found)
     }
 
-    fn find_unsealed(&self, marks: &Folder, run: &Id) -> Result<Option<Run>> {
+    fn find_unsealed(&self, marks: &Folder, run: &Id) -> Result<Marked> {
         let target = rustix::fs::readlinkat(marks.fd(), run.as_str(), Vec::new());
         let Some(sandbox) = target.ok().and_then(|t| Id::parse(Of::Sandbox, t.to_str().ok()?)) else {
-            return Ok(None);
+            return Ok(Marked::Gone);
         };
-        let Some(folder) = present(self.sandboxes_folder()?.sub(sandbox.as_str()))? else { return Ok(None) };
-        Sandbox::at(self.clone(), sandbox, folder).run(run)
+        let Some(folder) = present(self.sandboxes_folder()?.sub(sandbox.as_str()))? else { return Ok(Marked::Gone) };
+        let sandbox = Sandbox::at(self.clone(), sandbox, folder);
+        let beginning = sandbox.is_beginning(run)?;
+        // Looked for last: it may have got its name since.
+        match sandbox.run(run)? {
+            Some(run) => Ok(Marked::There(run)),
+            None if beginning => Ok(Marked::Beginning),
+            None => Ok(Marked::Gone),
+        }
     }
+}
+
+/// What a mark of an unsealed run leads to.
+enum Marked {
+    There(Run),
+    /// Its writer lives and has not given it its name yet.
+    Beginning,
+    Gone,
 }
