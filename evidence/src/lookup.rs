@@ -30,6 +30,12 @@ impl Project {
         Id::pick(Of::Sandbox, asked, &all, Sandbox::id).cloned()
     }
 
+    /// The sandbox with this ID, given in full; looks at no other.
+    pub fn sandbox_with(&self, id: &str) -> Result<Option<Sandbox>> {
+        let (Some(id), Some(all)) = (Id::parse(Of::Sandbox, id), self.known_sandboxes()?) else { return Ok(None) };
+        Ok(present(all.sub(id.as_str()))?.map(|own| Sandbox::at(self.clone(), id, own)))
+    }
+
     /// The newest sandbox.
     pub fn latest_sandbox(&self) -> Result<Option<Sandbox>> {
         Ok(self.sandboxes()?.into_iter().next())

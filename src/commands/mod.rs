@@ -13,7 +13,7 @@ mod show;
 
 use crate::cli::{Cli, Command, Sandbox};
 use crate::words::{self, say};
-use crate::{backend, recover};
+use crate::{backend, keeper, recover};
 use aido_evidence::Project;
 use aido_runtime::exit;
 use anyhow::{Context, Result};
@@ -25,6 +25,9 @@ use std::process::ExitCode;
 /// The whole program.
 pub fn main() -> ExitCode {
     backend::start_afresh();
+    if let Some(kept) = keeper::main() {
+        return kept;
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(told) => {

@@ -8,6 +8,7 @@ mod record;
 pub(crate) mod stop;
 
 use crate::inputs::InputDigest;
+use crate::process::Process;
 use crate::summary::{self, Bytes, SUMMARY_VERSION, Streams, Summary};
 use aido_evidence::{Kind, NewSandbox, Project, Recording, Sandbox, Stream};
 use aido_runtime::{End, Error, Io, Outcome, Plan, Runtime, Usage};
@@ -146,7 +147,7 @@ fn conduct(job: Job, sandbox: &Sandbox, mut recorder: Recorder) -> Result<u8, ()
 fn prepare(draft: &mut Draft<'_>, recorder: &mut Recorder) -> Result<(), Error> {
     let plan = serde_json::to_vec_pretty(draft.plan).map_err(|e| Error::new(e.to_string()))?;
     draft.plan_digest = Some(recorder.recording.plan(&plan).map_err(|e| Error::new(e.to_string()))?);
-    recorder.note(stop::EVENT, serde_json::to_value(stop::Writer::me()).unwrap_or_default())?;
+    recorder.note(stop::EVENT, serde_json::to_value(Process::me()).unwrap_or_default())?;
     recorder.note("inputs", json!({"inputs": draft.inputs, "hidden": draft.hidden}))
 }
 
