@@ -19,6 +19,7 @@ mod files;
 mod hostile;
 mod images;
 mod imports;
+mod keeper;
 mod limits;
 mod names;
 mod policy;
