@@ -148,7 +148,11 @@ fn wait_for_its_time(project: &Project, id: &str, timer: &OwnedFd) -> Result<Opt
         sandbox.state().map_or(true, |state| state.ended.is_none()).then_some(sandbox)
     };
     let changes = there().and_then(|sandbox| watch(&sandbox).ok());
-    let patience = if changes.is_some() { PollTimeout::NONE } else { PollTimeout::try_from(LOOK_AGAIN).unwrap_or(PollTimeout::MAX) };
+    let patience = if changes.is_some() {
+        PollTimeout::NONE
+    } else {
+        PollTimeout::try_from(LOOK_AGAIN).unwrap_or(PollTimeout::MAX)
+    };
     loop {
         let mut polled = vec![PollFd::new(timer.as_fd(), PollFlags::POLLIN)];
         polled.extend(changes.as_ref().map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)));

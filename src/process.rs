@@ -76,6 +76,15 @@ impl Held {
     }
 }
 
+/// The children of this process, those included that lost their parent below it.
+pub(crate) fn children() -> Vec<Held> {
+    let me = std::process::id().to_string();
+    let pids = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let ours = pids.filter(|pid| field(*pid, 4).as_deref() == Some(&me));
+    ours.filter_map(Held::number).filter(|held| field(held.pid, 4).as_deref() == Some(&me) && !held.is_gone()).collect()
+}
+
 /// A field of `/proc/PID/stat`, counted as in its manual; the second may hold anything, up to the last `)`.
 fn field(pid: i32, number: usize) -> Option<String> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;

@@ -1,7 +1,7 @@
 //! Closing what a crash left open: unsealed runs of dead supervisors, what they held, sandboxes of dead keepers.
 
-use crate::summary::{self, Bytes, SUMMARY_VERSION, Streams, Summary};
 use crate::process::{Held, Process};
+use crate::summary::{self, Bytes, SUMMARY_VERSION, Streams, Summary};
 use crate::supervise::stop;
 use aido_evidence::{Kind, Project, Remains, Run, Sandbox, State};
 use aido_runtime::{Collected, End, Enforced, Error, Event, Outcome, Plan, Runtime, Usage};
@@ -141,6 +141,11 @@ fn closing(run: &Run, remains: &Remains, backend: &str, end: Option<End>) -> Sum
     let (runtime, image_digest) =
         plan.as_ref().map_or(("unknown".to_string(), None), |plan| summary::root_words(&plan.root));
     let end = end.unwrap_or_else(|| recorded_end(run, plan.as_ref()));
+    // A writer that was stopped recorded nothing of the time until its run was ended.
+    let wall_ms = match &end {
+        End::Deadline { ttl_ms } => *ttl_ms.max(&last_ms.saturating_sub(began_ms)),
+        _ => last_ms.saturating_sub(began_ms),
+    };
     let task = plan.as_ref().map(|plan| summary::argv(&plan.task));
     Summary {
         version: SUMMARY_VERSION,
@@ -154,7 +159,7 @@ fn closing(run: &Run, remains: &Remains, backend: &str, end: Option<End>) -> Sum
         started,
         ended,
         exit_code: end.exit_code(),
-        outcome: Outcome { end, usage: Usage { wall_ms: last_ms.saturating_sub(began_ms), ..Usage::default() } },
+        outcome: Outcome { end, usage: Usage { wall_ms, ..Usage::default() } },
         enforced: controls(run).unwrap_or_default(),
         warnings: warnings(remains),
         inputs: Vec::new(),

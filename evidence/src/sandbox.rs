@@ -133,7 +133,8 @@ impl Sandbox {
         let bytes = self.folder.read(STATE, MAX_STATE)?;
         let state: State = serde_json::from_slice(&bytes).map_err(|e| Error::damaged(&path, e))?;
         if !(FIRST_VERSION..=STATE_VERSION).contains(&state.version) {
-            let why = format!("it has version {}, and this program knows versions up to {STATE_VERSION}", state.version);
+            let why =
+                format!("it has version {}, and this program knows versions up to {STATE_VERSION}", state.version);
             return Err(Error::damaged(&path, why));
         }
         if state.id != self.id {

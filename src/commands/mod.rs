@@ -39,7 +39,7 @@ pub fn main() -> ExitCode {
     };
     ExitCode::from(folder(cli.project.as_deref()).and_then(|dir| dispatch(&dir, &cli.command)).unwrap_or_else(
         |error| {
-            anstream::eprintln!("aido: {}", report(&error));
+            say(&report(&error));
             exit::AIDO_FAILED
         },
     ))
@@ -84,7 +84,7 @@ fn sweep_in(dir: &Path) -> Result<()> {
 }
 
 fn warn(what: &str) {
-    anstream::eprintln!("aido: {} {what}", "warning:".yellow());
+    say(&format!("{} {what}", "warning:".yellow()));
 }
 
 /// The error in full, with what mends it.

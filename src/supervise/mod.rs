@@ -8,16 +8,16 @@ mod record;
 pub(crate) mod stop;
 
 use crate::inputs::InputDigest;
-use crate::process::Process;
+use crate::process::{self, Held, Process};
 use crate::summary::{self, Bytes, SUMMARY_VERSION, Streams, Summary};
 use aido_evidence::{Kind, NewSandbox, Project, Recording, Sandbox, Stream};
 use aido_runtime::{End, Error, Io, Outcome, Plan, Runtime, Usage};
 use link::{Link, News};
-use nix::unistd::Pid;
 use record::Recorder;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
 
 /// One run, ready to be started.
 pub(crate) struct Job {
@@ -40,17 +40,22 @@ pub(crate) struct Job {
 
 /// The supervisor of a run, as its parent sees it.
 pub(crate) struct Supervisor {
-    pub(crate) pid: Pid,
+    pub(crate) process: Child,
     pub(crate) link: Link,
     /// The command line's end of the task's standard input.
     pub(crate) input: Option<OwnedFd>,
 }
 
+/// Its process. Nobody else waits for it, so that its number stays its own.
+pub(crate) struct Child(Option<Held>);
+
 /// Starts the supervisor. The job is its own from here on.
 pub(crate) fn start(job: Job, input: Option<OwnedFd>) -> Result<Supervisor, Error> {
     let (link, theirs) = Link::pair()?;
+    // What a killed supervisor leaves becomes a child of this process, which can end it.
+    let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
     match fork::fork() {
-        Ok(Some(pid)) => Ok(Supervisor { pid, link, input }),
+        Ok(Some(pid)) => Ok(Supervisor { process: Child(Held::number(pid.as_raw())), link, input }),
         Ok(None) => {
             // What is the command line's alone.
             drop((link, input));
@@ -59,6 +64,38 @@ pub(crate) fn start(job: Job, input: Option<OwnedFd>) -> Result<Supervisor, Erro
             std::process::exit(i32::from(status))
         }
         Err(e) => Err(Error::new(format!("cannot start the supervisor: {e}"))),
+    }
+}
+
+impl Child {
+    /// Waits for its end; one that has said its last word and does not end is killed. Says whether it is gone.
+    pub(crate) fn dismiss(&self) -> bool {
+        let patience = Duration::from_secs(10);
+        let gone = self.0.as_ref().is_none_or(|process| process.is_gone_within(patience));
+        gone || self.end()
+    }
+
+    /// Kills it, and with it the sandbox. Says whether it is gone: the kernel may hold it for a while.
+    pub(crate) fn end(&self) -> bool {
+        let gone = self.0.as_ref().is_none_or(|process| {
+            process.kill();
+            process.is_gone_within(Duration::from_secs(10))
+        });
+        self.end_orphans();
+        gone
+    }
+
+    /// A sandbox's first process dies with its supervisor, unless it was stopped before it could ask for that.
+    fn end_orphans(&self) {
+        let until = Instant::now() + Duration::from_secs(2);
+        loop {
+            let orphans = process::children();
+            orphans.iter().for_each(Held::kill);
+            if orphans.iter().all(Held::is_gone) || Instant::now() > until {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 
@@ -80,16 +117,10 @@ fn supervise(job: Job, link: Link) -> Result<u8, ()> {
         }
     };
     link.insist(&News::Begun { run: recording.id().to_string(), sandbox: sandbox.id().to_string() });
-    let fresh = job.sandbox.is_none();
-    let result = match Recorder::new(recording, link, job.plan.limits.output.value) {
+    match Recorder::new(recording, link, &job.plan.limits) {
         Ok(recorder) => conduct(job, &sandbox, recorder),
         Err(_) => Err(()),
-    };
-    if fresh {
-        // The state only says what the lock on the record says too.
-        let _ = sandbox.end("its run ended");
     }
-    result
 }
 
 fn begin(job: &Job) -> Result<(Sandbox, Recording), Error> {
@@ -114,6 +145,7 @@ fn begin(job: &Job) -> Result<(Sandbox, Recording), Error> {
 
 /// Runs the plan and seals the record, whatever comes.
 fn conduct(job: Job, sandbox: &Sandbox, mut recorder: Recorder) -> Result<u8, ()> {
+    let fresh = job.sandbox.is_none();
     recorder.warnings = job.warnings;
     let started = aido_evidence::now();
     let engine = (job.engine)(recorder.recording.id().as_str());
@@ -133,6 +165,10 @@ fn conduct(job: Job, sandbox: &Sandbox, mut recorder: Recorder) -> Result<u8, ()
     });
     // From here on the image may go: nothing of the run uses it any more.
     drop(job.hold);
+    if fresh {
+        // Before the seal: whoever is killed in between leaves a run that is closed, and then this is done too.
+        let _ = sandbox.end("its run ended");
+    }
     match result {
         Ok(outcome) => seal(draft, recorder, outcome, None),
         Err(error) => {

@@ -2,12 +2,28 @@
 
 use super::link::{Heard, Link, News, Wish};
 use aido_evidence::{Recording, Stream as Log};
-use aido_runtime::{Collected, Command, Enforced, Error, Event, Force, Listener, Stream};
+use aido_runtime::{Collected, Command, Enforced, Error, Event, Force, Limits, Listener, Stream};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::time::TimeSpec;
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+/// How often the command line hears that the end of a run goes on.
+const BEAT: Duration = Duration::from_secs(1);
+
+/// A minute, and a second for each eight MiB that there can be: slow disks do that.
+fn collecting(disk: u64) -> Duration {
+    Duration::from_secs(60 + (disk >> 23))
+}
+
+struct Pulse {
+    timer: TimerFd,
+    until: Instant,
+}
 
 /// Writes a run's record while it goes, and listens to the command line.
 pub(super) struct Recorder {
@@ -16,8 +32,12 @@ pub(super) struct Recorder {
     wishes: VecDeque<Command>,
     /// Signals from other commands: the run is to end.
     signals: SignalFd,
-    /// Readable when the link or the signals have something to say.
+    /// Readable when the link, the signals or the pulse have something to say.
     wake: Epoll,
+    /// While outputs are brought out, the command line hears that it goes on.
+    pulse: Option<Pulse>,
+    /// How long bringing them out may take.
+    collecting: Duration,
     /// Bytes kept of each stream.
     limit: u64,
     pub(super) enforced: Enforced,
@@ -29,7 +49,7 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
-    pub(super) fn new(recording: Recording, link: Link, limit: u64) -> Result<Self, Error> {
+    pub(super) fn new(recording: Recording, link: Link, limits: &Limits) -> Result<Self, Error> {
         let failed = |e| Error::new(format!("cannot listen for commands: {e}"));
         let mut set = SigSet::empty();
         set.add(Signal::SIGTERM);
@@ -46,7 +66,9 @@ impl Recorder {
             wishes: VecDeque::new(),
             signals,
             wake,
-            limit,
+            pulse: None,
+            collecting: collecting(limits.disk.value),
+            limit: limits.output.value,
             enforced: Enforced::default(),
             warnings: Vec::new(),
             collected: Collected::default(),
@@ -65,6 +87,36 @@ impl Recorder {
         self.recording.event(kind, data).map_err(|e| Error::new(e.to_string()))
     }
 
+    /// From here on there is only copying and sealing.
+    fn closing(&mut self) {
+        self.tell(&News::Over);
+        // Without a pulse the command line's patience is shorter; that is no reason to fail.
+        let Ok(timer) = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK)
+        else {
+            return;
+        };
+        let every = Expiration::Interval(TimeSpec::from_duration(BEAT));
+        if timer.set(every, TimerSetTimeFlags::empty()).is_ok()
+            && self.wake.add(&timer, EpollEvent::new(EpollFlags::EPOLLIN, 0)).is_ok()
+        {
+            self.pulse = Some(Pulse { timer, until: Instant::now() + self.collecting });
+        }
+    }
+
+    fn beat(&mut self) {
+        let Some(pulse) = &self.pulse else { return };
+        // Never blocks; what it says is only how often.
+        let _ = pulse.timer.wait();
+        if let Some(link) = &self.link {
+            link.say(&News::Closing);
+        }
+        if Instant::now() > pulse.until {
+            self.warnings.push(format!("the outputs were not brought out within {:?}", self.collecting));
+            self.pulse = None;
+            self.wishes.push_back(Command::Interrupt(nix::libc::SIGTERM));
+        }
+    }
+
     fn forget_link(&mut self) {
         if let Some(link) = self.link.take() {
             let _ = self.wake.delete(&link);
@@ -73,6 +125,7 @@ impl Recorder {
 
     /// Hears the command line out, and other commands.
     fn listen(&mut self) {
+        self.beat();
         while let Ok(Some(signal)) = self.signals.read_signal() {
             self.wishes.push_back(Command::Interrupt(signal.ssi_signo as i32));
         }
@@ -113,6 +166,7 @@ impl Listener for Recorder {
             }
             Event::Collected(collected) => self.collected = collected.clone(),
             Event::Started { .. } => self.started = true,
+            Event::Ended => self.closing(),
             _ => {}
         }
         let mut data = serde_json::to_value(&event).map_err(|e| Error::new(e.to_string()))?;

@@ -50,7 +50,8 @@ pub(crate) fn stop(run: &Run) -> Result<(), Error> {
 }
 
 fn kill(run: &Run, writer: Process, held: Option<&crate::process::Held>) -> Result<(), Error> {
-    let failed = |why: &str| Error::new(format!("cannot end run {}: its supervisor, process {}, {why}", run.id(), writer.pid));
+    let failed =
+        |why: &str| Error::new(format!("cannot end run {}: its supervisor, process {}, {why}", run.id(), writer.pid));
     let held = held.ok_or_else(|| failed("is gone, but something still holds its record"))?;
     held.kill();
     let until = Instant::now() + DYING;

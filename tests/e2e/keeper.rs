@@ -1,6 +1,6 @@
 //! The keeper of a sandbox that stays: ends it at its time, without another command, and is gone afterwards.
 
-use crate::host::{alive, aido, assert_gone, marker, wait_for};
+use crate::host::{aido, alive, assert_gone, marker, wait_for};
 use crate::project::Project;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;

@@ -67,7 +67,9 @@ fn a_sandbox_is_there_whole_or_not_at_all() {
     let (_dir, project) = project();
     let draft = project.draft(&KEPT).unwrap();
     let hidden = project.folder().join(format!("sandboxes/.new-{}", draft.id()));
-    assert!(hidden.is_dir() && project.sandboxes().unwrap().is_empty() && project.ledger().records().unwrap().is_none());
+    assert!(
+        hidden.is_dir() && project.sandboxes().unwrap().is_empty() && project.ledger().records().unwrap().is_none()
+    );
     drop(draft);
     assert!(!hidden.exists());
 
