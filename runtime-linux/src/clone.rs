@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// The namespaces of a sandbox, but the cgroup namespace: its root is where the process stands when
 /// it is made, and the process may be moved after this.
-const NAMESPACES: c_int = libc::CLONE_NEWUSER
+pub(crate) const NAMESPACES: c_int = libc::CLONE_NEWUSER
     | libc::CLONE_NEWNS
     | libc::CLONE_NEWPID
     | libc::CLONE_NEWNET

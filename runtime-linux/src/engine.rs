@@ -2,15 +2,17 @@
 
 use crate::cgroup::{self, Group};
 use crate::exec;
+use crate::handshake::Ready;
 use crate::ids::IdMap;
 use crate::layout::Ground;
 use crate::prepare::{host_ground, script};
 use crate::probe;
 use crate::script::{Script, Step};
+use crate::seccomp::Filters;
 use crate::spawn::{self, Live};
 use crate::stand;
 use crate::watch::{self, Seen};
-use crate::{collect, failure, seccomp, sys};
+use crate::{collect, failure, handshake, proof, sys};
 use aido_image::{LayerId, Ownership, Store};
 use aido_runtime::{End, Enforced, Error, Event, Io, Listener, Outcome, Plan, Probe, Root, Runtime, Usage};
 use std::path::PathBuf;
@@ -42,18 +44,6 @@ impl Linux {
             }
         }
     }
-
-    fn conduct(
-        &self,
-        plan: &Plan,
-        script: &Script,
-        live: &Live,
-        group: Option<&Group>,
-        listener: &mut dyn Listener,
-    ) -> Result<Outcome, Error> {
-        let seen = watch::watch(live, group, plan.deadline, listener)?;
-        judge(plan, script, &seen, group)
-    }
 }
 
 impl Runtime for Linux {
@@ -68,28 +58,33 @@ impl Runtime for Linux {
     fn up(&self, plan: &Plan) -> Result<Enforced, Error> {
         let (_, image) = self.ground(plan)?;
         let ids = IdMap::choose(&plan.identity, image)?;
-        let mut enforced = stand::by_construction(plan, &ids, &seccomp::program(&plan.syscalls).digest());
+        let mut enforced = stand::by_construction(plan, &ids, &Filters::of(&plan.syscalls)?);
         stand::settle(plan, cgroup::probe(), &mut enforced)?;
         Ok(enforced)
     }
 
     fn run(&self, plan: &Plan, mut io: Io, listener: &mut dyn Listener) -> Result<Outcome, Error> {
-        let filter = seccomp::program(&plan.syscalls);
+        let filters = Filters::of(&plan.syscalls)?;
         let (ground, image) = self.ground(plan)?;
         let ids = IdMap::choose(&plan.identity, image)?;
-        let mut enforced = stand::by_construction(plan, &ids, &filter.digest());
+        let mut enforced = stand::by_construction(plan, &ids, &filters);
         let lives_ms = plan.deadline.ttl_ms + plan.deadline.grace_ms + SCOPE_MARGIN_MS;
         let (group, held) = cgroup::create(&format!("aido-{}", self.name), &stand::want(plan), lives_ms);
         if let Some(group) = &group {
             listener.event(Event::Held { leftover: group.leftover() })?;
         }
         let result = stand::settle(plan, held, &mut enforced).and_then(|weaker| {
-            let exec = exec::compile(plan, &io.secrets, &ids, &weaker, filter.instructions())?;
-            let script = script(plan, &ground, exec)?;
+            let exec = exec::compile(plan, &io.secrets, &ids, &weaker, &filters)?;
+            let script = script(plan, &ground, exec, &filters)?;
             let live = spawn::build(&script, &ids, group.as_ref(), io.stdin.take())?;
-            let outcome = listener
-                .event(Event::Enforced { controls: enforced })
-                .and_then(|()| self.conduct(plan, &script, &live, group.as_ref(), listener));
+            let held = handshake::ready(&live, &script, &filters).and_then(|ready| {
+                proof::judge(&ready, group.as_ref(), &weaker, &mut enforced)?;
+                Ok(ready)
+            });
+            let outcome = held.and_then(|ready| {
+                listener.event(Event::Enforced { controls: enforced })?;
+                conduct(plan, &script, &live, group.as_ref(), ready, listener)
+            });
             // Whatever went wrong above, nothing of the run may live.
             spawn::end(&live.guard);
             let outcome = outcome?;
@@ -113,6 +108,19 @@ impl Runtime for Linux {
     }
 }
 
+/// Runs the confined task to its end.
+fn conduct(
+    plan: &Plan,
+    script: &Script,
+    live: &Live,
+    group: Option<&Group>,
+    ready: Ready,
+    listener: &mut dyn Listener,
+) -> Result<Outcome, Error> {
+    let seen = watch::watch(live, group, plan.deadline, ready.ear, listener)?;
+    judge(plan, script, seen, group)
+}
+
 /// What an image's layers are mounted as, topmost first: the lowest of very many are merged.
 fn stack(store: &Store, layers: &[String], reference: &str, ownership: Ownership) -> Result<Vec<PathBuf>, Error> {
     let id = |layer: &String| {
@@ -133,16 +141,16 @@ fn stack(store: &Store, layers: &[String], reference: &str, ownership: Ownership
 }
 
 /// How the run ended, from what was seen of it.
-fn judge(plan: &Plan, script: &Script, seen: &Seen, group: Option<&Group>) -> Result<Outcome, Error> {
+fn judge(plan: &Plan, script: &Script, seen: Seen, group: Option<&Group>) -> Result<Outcome, Error> {
     let mut usage = group.map(Group::usage).unwrap_or_default();
     usage.wall_ms = seen.wall.as_millis() as u64;
     if let Some((step, index, errno)) = seen.guard_failed {
         return Err(failure::words(script, step, index, sys::Errno(errno)));
     }
     if let Some((step, errno)) = seen.not_executed {
-        return not_executed(plan, script, step, errno).map(|end| Outcome { end, usage });
+        return not_executed(plan, script, step, errno).map(|end| Outcome { end, usage, refused: seen.refused });
     }
-    Ok(Outcome { end: end(plan, seen, &usage), usage })
+    Ok(Outcome { end: end(plan, &seen, &usage), usage, refused: seen.refused })
 }
 
 fn not_executed(plan: &Plan, script: &Script, step: Step, errno: i32) -> Result<End, Error> {

@@ -52,6 +52,7 @@ fn step_words(step: Step) -> &'static str {
         Step::HostName => "set its host name",
         Step::Loopback => "bring its loopback up",
         Step::Pivot => "change its root",
+        Step::Wall => "set the rules of its second wall (Landlock)",
         Step::Report => "report",
         Step::Fork => "start a process in it",
         Step::Session => "make a session",

@@ -1,8 +1,10 @@
 //! aido's native runtime on Linux: rootless, without a daemon.
 //!
-//! `engine` has a plan compiled into a script (`prepare`, `layout`, `exec`), `spawn` makes a process in new
-//! namespaces that builds the sandbox from it (`child`), `watch` looks after the task, `collect` brings
-//! the outputs out. `cgroup` and `seccomp` stand by themselves. `unsafe` is in `sys` and `clone` only.
+//! `engine` has a plan compiled into a script (`prepare`, `layout`, `exec`, `wall`), `spawn` makes a process in new
+//! namespaces that builds the sandbox from it (`child`) and stays in it (`guard`); `task` confines itself and tries
+//! what must fail, `handshake` hears that and `proof` judges it; `watch` looks after the task, `hear` after what it is
+//! refused, `collect` brings the outputs out. `cgroup` and `seccomp` stand by themselves. `unsafe` is in `sys` and
+//! `clone` only.
 #![cfg(target_os = "linux")]
 
 mod cgroup;
@@ -12,18 +14,24 @@ mod collect;
 mod engine;
 mod exec;
 mod failure;
+mod guard;
+mod handshake;
+mod hear;
 mod host;
 mod ids;
 mod layout;
 mod mapped;
 mod prepare;
 mod probe;
+mod proof;
 mod script;
 mod seccomp;
 mod source;
 mod spawn;
 mod stand;
 mod sys;
+mod task;
+mod wall;
 mod watch;
 mod wire;
 

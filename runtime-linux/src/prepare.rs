@@ -2,8 +2,9 @@
 
 use crate::layout::{self, Ground, Text};
 use crate::script::{Exec, Script};
+use crate::seccomp::Filters;
 use crate::source::c_string;
-use crate::{stand, sys};
+use crate::{host, stand, sys, wall};
 use aido_runtime::{Error, Plan};
 
 /// Past deadline and grace the guard ends the sandbox by itself, should nobody else.
@@ -15,7 +16,7 @@ pub(crate) fn host_ground() -> Ground {
 }
 
 /// The whole script of a plan.
-pub(crate) fn script(plan: &Plan, ground: &Ground, exec: Exec) -> Result<Script, Error> {
+pub(crate) fn script(plan: &Plan, ground: &Ground, exec: Exec, filters: &Filters) -> Result<Script, Error> {
     let disk = plan.limits.disk.value;
     let options =
         [("size", disk.to_string()), ("nr_inodes", stand::inodes(disk).to_string()), ("mode", "0755".to_string())];
@@ -27,6 +28,8 @@ pub(crate) fn script(plan: &Plan, ground: &Ground, exec: Exec) -> Result<Script,
         base: options?,
         host_name: c_string(&plan.name)?,
         exec,
+        guard_filter: filters.guard.instructions(),
+        wall: wall::compile(&plan.mounts, &host::devices().collect::<Vec<_>>())?,
         backstop_ms: i32::try_from(ends_ms).unwrap_or(i32::MAX),
         strings: sys::Strings::of_this_process(),
     })

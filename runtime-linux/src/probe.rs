@@ -3,10 +3,11 @@
 use crate::cgroup;
 use crate::exec::{self, Weaker};
 use crate::ids::{self, IdMap};
-use crate::{prepare, seccomp, spawn, stand};
+use crate::seccomp::Filters;
+use crate::{handshake, prepare, proof, spawn, stand};
 use aido_runtime::{
-    Control, Deadline, Enforced, Error, Identity, Limit, Limits, Mount, MountKind, Network, PLAN_VERSION, Plan, Probe,
-    Root, Standing, SyscallProfile, Task,
+    Control, Deadline, Enforced, Error, Identity, Isolation, Limit, Limits, Mount, MountKind, Network, PLAN_VERSION,
+    Plan, Probe, Root, Standing, SyscallProfile, Task,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -26,20 +27,24 @@ pub(crate) fn probe() -> Probe {
 
 /// A sandbox with everything that may be refused: the namespaces, an overlay, procfs, devices, the filter.
 fn build(plan: &Plan) -> Result<Enforced, Error> {
-    let filter = seccomp::program(&plan.syscalls);
+    let filters = Filters::of(&plan.syscalls)?;
     let ids = IdMap::choose(&plan.identity, true)?;
-    let exec = exec::compile(plan, &BTreeMap::new(), &ids, &Weaker::default(), filter.instructions())?;
-    let script = prepare::script(plan, &prepare::host_ground(), exec)?;
+    let exec = exec::compile(plan, &BTreeMap::new(), &ids, &Weaker::default(), &filters)?;
+    let script = prepare::script(plan, &prepare::host_ground(), exec, &filters)?;
+    let mut enforced = stand::by_construction(plan, &ids, &filters);
     let live = spawn::build(&script, &ids, None, None)?;
+    let shown = handshake::ready(&live, &script, &filters)
+        .and_then(|ready| proof::judge(&ready, None, &Weaker::default(), &mut enforced));
     spawn::end(&live.guard);
-    Ok(stand::by_construction(plan, &ids, &filter.digest()))
+    shown.map(|()| enforced)
 }
 
 /// Where no sandbox can be built, none of its controls can be had.
 fn nothing(plan: &Plan, error: &Error) -> Enforced {
     let mut enforced = Enforced::default();
     let ids = IdMap::Single { uid: 0, gid: 0 };
-    for control in stand::by_construction(plan, &ids, "").0.into_keys() {
+    let Ok(filters) = Filters::of(&plan.syscalls) else { return enforced };
+    for control in stand::by_construction(plan, &ids, &filters).0.into_keys() {
         enforced.set(control, Standing::absent(error.what.clone(), error.remedy.clone()));
     }
     enforced
@@ -75,6 +80,7 @@ pub(crate) fn plan() -> Plan {
         limits,
         network: Network::None,
         syscalls: SyscallProfile::Default,
+        isolation: Isolation::Full,
         deadline: Deadline { ttl_ms: 10_000, grace_ms: 0 },
         accept_weaker: BTreeSet::from([Control::Memory, Control::Cpus, Control::Pids]),
     }

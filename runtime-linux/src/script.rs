@@ -5,6 +5,7 @@
 //! mounted is attached to the new root by descriptor; no name that an image or a project controls is
 //! ever looked up by a plain path.
 
+use crate::wall::Wall;
 use libc::c_char;
 use std::ffi::CString;
 
@@ -75,6 +76,10 @@ pub(crate) struct Exec {
     /// Confine to this many processors: the weaker bound where there is no cgroup.
     pub(crate) processors: Option<usize>,
     pub(crate) filter: &'static [libc::sock_filter],
+    /// The filter asks the supervisor where it refuses.
+    pub(crate) heard: bool,
+    /// Nothing is passed on to the task's standard input.
+    pub(crate) stdin_empty: bool,
 }
 
 /// A null-terminated array of C strings for `execve`, and what it points into.
@@ -102,6 +107,9 @@ pub(crate) struct Script {
     pub(crate) base: Vec<(CString, CString)>,
     pub(crate) host_name: CString,
     pub(crate) exec: Exec,
+    pub(crate) guard_filter: &'static [libc::sock_filter],
+    /// The second wall; none: this kernel has no such thing.
+    pub(crate) wall: Option<Wall>,
     /// The guard ends the sandbox by itself after this many milliseconds.
     pub(crate) backstop_ms: i32,
     /// Where the command line and the environment lie that the child inherits, to be wiped.
@@ -122,6 +130,7 @@ pub(crate) enum Step {
     HostName,
     Loopback,
     Pivot,
+    Wall,
     Report,
     Fork,
     Session,
@@ -135,7 +144,7 @@ pub(crate) enum Step {
 }
 
 impl Step {
-    pub(crate) const ALL: [Step; 19] = [
+    pub(crate) const ALL: [Step; 20] = [
         Step::Handshake,
         Step::Guard,
         Step::Propagation,
@@ -145,6 +154,7 @@ impl Step {
         Step::HostName,
         Step::Loopback,
         Step::Pivot,
+        Step::Wall,
         Step::Report,
         Step::Fork,
         Step::Session,

@@ -43,6 +43,9 @@ pub(crate) fn build(
 ) -> Result<Live, Error> {
     let (control, control_end) = packets()?;
     let (started, started_end) = packets()?;
+    // The kernel says which process a report came from: the task's number on the host.
+    rustix::net::sockopt::set_socket_passcred(&started, true)
+        .map_err(|e| Error::new(format!("cannot prepare a socket: {e}")))?;
     let (stdout, stdout_end) = pipe()?;
     let (stderr, stderr_end) = pipe()?;
     let stdin_end = match stdin {

@@ -3,7 +3,9 @@
 use crate::cgroup::{Held, Want};
 use crate::exec::Weaker;
 use crate::ids::IdMap;
-use aido_runtime::{Control, Enforced, Error, Force, Limit, Origin, Plan, Standing};
+use crate::seccomp::Filters;
+use crate::wall;
+use aido_runtime::{Control, Enforced, Error, Force, Limit, Origin, Plan, Standing, SyscallProfile};
 
 /// What is asked of the host's cgroups.
 pub(crate) fn want(plan: &Plan) -> Want {
@@ -16,12 +18,11 @@ pub(crate) fn want(plan: &Plan) -> Want {
 
 /// The controls that a sandbox of this runtime has by construction: if one of these could not be had,
 /// building it would have failed.
-pub(crate) fn by_construction(plan: &Plan, ids: &IdMap, filter_digest: &str) -> Enforced {
+pub(crate) fn by_construction(plan: &Plan, ids: &IdMap, filters: &Filters) -> Enforced {
     let mut enforced = Enforced::default();
     let mut set = |control, by: String| enforced.set(control, Standing::in_force(by));
     set(Control::Identity, ids.words());
     set(Control::Privileges, "no capability in any set, no-new-privs, nosuid on every mount".into());
-    set(Control::Syscalls, format!("seccomp filter sha256:{filter_digest}"));
     set(Control::Files, "mount namespace, pivot_root, the host's tree detached".into());
     set(Control::ReadOnly, "read-only mounts of root, inputs, /proc and /dev".into());
     set(Control::Processes, "pid namespace, own /proc, first process not dumpable".into());
@@ -32,7 +33,36 @@ pub(crate) fn by_construction(plan: &Plan, ids: &IdMap, filter_digest: &str) -> 
     set(Control::Output, format!("at most {} bytes kept of each stream", plan.limits.output.value));
     let deadline = plan.deadline;
     set(Control::Deadline, format!("boottime timer, {} ms and {} ms of grace", deadline.ttl_ms, deadline.grace_ms));
+    enforced.set(Control::Syscalls, syscalls(&plan.syscalls, filters));
+    enforced.set(Control::SecondWall, second_wall());
     enforced
+}
+
+/// A profile of the user's own may allow more than ours: that is said.
+fn syscalls(profile: &SyscallProfile, filters: &Filters) -> Standing {
+    let name = match profile {
+        SyscallProfile::Default => "default".to_string(),
+        SyscallProfile::Strict => "strict".to_string(),
+        SyscallProfile::File { path, .. } => path.display().to_string(),
+    };
+    let heard = if filters.heard.is_some() { "refusals heard" } else { "refusals not heard: it allows no sendmsg" };
+    let by = format!("seccomp filter sha256:{} ({name}), {heard}", filters.plain.digest());
+    match filters.beyond_default() {
+        beyond if beyond.is_empty() => Standing::in_force(by),
+        beyond => {
+            let why = format!("this profile allows what aido's own refuses: {}", beyond.join(", "));
+            Standing::weaker(by, why, Some("--syscalls default, or take these calls out of the profile".into()))
+        }
+    }
+}
+
+fn second_wall() -> Standing {
+    match wall::version() {
+        Ok(version) => Standing::in_force(format!("Landlock version {version}: writing only in the writable places")),
+        Err(why) => {
+            Standing::absent(why, Some("Linux 5.19 or newer, with `landlock` in the boot parameter lsm=".into()))
+        }
+    }
 }
 
 /// Files that so many bytes may be spread over: one for each 4 KiB, within reason.

@@ -58,6 +58,12 @@ impl Groups {
         all
     }
 
+    /// The groups that bound something.
+    pub(super) fn by_control(&self) -> Vec<(Control, PathBuf)> {
+        let all = [(Control::Memory, &self.memory), (Control::Cpus, &self.cpu), (Control::Pids, &self.pids)];
+        all.into_iter().filter_map(|(control, folder)| Some((control, folder.clone()?))).collect()
+    }
+
     pub(super) fn add(&self, pid: i32) -> io::Result<()> {
         self.folders().iter().try_for_each(|folder| {
             knob::write(folder, "cgroup.procs", &pid.to_string())
