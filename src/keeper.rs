@@ -2,8 +2,9 @@
 //! another command. It is this program under a name of its own, in a session of its own, and holds nothing
 //! of its caller: no stream, no variable, no folder but the evidence.
 
+use crate::backend::{self, fault};
 use crate::process::Process;
-use crate::{backend, recover};
+use crate::recover;
 use aido_evidence::{Draft, Keeper, Project, Sandbox};
 use aido_runtime::Error;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -43,23 +44,37 @@ pub(crate) fn start(project: &Path, draft: &Draft) -> Result<Standing, Error> {
     // Not by its name: whatever lies at the program's path by now, this is the same program.
     let mut command = Command::new("/proc/self/exe");
     command.arg0(NAME).arg(project).arg(draft.id().as_str()).arg(draft.deadline_ms().to_string());
-    command.env_clear().current_dir("/").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command
+        .env_clear()
+        .envs(fault::passed_on())
+        .current_dir("/")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
     let mut child = command.spawn().map_err(|e| failed(e.to_string()))?;
     let ready = child.stdout.take().map(OwnedFd::from);
     let identity = Process::with(child.id() as i32);
     let mut standing = Standing { child, identity: Process { pid: 0, start: 0 }, let_go: false };
     let (Some(ready), Some(identity)) = (ready, identity) else { return Err(failed("it ended at once".into())) };
     standing.identity = identity;
-    let timeout = PollTimeout::try_from(PATIENCE).unwrap_or(PollTimeout::MAX);
+    if stands(&ready) { Ok(standing) } else { Err(failed("it did not come to stand".into())) }
+}
+
+/// Whether the keeper says in time that it stands.
+fn stands(ready: &OwnedFd) -> bool {
     let until = Instant::now() + PATIENCE;
-    while poll(&mut [PollFd::new(ready.as_fd(), PollFlags::POLLIN)], timeout) == Err(nix::errno::Errno::EINTR) {
-        if Instant::now() > until {
-            break;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        match poll(&mut [PollFd::new(ready.as_fd(), PollFlags::POLLIN)], timeout) {
+            Ok(0) => return false,
+            Ok(_) => break,
+            Err(nix::errno::Errno::EINTR) => {}
+            Err(_) => return false,
         }
     }
     let mut said = [0];
-    let heard = nix::unistd::read(&ready, &mut said).unwrap_or(0);
-    if (heard, said) == (1, [READY]) { Ok(standing) } else { Err(failed("it ended before it stood".into())) }
+    nix::unistd::read(ready, &mut said) == Ok(1) && said == [READY]
 }
 
 impl Standing {
@@ -105,6 +120,7 @@ fn keep(args: &[OsString]) -> Result<(), Error> {
     let _ = rustix::thread::set_name(c"aido-keeper");
     let project = Project::open(&PathBuf::from(dir)).map_err(|e| failed(&e))?.ok_or_else(|| failed(&"no .aido"))?;
     let timer = at(deadline).map_err(|e| failed(&e))?;
+    fault::point("keeper.begun");
     nix::unistd::write(std::io::stdout(), &[READY]).map_err(|e| failed(&e))?;
     let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null").map_err(|e| failed(&e))?;
     nix::unistd::dup2_stdout(&null).map_err(|e| failed(&e))?;
@@ -115,6 +131,7 @@ fn keep(args: &[OsString]) -> Result<(), Error> {
         return Ok(());
     }
     drop(null);
+    fault::point("keeper.named");
     wait_for_its_time(&project, id, &timer)?.map_or(Ok(()), |sandbox| end(&sandbox))
 }
 
@@ -187,6 +204,7 @@ fn watch(sandbox: &Sandbox) -> rustix::io::Result<OwnedFd> {
 
 /// Ends what still runs in the sandbox, and says that it is over. A full disk may be a passing thing.
 fn end(sandbox: &Sandbox) -> Result<(), Error> {
+    fault::point("keeper.due");
     let engine = backend::engine("sweep")?;
     let until = Instant::now() + RUNS_MAY_END;
     while sandbox.running().is_ok_and(|run| run.is_some()) && Instant::now() < until {
@@ -199,6 +217,7 @@ fn end(sandbox: &Sandbox) -> Result<(), Error> {
             sandbox.end(recover::TIME_IS_OVER).map(drop).map_err(|e| Error::new(e.to_string()))
         });
         if result.is_ok() {
+            fault::point("keeper.ended");
             break;
         }
         std::thread::sleep(Duration::from_secs(pause));

@@ -1,5 +1,6 @@
 //! Closing what a crash left open: unsealed runs of dead supervisors, what they held, sandboxes of dead keepers.
 
+use crate::backend::fault;
 use crate::process::{Held, Process};
 use crate::summary::{self, Bytes, SUMMARY_VERSION, Streams, Summary};
 use crate::supervise::stop;
@@ -38,8 +39,10 @@ pub(crate) fn close(run: &Run, engine: &dyn Runtime, end: Option<End>) -> Vec<St
             said.push(format!("run {}: {error}", run.id()));
         }
     }
+    fault::point("recover.held");
     match run.close_interrupted(|remains| closing(run, remains, engine.name(), end)) {
         Ok(Some(_)) => {
+            fault::point("recover.closed");
             said.push(format!("run {} was interrupted; its record is closed now", run.id()));
             let sandbox = run.sandbox();
             if sandbox.state().is_ok_and(|state| state.kind == Kind::Single) {
@@ -92,6 +95,7 @@ fn expire(sandbox: &Sandbox, engine: &dyn Runtime) -> Vec<String> {
         (false, false) => (TIME_IS_OVER, "its time limit has passed, and its keeper was gone".to_owned()),
     };
     end_keeper(&state);
+    fault::point("recover.expired");
     let ended = end_runs(sandbox, engine).map_err(|e| e.to_string());
     match ended.and_then(|said| Ok((said, sandbox.end(why).map_err(|e| e.to_string())?))) {
         Ok((mut said, first)) => {

@@ -2,6 +2,7 @@
 
 use crate::cgroup::{self, Group};
 use crate::exec;
+use crate::fault;
 use crate::handshake::Ready;
 use crate::ids::IdMap;
 use crate::layout::Ground;
@@ -77,6 +78,7 @@ impl Runtime for Linux {
             let exec = exec::compile(plan, &io.secrets, &ids, &weaker, &filters)?;
             let script = script(plan, &ground, exec, &filters)?;
             let live = spawn::build(&script, &ids, group.as_ref(), io.stdin.take())?;
+            fault::point("supervise.built");
             let held = handshake::ready(&live, &script, &filters).and_then(|ready| {
                 proof::judge(&ready, group.as_ref(), &weaker, &mut enforced)?;
                 Ok(ready)
@@ -87,6 +89,7 @@ impl Runtime for Linux {
             });
             // Whatever went wrong above, nothing of the run may live.
             spawn::end(&live.guard);
+            fault::point("supervise.killed");
             let outcome = outcome?;
             // The task is over: whatever fails from here on does not change how it ended. The listener
             // remembers what it could not record.

@@ -14,6 +14,7 @@ mod collect;
 mod engine;
 mod exec;
 mod failure;
+pub mod fault;
 mod guard;
 mod handshake;
 mod hear;

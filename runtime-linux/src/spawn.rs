@@ -4,6 +4,7 @@ use crate::cgroup::Group;
 use crate::child::{self, Ends};
 use crate::clone::{self, Guard, Side};
 use crate::failure::{self, clone_refused};
+use crate::fault;
 use crate::ids::IdMap;
 use crate::script::{FIRST_SLOT, Script};
 use crate::sys::Errno;
@@ -65,6 +66,7 @@ pub(crate) fn build(
         (Side::Parent(guard), in_group) => (guard, in_group),
     };
     drop((control_end, started_end, stdout_end, stderr_end, stdin_end));
+    fault::point("supervise.cloned");
     let built = hand_over(&guard, script, ids, group.filter(|_| !in_group), &control);
     match built {
         Ok((outputs, user_namespace)) => Ok(Live { guard, control, started, stdout, stderr, outputs, user_namespace }),

@@ -1,5 +1,6 @@
 //! `aido sandbox up|list|destroy`.
 
+use crate::backend::{self, fault};
 use crate::cli;
 use crate::inputs;
 use crate::plan;
@@ -7,7 +8,7 @@ use crate::root;
 use crate::settings::{Overrides, Policy, Settings};
 use crate::task::Invocation;
 use crate::words::say;
-use crate::{backend, keeper, listing, progress, recover, words};
+use crate::{keeper, listing, progress, recover, words};
 use aido_evidence::{Kind, NewSandbox, Project, Sandbox, State};
 use aido_runtime::{Plan, Root, Runtime};
 use anyhow::{Result, anyhow, bail};
@@ -45,8 +46,11 @@ pub(crate) fn up(dir: &Path, typed: &cli::SandboxUp) -> Result<u8> {
         plan: Some(&stored),
     })?;
     // Nobody hears of a sandbox that nobody would end.
+    fault::point("up.drafted");
     let keeper = keeper::start(&settings.project, &draft)?;
+    fault::point("up.keeper");
     let sandbox = draft.publish(Some(keeper.identity()))?;
+    fault::point("up.published");
     keeper.let_go();
     println!("{}", sandbox.id());
     if !typed.quiet {
@@ -226,7 +230,9 @@ fn end(sandbox: Sandbox, engine: &dyn Runtime) -> Result<()> {
     // A state that cannot be read must not keep the sandbox from being removed.
     let state = sandbox.state();
     recover::end_runs(&sandbox, engine)?;
+    fault::point("destroy.ended");
     sandbox.destroy("asked for")?;
+    fault::point("destroy.removed");
     if let Ok(state) = state {
         recover::end_keeper(&state);
     }

@@ -7,6 +7,7 @@ pub(crate) mod link;
 mod record;
 pub(crate) mod stop;
 
+use crate::backend::fault;
 use crate::inputs::InputDigest;
 use crate::process::{self, Held, Process};
 use crate::summary::{self, Bytes, SUMMARY_VERSION, Streams, Summary};
@@ -54,12 +55,17 @@ pub(crate) fn start(job: Job, input: Option<OwnedFd>) -> Result<Supervisor, Erro
     let (link, theirs) = Link::pair()?;
     // What a killed supervisor leaves becomes a child of this process, which can end it.
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+    fault::point("run.forking");
     match fork::fork() {
-        Ok(Some(pid)) => Ok(Supervisor { process: Child(Held::number(pid.as_raw())), link, input }),
+        Ok(Some(pid)) => {
+            fault::point("run.forked");
+            Ok(Supervisor { process: Child(Held::number(pid.as_raw())), link, input })
+        }
         Ok(None) => {
             // What is the command line's alone.
             drop((link, input));
             silence();
+            fault::point("supervise.forked");
             let status = supervise(job, theirs).unwrap_or(aido_runtime::exit::AIDO_FAILED);
             std::process::exit(i32::from(status))
         }
@@ -117,6 +123,7 @@ fn supervise(job: Job, link: Link) -> Result<u8, ()> {
         }
     };
     link.insist(&News::Begun { run: recording.id().to_string(), sandbox: sandbox.id().to_string() });
+    fault::point("supervise.begun");
     match Recorder::new(recording, link, &job.plan.limits) {
         Ok(recorder) => conduct(job, &sandbox, recorder),
         Err(_) => Err(()),
@@ -139,6 +146,7 @@ fn begin(job: &Job) -> Result<(Sandbox, Recording), Error> {
             })
             .map_err(failed)?,
     };
+    fault::point("supervise.sandbox");
     let recording = sandbox.begin_run(job.plan.limits.output.value).map_err(failed)?;
     Ok((sandbox, recording))
 }
@@ -149,6 +157,7 @@ fn conduct(job: Job, sandbox: &Sandbox, mut recorder: Recorder) -> Result<u8, ()
     recorder.warnings = job.warnings;
     let started = aido_evidence::now();
     let engine = (job.engine)(recorder.recording.id().as_str());
+    fault::point("supervise.engine");
     let mut draft = Draft {
         sandbox: sandbox.id().to_string(),
         plan: &job.plan,
@@ -169,6 +178,7 @@ fn conduct(job: Job, sandbox: &Sandbox, mut recorder: Recorder) -> Result<u8, ()
         // Before the seal: whoever is killed in between leaves a run that is closed, and then this is done too.
         let _ = sandbox.end("its run ended");
     }
+    fault::point("supervise.over");
     match result {
         Ok(outcome) => seal(draft, recorder, outcome, None),
         Err(error) => {
@@ -183,8 +193,11 @@ fn conduct(job: Job, sandbox: &Sandbox, mut recorder: Recorder) -> Result<u8, ()
 fn prepare(draft: &mut Draft<'_>, recorder: &mut Recorder) -> Result<(), Error> {
     let plan = serde_json::to_vec_pretty(draft.plan).map_err(|e| Error::new(e.to_string()))?;
     draft.plan_digest = Some(recorder.recording.plan(&plan).map_err(|e| Error::new(e.to_string()))?);
+    fault::point("supervise.plan");
     recorder.note(stop::EVENT, serde_json::to_value(Process::me()).unwrap_or_default())?;
-    recorder.note("inputs", json!({"inputs": draft.inputs, "hidden": draft.hidden}))
+    recorder.note("inputs", json!({"inputs": draft.inputs, "hidden": draft.hidden}))?;
+    fault::point("supervise.inputs");
+    Ok(())
 }
 
 /// The parts of the summary that are known before the end.
@@ -202,6 +215,7 @@ fn seal(draft: Draft<'_>, mut recorder: Recorder, outcome: Outcome, error: Optio
     let exit_code = outcome.end.exit_code();
     let data = json!({"outcome": outcome, "exit_code": exit_code});
     let noted = recorder.note("outcome", data);
+    fault::point("supervise.outcome");
     let chain_head = recorder.recording.chain_head().unwrap_or_default();
     let bytes = |stream| {
         let captured = recorder.recording.captured(stream);
@@ -241,9 +255,11 @@ fn seal(draft: Draft<'_>, mut recorder: Recorder, outcome: Outcome, error: Optio
             News::Failed { what, remedy: None, ran }
         }
     };
+    fault::point("supervise.sealed");
     let failed = matches!(news, News::Failed { .. });
     if let Some(link) = link {
         link.insist(&news);
     }
+    fault::point("supervise.told");
     if failed { Err(()) } else { Ok(exit_code) }
 }

@@ -1,6 +1,7 @@
 //! From what the engine tells to what the evidence keeps. The one place where the two meet.
 
 use super::link::{Heard, Link, News, Wish};
+use crate::backend::fault;
 use aido_evidence::{Recording, Stream as Log};
 use aido_runtime::{Collected, Command, Enforced, Error, Event, Force, Limits, Listener, Stream};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
@@ -176,6 +177,7 @@ impl Listener for Recorder {
         if let Err(error) = &noted {
             self.warnings.push(format!("the record lacks an event `{kind}`: {error}"));
         }
+        after(&kind);
         noted
     }
 
@@ -188,6 +190,7 @@ impl Listener for Recorder {
             Ok(captured) => self.truncation(stream, captured.dropped),
             Err(error) => self.warnings.push(error.to_string()),
         }
+        fault::point("supervise.output");
         if let Some(link) = &self.link {
             link.say(&News::Output);
         }
@@ -201,6 +204,19 @@ impl Listener for Recorder {
     fn wake(&self) -> Option<BorrowedFd<'_>> {
         Some(self.wake.0.as_fd())
     }
+}
+
+/// Where tests stop a supervisor that has just recorded an event.
+fn after(kind: &str) {
+    fault::point(match kind {
+        "held" => "supervise.held",
+        "enforced" => "supervise.enforced",
+        "started" => "supervise.started",
+        "deadline_reached" => "supervise.deadline",
+        "ended" => "supervise.ended",
+        "collected" => "supervise.collected",
+        _ => return,
+    });
 }
 
 /// What does not hold in full, in one sentence; the reasons are in the record, control by control.

@@ -5,6 +5,7 @@
 #[macro_use]
 mod host;
 mod chain;
+mod family;
 mod output;
 mod project;
 mod relay;
@@ -15,6 +16,7 @@ mod config;
 mod crash;
 mod evidence;
 mod examples;
+mod faults;
 mod files;
 mod hostile;
 mod images;

@@ -3,6 +3,7 @@
 mod outcome;
 
 use super::warn;
+use crate::backend::{self, fault};
 use crate::cli;
 use crate::inputs;
 use crate::plan;
@@ -12,7 +13,7 @@ use crate::supervise::{self, Job, Supervisor, link::Wish};
 use crate::task::Invocation;
 use crate::view::{self, Patience, Show};
 use crate::words::say;
-use crate::{backend, progress, words};
+use crate::{progress, words};
 use aido_evidence::{Project, Run, Sandbox};
 use anyhow::{Result, anyhow, bail};
 use std::path::Path;
@@ -147,6 +148,7 @@ fn watch(typed: &cli::Run, project: &Project, job: Job, input: Option<std::os::f
     let Supervisor { input: stdin, link, process } = supervisor;
     let show = Show { raw: typed.raw, output: !typed.json, stdin, begun: &mut begun, ready: &mut ready };
     let (ended, unseen) = view::watch(&link, &mut signals, patience, show)?;
+    fault::point("run.ended");
     drop(link);
     let code = outcome::finish(typed, project, &process, ended, found.as_ref())?;
     outcome::unseen(unseen, found.as_ref());
