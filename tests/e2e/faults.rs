@@ -330,6 +330,7 @@ fn strike_up(case: Case) -> Result<(), String> {
     if stopped == Some(me) {
         // It goes on long after its sandbox's time.
         send(me, Signal::SIGCONT);
+        send(me, Signal::SIGUSR1);
         if !ended(&mut up, Duration::from_secs(45)) {
             return Err(format!("{what}: `sandbox up` did not go on"));
         }
@@ -386,7 +387,8 @@ fn a_removal_or_a_closing_that_is_killed_half_way_is_finished_by_the_next_comman
                 // The command line first: it would close the record itself.
                 [me, supervisor].iter().for_each(|pid| send(*pid, Signal::SIGKILL));
                 run.wait().unwrap();
-                until(Duration::from_secs(20), || alive(&mark).is_empty().then_some(())).expect("the run ends");
+                let over = || (alive(&mark).is_empty() && !family::lives(supervisor)).then_some(());
+                until(Duration::from_secs(20), over).expect("the run ends");
                 &["runs"]
             }
         };
