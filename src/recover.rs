@@ -4,7 +4,7 @@ use crate::backend::fault;
 use crate::process::{Held, Process};
 use crate::summary::{self, Bytes, SUMMARY_VERSION, Streams, Summary};
 use crate::supervise::stop;
-use aido_evidence::{Kind, Project, Remains, Run, Sandbox, State};
+use aido_evidence::{Kind, Project, Remains, Run, Sandbox, State, Status};
 use aido_runtime::{Collected, End, Enforced, Error, Event, Outcome, Plan, Runtime, Usage};
 use std::time::Duration;
 
@@ -19,14 +19,48 @@ const KEEPERS_TURN_MS: u64 = 120_000;
 /// looks at the project.
 pub(crate) fn sweep(project: &Project, engine: &dyn Runtime) -> Vec<String> {
     let mut said = Vec::new();
-    match project.interrupted() {
-        Ok(runs) => runs.iter().for_each(|run| said.extend(close(run, engine, None))),
+    match project.open_runs() {
+        Ok(runs) => runs.iter().for_each(|(run, status)| {
+            said.extend(match status {
+                Status::Interrupted => close(run, engine, None),
+                _ => end_overdue(run, engine),
+            });
+        }),
         Err(error) => said.push(format!("cannot look for interrupted runs: {error}")),
     }
     match project.expired() {
         Ok(over) => over.iter().for_each(|sandbox| said.extend(expire(sandbox, engine))),
         Err(error) => said.push(format!("cannot look for sandboxes whose time is over: {error}")),
     }
+    said
+}
+
+/// Ends a run that nobody watches and whose supervisor does not do what it should: one that was stopped is past
+/// hope as soon as its time is over, another may still be bringing outputs out.
+fn end_overdue(run: &Run, engine: &dyn Runtime) -> Vec<String> {
+    const MARGIN_MS: u64 = 15_000;
+    let plan: Option<Plan> = run.plan().ok().flatten().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let (Some(plan), Some(begun), Some(writer)) = (plan, run.begun(), stop::writer(run)) else { return Vec::new() };
+    let building = 60_000;
+    // The task starts when that is on record; before it the sandbox is built.
+    let ready = run.events().into_iter().flatten().flatten().find(|event| event.kind == "enforced");
+    let from = ready.map_or(begun.mono_ms + building, |event| event.mono_ms);
+    let limit = plan.deadline.ttl_ms.saturating_add(plan.deadline.grace_ms).saturating_add(MARGIN_MS);
+    let late = aido_evidence::boottime_ms().saturating_sub(from).saturating_sub(limit);
+    let may_take = u64::try_from(stop::collecting(plan.limits.disk.value).as_millis()).unwrap_or(u64::MAX);
+    let Some(held) = writer.hold().filter(|held| late > 0 && (held.is_stopped() || late > may_take + building)) else {
+        return Vec::new();
+    };
+    held.kill();
+    if !held.is_gone_within(Duration::from_secs(5)) {
+        return vec![format!(
+            "run {}: its supervisor, process {}, does not even end when it is killed",
+            run.id(),
+            writer.pid
+        )];
+    }
+    let mut said = vec![format!("run {} was not ended by its supervisor at its time limit", run.id())];
+    said.extend(close(run, engine, Some(End::Deadline { ttl_ms: plan.deadline.ttl_ms })));
     said
 }
 
@@ -38,6 +72,10 @@ pub(crate) fn close(run: &Run, engine: &dyn Runtime, end: Option<End>) -> Vec<St
         if let Err(error) = engine.destroy(&leftover) {
             said.push(format!("run {}: {error}", run.id()));
         }
+    }
+    if !said.is_empty() && is_fresh(run) {
+        // What does not end at once ends soon: the next command tries again. Once closed, nobody would.
+        return said;
     }
     fault::point("recover.held");
     match run.close_interrupted(|remains| closing(run, remains, engine.name(), end)) {
@@ -115,6 +153,15 @@ fn held(run: &Run) -> Vec<String> {
         .filter(|event| event.kind == "held")
         .filter_map(|event| event.data.get("leftover")?.as_str().map(str::to_string))
         .collect()
+}
+
+/// Whether the run was alive a short while ago.
+fn is_fresh(run: &Run) -> bool {
+    const A_WHILE_MS: u64 = 600_000;
+    let here = aido_evidence::boot_id().unwrap_or_default();
+    let this_boot = run.begun().is_some_and(|begun| begun.data.get("boot_id").is_some_and(|boot| *boot == *here));
+    let last = run.events().into_iter().flatten().flatten().last();
+    this_boot && last.is_some_and(|last| aido_evidence::boottime_ms().saturating_sub(last.mono_ms) < A_WHILE_MS)
 }
 
 fn controls(run: &Run) -> Option<Enforced> {

@@ -74,8 +74,14 @@ impl Project {
         Ok(self.runs()?.into_iter().next())
     }
 
-    /// The runs whose writer died before it sealed them. Cheap where there are none.
+    /// The runs whose writer died before it sealed them.
     pub fn interrupted(&self) -> Result<Vec<Run>> {
+        let open = self.open_runs()?.into_iter();
+        Ok(open.filter(|(_, status)| *status == Status::Interrupted).map(|(run, _)| run).collect())
+    }
+
+    /// The runs that are not sealed, whether their writers live or not. Cheap where there are none.
+    pub fn open_runs(&self) -> Result<Vec<(Run, Status)>> {
         let Some(marks) = self.unsealed()? else { return Ok(Vec::new()) };
         let mut found = Vec::new();
         for name in marks.names()? {
@@ -84,10 +90,9 @@ impl Project {
                 Marked::Gone => marks.unlink(&name)?,
                 Marked::Beginning => {}
                 Marked::There(run) => match run.status()? {
-                    Status::Interrupted => found.push(run),
                     // Sealed in the last moment of its writer, who may have died before the ledger knew.
                     Status::Sealed => run.settle()?,
-                    Status::Running => {}
+                    open => found.push((run, open)),
                 },
             }
         }

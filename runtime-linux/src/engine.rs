@@ -70,9 +70,16 @@ impl Runtime for Linux {
         let ids = IdMap::choose(&plan.identity, image)?;
         let mut enforced = stand::by_construction(plan, &ids, &filters);
         let lives_ms = plan.deadline.ttl_ms + plan.deadline.grace_ms + SCOPE_MARGIN_MS;
-        let (group, held) = cgroup::create(&format!("aido-{}", self.name), &stand::want(plan), lives_ms);
-        if let Some(group) = &group {
-            listener.event(Event::Held { leftover: group.leftover() })?;
+        let name = format!("aido-{}", self.name);
+        // Before anything is made: whoever is killed in the middle leaves nothing that is not on record.
+        let places = cgroup::places(&name);
+        if let Some(leftover) = &places {
+            listener.event(Event::Held { leftover: leftover.clone() })?;
+        }
+        let (group, held) = cgroup::create(&name, &stand::want(plan), lives_ms);
+        fault::point("supervise.grouped");
+        if let Some(leftover) = group.as_ref().map(Group::leftover).filter(|made| places.as_ref() != Some(made)) {
+            listener.event(Event::Held { leftover })?;
         }
         let result = stand::settle(plan, held, &mut enforced).and_then(|weaker| {
             let exec = exec::compile(plan, &io.secrets, &ids, &weaker, &filters)?;

@@ -18,6 +18,7 @@ pub const POINTS: &[&str] = &[
     "supervise.plan",
     "supervise.inputs",
     "supervise.held",
+    "supervise.grouped",
     "supervise.cloned",
     "supervise.built",
     "supervise.enforced",

@@ -1,6 +1,7 @@
 //! From what the engine tells to what the evidence keeps. The one place where the two meet.
 
 use super::link::{Heard, Link, News, Wish};
+use super::stop;
 use crate::backend::fault;
 use aido_evidence::{Recording, Stream as Log};
 use aido_runtime::{Collected, Command, Enforced, Error, Event, Force, Limits, Listener, Stream};
@@ -15,11 +16,6 @@ use std::time::{Duration, Instant};
 
 /// How often the command line hears that the end of a run goes on.
 const BEAT: Duration = Duration::from_secs(1);
-
-/// A minute, and a second for each eight MiB that there can be: slow disks do that.
-fn collecting(disk: u64) -> Duration {
-    Duration::from_secs(60 + (disk >> 23))
-}
 
 struct Pulse {
     timer: TimerFd,
@@ -68,7 +64,7 @@ impl Recorder {
             signals,
             wake,
             pulse: None,
-            collecting: collecting(limits.disk.value),
+            collecting: stop::collecting(limits.disk.value),
             limit: limits.output.value,
             enforced: Enforced::default(),
             warnings: Vec::new(),

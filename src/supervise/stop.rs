@@ -15,6 +15,17 @@ const DYING: Duration = Duration::from_secs(10);
 /// The type of the event that names the writer of a run.
 pub(super) const EVENT: &str = "supervised";
 
+/// How long bringing outputs out may take: a minute, and a second for each eight MiB that there can be.
+pub(crate) fn collecting(disk: u64) -> Duration {
+    Duration::from_secs(60 + (disk >> 23))
+}
+
+/// Who writes a run, by its record.
+pub(crate) fn writer(run: &Run) -> Option<Process> {
+    let event = run.events().ok()?.flatten().find(|event| event.kind == EVENT)?;
+    serde_json::from_value(event.data).ok()
+}
+
 /// Has the run ended in order, and waits until its record is sealed. A supervisor that does not do so in
 /// time is killed, and the sandbox with it: the record is left to be closed.
 pub(crate) fn stop(run: &Run) -> Result<(), Error> {
@@ -23,9 +34,7 @@ pub(crate) fn stop(run: &Run) -> Result<(), Error> {
     let began = Instant::now();
     // A run that has just begun does not name its supervisor yet.
     let writer = loop {
-        let events = run.events().map_err(|e| failed(e.to_string()))?;
-        let event = events.flatten().find(|event| event.kind == EVENT);
-        match event.and_then(|event| serde_json::from_value::<Process>(event.data).ok()) {
+        match writer(run) {
             Some(writer) => break writer,
             None if !alive()? => return Ok(()),
             None if began.elapsed() > STOPPED => {

@@ -382,7 +382,7 @@ fn a_removal_or_a_closing_that_is_killed_half_way_is_finished_by_the_next_comman
                 let mut run = p.command(["run", "--quiet", "--sandbox", &id, "--", "sleep", &mark]);
                 let mut run = run.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
                 let me = run.id() as i32;
-                until(Duration::from_secs(20), || (alive(&mark).len() > 1).then_some(())).unwrap();
+                until(Duration::from_secs(20), || (alive(&mark).len() > 2).then_some(())).unwrap();
                 let supervisor = Family::of(me).supervisor().unwrap();
                 // The command line first: it would close the record itself.
                 [me, supervisor].iter().for_each(|pid| send(*pid, Signal::SIGKILL));

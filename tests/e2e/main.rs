@@ -31,3 +31,4 @@ mod run;
 mod sandbox;
 mod store;
 mod ttl;
+mod watchdog;
