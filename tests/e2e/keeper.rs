@@ -169,6 +169,26 @@ fn what_a_restart_left_is_ended_by_the_next_command() {
     wait_for("the keeper sees that it is over", || alive(&id).is_empty().then_some(()));
 }
 
+/// A clock that has gone on by two hours, as it does while a machine sleeps: what a time namespace shows.
+#[test]
+fn a_sandbox_whose_time_passed_while_the_machine_slept_is_over() {
+    let p = Project::new();
+    let id = up(&p, "1h");
+    let aido = aido().display().to_string();
+    let like = p.command(["unused"]);
+    let mut command = std::process::Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--time", "--boottime", "7200", &aido, "sandbox", "list"]);
+    command.env_clear().envs(like.get_envs().filter_map(|(name, value)| Some((name, value?)))).current_dir(p.path());
+    let out = crate::running::Running::start(command).end();
+    if out.told().contains("unshare") {
+        skip!("no time namespaces here: {}", out.told());
+    }
+    out.ok().prints("ended").says(&id).says("its time limit has passed");
+    assert_eq!(state(&p, &id)["ended"]["why"], "its time limit");
+    wait_for("its keeper sees that it is over", || alive(&id).is_empty().then_some(()));
+    p.aido(["run", "--sandbox", &id, "--", "true"]).refused(&["time limit"]);
+}
+
 #[test]
 fn a_stopped_keeper_is_not_waited_for() {
     let p = Project::new();
