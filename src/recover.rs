@@ -207,6 +207,7 @@ fn closing(run: &Run, remains: &Remains, backend: &str, end: Option<End>) -> Sum
         runtime,
         image_digest,
         backend: backend.to_string(),
+        isolation: plan.as_ref().map(|plan| plan.isolation).unwrap_or_default(),
         started,
         ended,
         exit_code: end.exit_code(),

@@ -6,7 +6,7 @@
 
 use crate::fault;
 use crate::guard;
-use crate::script::{BASE, Exec, FIRST_SLOT, OUTPUTS, Op, Script, Source, Step};
+use crate::script::{BASE, Exec, FIRST_FREE, FIRST_SLOT, OUTPUTS, Op, Script, Source, Step};
 use crate::sys::{self, Errno};
 use crate::task;
 use crate::wall::Wall;
@@ -45,7 +45,7 @@ impl<T, E: Into<Errno>> At<T> for Result<T, E> {
 /// Where the child begins. Never returns.
 pub(crate) fn main(script: &Script, ends: &Ends) -> ! {
     match build(script, ends).and_then(|wall| task::start(script, ends, wall)) {
-        Ok(task) => guard::guard(ends.control, task, script.backstop_ms),
+        Ok(task) => guard::guard(script, ends.control, task),
         Err((step, index, errno)) => {
             let _ = sys::send(ends.control, &Report::Failed { step, index, errno: errno.0 }.encode(), None);
             sys::leave(1)
@@ -56,7 +56,7 @@ pub(crate) fn main(script: &Script, ends: &Ends) -> ! {
 /// How long the supervisor may leave a half-built sandbox alone. It may be stopped, or worse.
 const PATIENCE_MS: i32 = 30_000;
 
-fn expect(control: RawFd, order: Order) -> Result<(), Failure> {
+pub(crate) fn expect(control: RawFd, order: Order) -> Result<(), Failure> {
     let mut packet = [0; LENGTH];
     if !sys::wait_readable([control, -1], PATIENCE_MS).at(Step::Handshake)?[0] {
         return Err((Step::Handshake, 0, Errno(libc::ETIMEDOUT)));
@@ -102,13 +102,14 @@ fn build(script: &Script, ends: &Ends) -> Result<Option<RawFd>, Failure> {
 }
 
 /// Makes the second wall's rules, now that the sandbox is all there is. The task goes behind them later.
-fn raise(wall: &Wall) -> sys::Result<RawFd> {
+pub(crate) fn raise(wall: &Wall) -> sys::Result<RawFd> {
     let rules = sys::wall::ruleset(wall.version, wall.files, 0, wall.scoped)?;
     let root = rustix::fs::open(c"/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     for (path, allowed) in &wall.rules {
         sys::wall::allow(rules.as_fd(), open_below(root.as_fd(), path)?.as_fd(), *allowed)?;
     }
-    Ok(rules.into_raw_fd())
+    // Away from the numbers that the task lays its own descriptors out on.
+    Ok(rustix::io::fcntl_dupfd_cloexec(&rules, FIRST_FREE)?.into_raw_fd())
 }
 
 /// The sandbox's own tmpfs, attached where it hides no source.

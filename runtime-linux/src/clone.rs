@@ -1,5 +1,6 @@
 //! Making the sandbox's first process. One of the places where `unsafe` is allowed.
 
+use crate::facts;
 use crate::sys::Errno;
 use libc::{c_int, c_long};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -50,10 +51,15 @@ struct CloneArguments {
 /// Like `fork`, it returns twice. The caller has one thread; the child may only make system calls
 /// and must never return to the caller's caller.
 pub(crate) fn clone(cgroup: Option<BorrowedFd<'_>>) -> Result<(Side, bool), Errno> {
+    // Whoever waits for the end of a process that cannot be ended waits for ever.
+    if !facts::can_end_processes() {
+        return Err(Errno(libc::ENOSYS));
+    }
     match clone3(cgroup) {
         Ok(side) => Ok((side, cgroup.is_some())),
-        // Many container hosts hide clone3 behind their filter.
-        Err(Errno(libc::ENOSYS)) => old_clone().map(|side| (side, false)),
+        // Many container hosts hide clone3 behind their filter, older ones by EPERM. What the kernel itself
+        // forbids it forbids to `clone` too.
+        Err(Errno(libc::ENOSYS | libc::EPERM)) => old_clone().map(|side| (side, false)),
         Err(errno) => Err(errno),
     }
 }

@@ -52,6 +52,7 @@ pub(crate) fn compile(
         uid: plan.identity.uid,
         gid: plan.identity.gid,
         groups: ids.many().then(|| plan.identity.groups.clone()),
+        bounding: true,
         rlimits,
         processors: weaker.processors,
         filter: filters.heard.unwrap_or(filters.plain).instructions(),

@@ -3,16 +3,22 @@
 //! `engine` has a plan compiled into a script (`prepare`, `layout`, `exec`, `wall`), `spawn` makes a process in new
 //! namespaces that builds the sandbox from it (`child`) and stays in it (`guard`); `task` confines itself and tries
 //! what must fail, `handshake` hears that and `proof` judges it; `watch` looks after the task, `hear` after what it is
-//! refused, `collect` brings the outputs out. `cgroup` and `seccomp` stand by themselves. `unsafe` is in `sys` and
-//! `clone` only.
+//! refused, `collect` brings the outputs out. `alone` is the second mechanism, without namespaces. `facts` says what
+//! this host is, `cause` why it refuses something. `cgroup` and `seccomp` stand by themselves, nearly. `unsafe` is in
+//! `sys` and `clone` only.
 #![cfg(target_os = "linux")]
 
+mod alone;
+mod apparmor;
+mod cause;
 mod cgroup;
 mod child;
 mod clone;
 mod collect;
+mod descriptors;
 mod engine;
 mod exec;
+mod facts;
 mod failure;
 pub mod fault;
 mod guard;
@@ -30,12 +36,16 @@ mod seccomp;
 mod source;
 mod spawn;
 mod stand;
+mod subordinate;
 mod sys;
 mod task;
 mod wall;
 mod watch;
+#[cfg(test)]
+mod weakened_tests;
 mod wire;
 
+pub use apparmor::apparmor_profile;
 pub use engine::Linux;
 pub use ids::image_ownership;
 pub use mapped::{with_image_ids, with_image_ids_and_caller, with_image_rights, with_image_rights_and_caller};

@@ -4,29 +4,36 @@
 use crate::cgroup::Group;
 use crate::exec::Weaker;
 use crate::handshake::Ready;
-use crate::seccomp;
+use crate::script::Script;
+use crate::seccomp::{self, Filters};
 use aido_runtime::{Control, Enforced, Error};
 
 /// Compares what was tried, and what the kernel says of the task's process, with what must be; adds it to the
 /// controls that it proves.
 pub(crate) fn judge(
     ready: &Ready,
+    script: &Script,
+    filters: &Filters,
     group: Option<&Group>,
     weaker: &Weaker,
     enforced: &mut Enforced,
 ) -> Result<(), Error> {
     let trial = &ready.trial;
-    let read = refused("reading /proc/1/environ", trial.read, &[libc::EACCES, libc::EPERM])?;
-    let write = refused("writing into the root", trial.write, &[libc::EROFS, libc::EACCES, libc::EPERM])?;
+    let (read, write) = (script.unreadable.to_string_lossy(), script.unwritable.to_string_lossy());
+    let read = refused(&format!("reading {read}"), trial.read, &[libc::EACCES, libc::EPERM])?;
+    let write = refused(&format!("making {write}"), trial.write, &[libc::EROFS, libc::EACCES, libc::EPERM])?;
     let unreachable = [libc::ENETUNREACH, libc::EPERM, libc::EACCES, libc::EAFNOSUPPORT, libc::ENOSYS];
     let connect = refused("reaching 198.51.100.1", trial.connect, &unreachable)?;
-    let space = [libc::EPERM, libc::ENOSPC, libc::ENOSYS, libc::EACCES];
-    let namespace = refused("making a user namespace", trial.namespace, &space)?;
+    // The profile's own answer, which shows that it is the filter in force; else the namespace's bound of none.
+    let space = filters.namespace_answer().unwrap_or(libc::ENOSPC);
+    let namespace = refused("making a user namespace", trial.namespace, &[space])?;
     let status = Status::of(ready.pid)?;
-    enforced.prove(Control::Processes, read);
+    // What a process of aido's own holds, or what no rule gives.
+    let reading = if script.ops.is_empty() { Control::Files } else { Control::Processes };
+    enforced.prove(reading, read);
     enforced.prove(Control::ReadOnly, write);
     enforced.prove(Control::Network, connect);
-    enforced.prove(Control::Privileges, format!("{}; {namespace}", status.privileges()?));
+    enforced.prove(Control::Privileges, format!("{}; {namespace}", status.privileges(script.exec.bounding)?));
     enforced.prove(Control::Syscalls, status.filter()?);
     limits(ready.pid, group, weaker, enforced)
 }
@@ -71,15 +78,17 @@ impl Status {
     }
 
     /// No capability in any set, and no way to one.
-    fn privileges(&self) -> Result<String, Error> {
-        for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+    fn privileges(&self, bounding: bool) -> Result<String, Error> {
+        let sets = ["CapInh", "CapPrm", "CapEff", "CapAmb", "CapBnd"];
+        let sets = if bounding { &sets[..] } else { &sets[..4] };
+        for set in sets {
             let held = self.field(set);
             if held.is_empty() || held.bytes().any(|digit| digit != b'0') {
                 return Err(broken(format!("{set} must be empty, and is {held:?}")));
             }
         }
         match self.field("NoNewPrivs") {
-            "1" => Ok("all capability sets empty, NoNewPrivs 1".into()),
+            "1" => Ok(format!("{} empty, NoNewPrivs 1", sets.join(", "))),
             other => Err(broken(format!("NoNewPrivs must be 1, and is {other:?}"))),
         }
     }
@@ -144,14 +153,17 @@ mod tests {
     #[test]
     fn a_process_that_holds_anything_is_found() {
         let good = Status(GOOD.into());
-        assert_eq!(good.privileges().unwrap(), "all capability sets empty, NoNewPrivs 1");
+        assert_eq!(good.privileges(true).unwrap(), "CapInh, CapPrm, CapEff, CapAmb, CapBnd empty, NoNewPrivs 1");
+        assert!(
+            Status(GOOD.replace("CapBnd:\t0000000000000000", "CapBnd:\t00000000ffffffff")).privileges(false).is_ok()
+        );
         assert_eq!(good.filter().unwrap(), "Seccomp 2, 1 filter in all");
         for (from, to) in [
             ("CapBnd:\t0000000000000000", "CapBnd:\t0000000000200000"),
             ("NoNewPrivs:\t1", "NoNewPrivs:\t0"),
             ("CapAmb:\t0000000000000000\n", ""),
         ] {
-            assert!(Status(GOOD.replace(from, to)).privileges().is_err(), "{to}");
+            assert!(Status(GOOD.replace(from, to)).privileges(true).is_err(), "{to}");
         }
         for other in ["Seccomp:\t0", "Seccomp:\t1"] {
             assert!(Status(GOOD.replace("Seccomp:\t2", other)).filter().is_err(), "{other}");

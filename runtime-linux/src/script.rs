@@ -15,6 +15,8 @@ pub(crate) const BASE: &std::ffi::CStr = c"/proc/fs";
 pub(crate) const ROOT: &std::ffi::CStr = c"root";
 /// The outputs, below [`BASE`].
 pub(crate) const OUTPUTS: &std::ffi::CStr = c"out";
+/// Descriptors from here on stand in nobody's way in the child.
+pub(crate) const FIRST_FREE: i32 = 10;
 /// The first of the descriptor numbers that name the lower folders of an overlay.
 pub(crate) const FIRST_SLOT: i32 = 64;
 
@@ -71,6 +73,8 @@ pub(crate) struct Exec {
     pub(crate) gid: u32,
     /// None: the id map allows no groups to be set.
     pub(crate) groups: Option<Vec<u32>>,
+    /// Without a user namespace an ordinary user cannot empty the bounding set.
+    pub(crate) bounding: bool,
     /// `RLIMIT_…` and its value.
     pub(crate) rlimits: Vec<(u32, u64)>,
     /// Confine to this many processors: the weaker bound where there is no cgroup.
@@ -108,6 +112,9 @@ pub(crate) struct Script {
     pub(crate) host_name: CString,
     pub(crate) exec: Exec,
     pub(crate) guard_filter: &'static [libc::sock_filter],
+    /// What the finished sandbox is tried with: a file that must not be read, and one that must not be made.
+    pub(crate) unreadable: CString,
+    pub(crate) unwritable: CString,
     /// The second wall; none: this kernel has no such thing.
     pub(crate) wall: Option<Wall>,
     /// The guard ends the sandbox by itself after this many milliseconds.

@@ -75,7 +75,6 @@ const ENOUGH_FILES: u64 = 1024;
 /// ignored SIGCHLD (the kernel would reap what we wait for), a deadly SIGXFSZ, a tiny limit of open
 /// files. To be called first of all, when nothing in the program has opened anything yet.
 pub fn start_afresh() {
-    // Kernels that have no close_range (before 5.9) cannot run a sandbox either.
     let _ = close_from(3);
     // SAFETY: sets two dispositions; no thread and no handler exist yet.
     unsafe {
@@ -253,21 +252,11 @@ pub(crate) fn limit(resource: u32, value: u64) -> Result<()> {
 
 /// Keeps this process on the first `count` of the processors that it may use.
 pub(crate) fn use_processors(count: usize) -> Result<()> {
-    // SAFETY: `cpu_set_t` is plain data of the size given; the macros touch only that local.
-    unsafe {
-        let mut set: libc::cpu_set_t = std::mem::zeroed();
-        check(libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &mut set) as c_long)?;
-        let mut kept = 0;
-        for cpu in 0..libc::CPU_SETSIZE as usize {
-            if libc::CPU_ISSET(cpu, &set) {
-                kept += 1;
-                if kept > count {
-                    libc::CPU_CLR(cpu, &mut set);
-                }
-            }
-        }
-        check(libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set) as c_long).map(drop)
-    }
+    let set = rustix::thread::sched_getaffinity(None)?;
+    let mut kept = set;
+    let mine = (0..rustix::thread::CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu));
+    mine.skip(count).for_each(|cpu| kept.unset(cpu));
+    Ok(rustix::thread::sched_setaffinity(None, &kept)?)
 }
 
 /// Makes the cgroup that this process stands in the root of all it can see of cgroups.
@@ -286,4 +275,10 @@ pub(crate) fn unshare_user() -> Result<()> {
 pub(crate) fn join_user_namespace(fd: BorrowedFd<'_>) -> Result<()> {
     // SAFETY: numbers only.
     check(unsafe { libc::setns(fd.as_raw_fd(), libc::CLONE_NEWUSER) } as c_long).map(drop)
+}
+
+/// Makes a call that can do nothing with these arguments: only whether it is there is of interest.
+pub(crate) fn ask(number: c_long, [first, second, third]: [usize; 3]) -> Result<c_long> {
+    // SAFETY: callers give numbers of calls and arguments that are refused, or answered by a number alone.
+    check(unsafe { libc::syscall(number, first, second, third, 0usize, 0usize) })
 }

@@ -22,7 +22,7 @@ pub(crate) fn start(script: &Script, ends: &Ends, wall: Option<RawFd>) -> Result
     let task = sys::fork().at(Step::Fork)?;
     if task == 0 {
         fault::point("task.forked");
-        let (step, errno) = match enter(&script.exec, ends, wall) {
+        let (step, errno) = match enter(script, ends, wall) {
             Ok(errno) => (Step::Execute, errno),
             Err((step, _, errno)) => (step, errno),
         };
@@ -33,12 +33,12 @@ pub(crate) fn start(script: &Script, ends: &Ends, wall: Option<RawFd>) -> Result
     fault::point("guard.forked");
     // The guard shares nothing of the task's but its identity.
     give_up(&script.exec)?;
-    sys::filter::install(script.guard_filter).at(Step::Filter)?;
     Ok(task)
 }
 
 /// From the fork to the task's first instruction. Comes back with the reason why not.
-fn enter(exec: &Exec, ends: &Ends, wall: Option<RawFd>) -> Result<Errno, Failure> {
+fn enter(script: &Script, ends: &Ends, wall: Option<RawFd>) -> Result<Errno, Failure> {
+    let exec = &script.exec;
     // The report first, so that each later failure finds its way home.
     sys::place_for_now(ends.started, STARTED).at(Step::Streams)?;
     if let Some(rules) = wall {
@@ -68,7 +68,7 @@ fn enter(exec: &Exec, ends: &Ends, wall: Option<RawFd>) -> Result<Errno, Failure
         sys::close(WALL);
     }
     filter(exec)?;
-    let trial = try_what_must_fail();
+    let trial = try_what_must_fail(script);
     sys::write(STARTED, &Report::Tried(trial).encode()).at(Step::Report)?;
     wait_for_the_word()?;
     Ok(execute(exec))
@@ -81,7 +81,9 @@ fn empty_stdin() -> sys::Result<()> {
 
 /// Takes on the identity and gives every privilege up, in the order that the kernel wants.
 fn give_up(exec: &Exec) -> Result<(), Failure> {
-    sys::drop_capabilities().at(Step::Privileges)?;
+    if exec.bounding {
+        sys::drop_capabilities().at(Step::Privileges)?;
+    }
     sys::become_user(exec.uid, exec.gid, exec.groups.as_deref()).at(Step::Identity)?;
     sys::clear_capabilities().at(Step::Privileges)?;
     // A change of identity may have made us dumpable again.
@@ -102,15 +104,15 @@ fn filter(exec: &Exec) -> Result<(), Failure> {
 }
 
 /// Tries what each promise says must fail. What comes back is the kernel's own number, 0 for a success.
-fn try_what_must_fail() -> Trial {
+fn try_what_must_fail(script: &Script) -> Trial {
     let number = |result: Result<(), Errno>| result.err().map_or(0, |errno| errno.0.clamp(1, 255) as u8);
     let open = |path: &std::ffi::CStr, flags: OFlags| {
         let opened = rustix::fs::open(path, flags | OFlags::CLOEXEC, Mode::from_raw_mode(0o600));
         opened.map(drop).map_err(Errno::from)
     };
     Trial {
-        read: number(open(c"/proc/1/environ", OFlags::RDONLY)),
-        write: number(open(c"/.aido-canary", OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL)),
+        read: number(open(&script.unreadable, OFlags::RDONLY)),
+        write: number(open(&script.unwritable, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL)),
         connect: number(sys::reach_out()),
         namespace: number(sys::unshare_user()),
     }

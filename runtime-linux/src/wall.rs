@@ -20,9 +20,9 @@ const REFER: u64 = 1 << 13;
 const TRUNCATE: u64 = 1 << 14;
 const IOCTL_DEV: u64 = 1 << 15;
 
-const LOOK: u64 = EXECUTE | READ_FILE | READ_DIR;
+pub(crate) const LOOK: u64 = EXECUTE | READ_FILE | READ_DIR;
 /// Devices are made nowhere, so those rights are in no rule.
-const FILL: u64 = LOOK
+pub(crate) const FILL: u64 = LOOK
     | WRITE_FILE
     | REMOVE_DIR
     | REMOVE_FILE
@@ -33,8 +33,10 @@ const FILL: u64 = LOOK
     | MAKE_SYM
     | REFER
     | TRUNCATE;
-const USE_FILE: u64 = READ_FILE | WRITE_FILE | TRUNCATE;
-const USE_DEVICE: u64 = READ_FILE | WRITE_FILE | TRUNCATE | IOCTL_DEV;
+/// A file that may be read and executed.
+pub(crate) const READ_PROGRAM: u64 = EXECUTE | READ_FILE;
+pub(crate) const USE_FILE: u64 = READ_FILE | WRITE_FILE | TRUNCATE;
+pub(crate) const USE_DEVICE: u64 = READ_FILE | WRITE_FILE | TRUNCATE | IOCTL_DEV;
 
 /// Without the second version, which knows `REFER`, no file could be moved from one folder to another.
 const OLDEST: u32 = 2;
@@ -53,9 +55,9 @@ pub(crate) struct Wall {
 /// The version that is used, or why there is none.
 pub(crate) fn version() -> Result<u32, &'static str> {
     match wall::version() {
-        Some(version) if version >= OLDEST => Ok(version),
-        Some(_) => Err("this kernel's Landlock forbids moving files between folders (it is older than 5.19)"),
-        None => Err("this kernel has no Landlock, or it is not switched on"),
+        Ok(version) if version >= OLDEST => Ok(version),
+        Ok(_) => Err("this kernel's Landlock forbids moving files between folders (it is older than 5.19)"),
+        Err(_) => Err("this kernel has no Landlock, or it is not switched on"),
     }
 }
 
@@ -78,11 +80,18 @@ pub(crate) fn compile(mounts: &[Mount], devices: &[&str]) -> Result<Option<Wall>
         rules.push((c_string(format!("dev/{device}"))?, USE_DEVICE));
     }
     let rules = rules.into_iter().map(|(path, allowed)| (path, allowed & files)).collect();
-    Ok(Some(Wall { version, files, scoped: if version >= 6 { 3 } else { 0 }, rules }))
+    Ok(Some(Wall { version, files, scoped: scoped(version), rules }))
+}
+
+/// The first version that bounds signals and abstract sockets.
+pub(crate) const BOUNDS_SIGNALS: u32 = 6;
+
+pub(crate) fn scoped(version: u32) -> u64 {
+    if version >= BOUNDS_SIGNALS { 3 } else { 0 }
 }
 
 /// All rights on files that a version knows.
-fn known(version: u32) -> u64 {
+pub(crate) fn known(version: u32) -> u64 {
     let count = match version {
         1 => 13,
         2 => 14,

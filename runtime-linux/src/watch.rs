@@ -100,7 +100,7 @@ pub(crate) fn watch(
         watch.seen.out_of_memory |= group.oom_kills() > 0;
         group.kill();
     }
-    spawn::end(&live.guard);
+    live.end();
     result?;
     watch.drain(listener);
     watch.seen.refused = watch.ear.map(Ear::into_refusals).unwrap_or_default();

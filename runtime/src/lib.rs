@@ -13,7 +13,7 @@ mod outcome;
 mod plan;
 
 pub use enforced::{Control, Enforced, Force, Standing};
-pub use engine::{Command, Io, Listener, Probe, Runtime, Stream};
+pub use engine::{Advice, Command, Io, Listener, Probe, Runtime, Stream};
 pub use error::Error;
 pub use event::{Artifact, Collected, Event, Omission};
 pub use outcome::{End, Outcome, Refusal, Usage, exit};

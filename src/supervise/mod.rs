@@ -232,6 +232,7 @@ fn seal(draft: Draft<'_>, mut recorder: Recorder, outcome: Outcome, error: Optio
         runtime,
         image_digest,
         backend: draft.backend.to_string(),
+        isolation: draft.plan.isolation,
         started: draft.started,
         ended: aido_evidence::now(),
         exit_code,

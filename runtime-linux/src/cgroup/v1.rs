@@ -4,6 +4,7 @@ use super::knob;
 use super::place::{Map, Spot};
 use super::v2::{rounded, shares, swapping};
 use super::want::{CONTROLLERS, Held, Lack, Want};
+use crate::cause;
 use aido_runtime::{Control, Standing, Usage};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
@@ -135,6 +136,9 @@ fn not_allowed(spot: &Spot, controller: &str, why: &str) -> Lack {
     let uid = nix::unistd::geteuid();
     let lack =
         Lack::new(format!("user {uid} may make no {controller} group (cgroup v1) in {}: {why}", spot.own.display()));
+    if let Some(mend) = cause::groups(&spot.top) {
+        return lack.remedy(mend);
+    }
     if uid.is_root() {
         return lack.remedy(format!("mount -o remount,rw {}", spot.top.display()));
     }

@@ -21,8 +21,17 @@ include!(concat!(env!("OUT_DIR"), "/seccomp_default.rs"));
 include!(concat!(env!("OUT_DIR"), "/seccomp_strict.rs"));
 include!(concat!(env!("OUT_DIR"), "/seccomp_guard.rs"));
 
+const DEFAULT_JSON: &str = include_str!("../../../seccomp-profiles/default.json");
+const STRICT_JSON: &str = include_str!("../../../seccomp-profiles/strict.json");
+/// What is refused where the second wall is the only one.
+pub(crate) const WALL_ALONE: &str = include_str!("../../../seccomp-profiles/landlock.json");
+/// … and Landlock does not bound signals.
+pub(crate) const NO_SIGNALS: &str = include_str!("../../../seccomp-profiles/landlock-signals.json");
+
 /// `SECCOMP_RET_ALLOW`
 const ALLOW: u32 = 0x7FFF_0000;
+/// `SECCOMP_RET_USER_NOTIF`
+const NOTIFY: u32 = 0x7FC0_0000;
 
 /// A compiled filter. It lives as long as the process, so a child can hold the bare pointer across a clone.
 #[derive(Clone, Copy)]
@@ -42,17 +51,31 @@ pub(crate) struct Filters {
 impl Filters {
     /// What a plan's profile means here.
     pub(crate) fn of(profile: &SyscallProfile) -> Result<Filters, Error> {
-        let (plain, heard) = match profile {
-            SyscallProfile::Default => (Program(DEFAULT), Program(DEFAULT_HEARD)),
-            SyscallProfile::Strict => (Program(STRICT), Program(STRICT_HEARD)),
-            SyscallProfile::File { path, profile } => {
-                let failed = |why: String| {
-                    Error::new(format!("the profile of system calls {} cannot be used: {why}", path.display()))
-                        .remedy("the form is that of Docker and of the OCI runtime specification; seccomp-profiles/README.md explains it, and `--syscalls default` does without")
-                };
-                (own(profile, Hear::Nothing).map_err(failed)?, own(profile, Hear::Refusals).map_err(failed)?)
-            }
+        match profile {
+            SyscallProfile::Default => Filters::new(Program(DEFAULT), Program(DEFAULT_HEARD)),
+            SyscallProfile::Strict => Filters::new(Program(STRICT), Program(STRICT_HEARD)),
+            SyscallProfile::File { .. } => Filters::under(&[], profile),
+        }
+    }
+
+    /// The same below restrictions, compiled now: where one of them refuses, that is the answer.
+    pub(crate) fn under(above: &[&str], profile: &SyscallProfile) -> Result<Filters, Error> {
+        let (name, json) = match profile {
+            SyscallProfile::Default => ("default".to_string(), DEFAULT_JSON),
+            SyscallProfile::Strict => ("strict".to_string(), STRICT_JSON),
+            SyscallProfile::File { path, profile } => (path.display().to_string(), profile.as_str()),
         };
+        let failed = |why: String| {
+            Error::new(format!("the profile of system calls {name} cannot be used: {why}")).remedy(
+                "the form is that of Docker and of the OCI runtime specification; seccomp-profiles/README.md explains \
+                 it, and `--syscalls default` does without",
+            )
+        };
+        let plain = own(above, json, Hear::Nothing).map_err(failed)?;
+        Filters::new(plain, own(above, json, Hear::Refusals).map_err(failed)?)
+    }
+
+    fn new(plain: Program, heard: Program) -> Result<Filters, Error> {
         if let Some(missing) = ["read", "write", "execve", "exit_group"].iter().find(|call| !plain.allows(call)) {
             return Err(Error::new(format!(
                 "the profile of system calls allows no `{missing}`, without which nothing can be started"
@@ -61,20 +84,35 @@ impl Filters {
         Ok(Filters { plain, heard: plain.allows("sendmsg").then_some(heard), guard: Program(GUARD) })
     }
 
+    /// What processes of aido's own are under that look after others.
+    pub(crate) fn plain_default(&self) -> Program {
+        Program(DEFAULT)
+    }
+
+    /// The error that this profile gives to who makes a user namespace; none where it allows that.
+    pub(crate) fn namespace_answer(&self) -> Option<i32> {
+        let machine = Machine::here()?;
+        let args = [libc::CLONE_NEWUSER as u64, 0, 0, 0, 0, 0];
+        let answer = self.plain.answer(&Call { arch: machine.audit(), number: machine.number("unshare")?, args });
+        (answer & 0xFFFF_0000 == 0x0005_0000).then_some((answer & 0xFFFF) as i32)
+    }
+
     /// Calls that this profile allows, whatever their arguments, and that aido's own refuse on purpose.
     pub(crate) fn beyond_default(&self) -> Vec<&'static str> {
         let Some(machine) = Machine::here() else { return Vec::new() };
-        let open =
-            |program: &Program, number| program.answer(&Call { arch: machine.audit(), number, args: [0; 6] }) == ALLOW;
-        let beyond = |number: &u32| open(&self.plain, *number) && !open(&Program(DEFAULT), *number);
+        let answer = |program: Program, number| program.answer(&Call { arch: machine.audit(), number, args: [0; 6] });
+        let beyond =
+            |number: &u32| answer(self.plain, *number) == ALLOW && answer(Program(DEFAULT_HEARD), *number) == NOTIFY;
         (0..1024).filter(beyond).filter_map(|number| machine.name(number)).collect()
     }
 }
 
-fn own(json: &str, hear: Hear) -> Result<Program, String> {
+fn own(above: &[&str], json: &str, hear: Hear) -> Result<Program, String> {
     let machine = Machine::here().ok_or("this machine has no table of calls")?;
-    let program = compile::read(json, machine)
-        .and_then(|profile| compile::compile(&profile, machine, hear))
+    let read = |json: &str| compile::read(json, machine);
+    let above = above.iter().map(|json| read(json)).collect::<Result<Vec<_>, _>>().map_err(|e| e.to_string())?;
+    let program = read(json)
+        .and_then(|profile| compile::compile(&above, &profile, machine, hear))
         .map_err(|error| error.to_string())?;
     Ok(Program(Box::leak(program.into_iter().map(filter).collect::<Box<[_]>>())))
 }

@@ -30,7 +30,8 @@ const NAMESPACES: [(u64, &str); 8] = [
     (libc::CLONE_NEWTIME as u64, "CLONE_NEWTIME"),
 ];
 
-const FAMILIES: [(i32, &str); 13] = [
+const FAMILIES: [(i32, &str); 14] = [
+    (libc::AF_UNIX, "AF_UNIX"),
     (libc::AF_INET, "AF_INET"),
     (libc::AF_INET6, "AF_INET6"),
     (libc::AF_KEY, "AF_KEY"),

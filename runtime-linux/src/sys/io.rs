@@ -27,8 +27,15 @@ pub(crate) fn place_for_now(from: RawFd, to: RawFd) -> Result<()> {
 
 /// Closes every descriptor from `first` on.
 pub(crate) fn close_from(first: u32) -> Result<()> {
-    // SAFETY: the caller is about to exec, or holds no descriptor from `first` on by value.
-    check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) }).map(drop)
+    close_range(first, u32::MAX)
+}
+
+fn close_range(first: u32, last: u32) -> Result<()> {
+    // SAFETY: the caller is about to exec, or a fresh child that holds no descriptor of these by value.
+    match check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) }) {
+        Err(Errno(libc::ENOSYS | libc::EPERM)) => crate::descriptors::close_listed(first, last),
+        done => done.map(drop),
+    }
 }
 
 /// Closes every descriptor from `first` on but these, which come back in order of their numbers.
@@ -37,8 +44,7 @@ pub(crate) fn close_all_but(first: u32, kept: &mut [RawFd]) -> Result<()> {
     let mut next = first;
     for fd in kept.iter().map(|fd| *fd as u32) {
         if fd > next {
-            // SAFETY: numbers only; the caller is a fresh child that keeps nothing else by value.
-            check(unsafe { libc::syscall(libc::SYS_close_range, next, fd - 1, 0) })?;
+            close_range(next, fd - 1)?;
         }
         next = next.max(fd + 1);
     }

@@ -9,6 +9,7 @@ pub(super) type Return = u32;
 
 pub(super) const KILL_PROCESS: Return = 0x8000_0000;
 const NOTIFY: Return = 0x7FC0_0000;
+const ALLOW: Return = 0x7FFF_0000;
 const ERRNO: Return = 0x0005_0000;
 const EPERM: u32 = 1;
 const EACCES: u32 = 13;
@@ -92,6 +93,23 @@ pub(super) fn ranges(profile: &LinuxSeccomp, machine: Machine, hear: Hear) -> Re
     Ok(ranges)
 }
 
+/// One list of ranges over another: where the upper one does not allow, it decides.
+pub(super) fn over(upper: &[Range], lower: &[Range]) -> Vec<Range> {
+    let mut firsts: Vec<u32> = upper.iter().chain(lower).map(|range| range.first).collect();
+    firsts.sort_unstable();
+    firsts.dedup();
+    let at = |ranges: &[Range], number: u32| {
+        let below = ranges.partition_point(|range| range.first <= number);
+        // The first range begins at 0.
+        ranges[below - 1].decision.clone()
+    };
+    let mut ranges = Vec::new();
+    for first in firsts {
+        push(&mut ranges, first, at(upper, first).over(at(lower, first)));
+    }
+    ranges
+}
+
 /// What becomes of an answer where refusals are heard; `hidden` is the call's name if it is one of
 /// [`HEARD_THOUGH_HIDDEN`].
 fn heard(answer: Return, hidden: Option<&str>, hear: Hear) -> Return {
@@ -103,6 +121,20 @@ fn heard(answer: Return, hidden: Option<&str>, hear: Hear) -> Return {
 }
 
 impl Decision {
+    fn over(self, lower: Decision) -> Decision {
+        match self {
+            Decision::Always(ALLOW) => lower,
+            Decision::FirstOf { mut rules, otherwise: ALLOW } => match lower {
+                Decision::Always(otherwise) => Decision::FirstOf { rules, otherwise },
+                Decision::FirstOf { rules: more, otherwise } => {
+                    rules.extend(more);
+                    Decision::FirstOf { rules, otherwise }
+                }
+            },
+            decided => decided,
+        }
+    }
+
     fn map(self, change: impl Fn(Return) -> Return) -> Decision {
         match self {
             Decision::Always(then) => Decision::Always(change(then)),

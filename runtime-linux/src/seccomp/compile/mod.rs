@@ -30,9 +30,18 @@ pub(crate) enum Hear {
     Refusals,
 }
 
-/// Compiles a profile for one machine.
-pub(crate) fn compile(profile: &LinuxSeccomp, machine: Machine, hear: Hear) -> Result<Vec<Instruction>, Error> {
-    let ranges = decide::ranges(profile, machine, hear)?;
+/// Compiles a profile for one machine, below others that allow by default: where one of those refuses, that is the
+/// answer.
+pub(crate) fn compile(
+    above: &[LinuxSeccomp],
+    profile: &LinuxSeccomp,
+    machine: Machine,
+    hear: Hear,
+) -> Result<Vec<Instruction>, Error> {
+    let mut ranges = decide::ranges(profile, machine, hear)?;
+    for restriction in above {
+        ranges = decide::over(&decide::ranges(restriction, machine, hear)?, &ranges);
+    }
     let (graph, root) = graph::build(&ranges, machine);
     let program = assemble::assemble(&graph, root);
     match program.len() {

@@ -86,6 +86,26 @@ fn ordinary_programs_get_their_calls() {
     }
 }
 
+/// The guard has the task's user, and the kernel asks for no more than that here.
+#[test]
+fn limits_and_scheduling_do_not_reach_the_guard() {
+    for high in HIGH {
+        allowed("prlimit64", &[high, 7, u64::MAX]);
+        allowed("prlimit64", &[high | 1, 7, 0]);
+        refused("prlimit64", &[high | 1, 7, 0x7FFF_0000]);
+        for call in ["sched_setaffinity", "sched_setscheduler", "sched_setparam", "sched_setattr"] {
+            refused(call, &[high | 1]);
+            [0, 2, 3, 4711, 0x8000_0001].iter().for_each(|pid| allowed(call, &[high | pid]));
+        }
+        allowed("setpriority", &[high, high, 5]);
+        refused("setpriority", &[high, high | 1, 19]);
+        refused("setpriority", &[high | 2, high, 19]);
+        allowed("ioprio_set", &[high | 1, high, 5]);
+        refused("ioprio_set", &[high | 1, high | 1, 5]);
+        refused("ioprio_set", &[high | 3, high, 5]);
+    }
+}
+
 #[test]
 fn what_reaches_the_kernel_or_the_host_is_refused() {
     let all = "unshare setns mount umount2 pivot_root chroot fsopen fsconfig fsmount fspick open_tree move_mount \
