@@ -1,7 +1,7 @@
 //! Which engine runs plans here, and where the user's own state lies. The one place that knows the platform.
 
 use aido_runtime::{Error, Runtime};
-pub(crate) use aido_runtime_linux::fault;
+pub(crate) use aido_runtime_linux::{SCRATCH, fault};
 use std::path::PathBuf;
 
 /// The engine for one run; `name` tells it from others.

@@ -1,6 +1,6 @@
 //! Closing what a crash left open: unsealed runs of dead supervisors, what they held, sandboxes of dead keepers.
 
-use crate::backend::fault;
+use crate::backend::{SCRATCH, fault};
 use crate::process::{Held, Process};
 use crate::summary::{self, Bytes, SUMMARY_VERSION, Streams, Summary};
 use crate::supervise::stop;
@@ -76,6 +76,9 @@ pub(crate) fn close(run: &Run, engine: &dyn Runtime, end: Option<End>) -> Vec<St
     if !said.is_empty() && is_fresh(run) {
         // What does not end at once ends soon: the next command tries again. Once closed, nobody would.
         return said;
+    }
+    if let Err(error) = run.sandbox().discard(SCRATCH) {
+        said.push(format!("run {}: {error}", run.id()));
     }
     fault::point("recover.held");
     match run.close_interrupted(|remains| closing(run, remains, engine.name(), end)) {

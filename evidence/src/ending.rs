@@ -6,7 +6,7 @@ use crate::folder::{Folder, present};
 use crate::id::{Id, Of};
 use crate::lock;
 use crate::project::Project;
-use crate::sandbox::{Ended, Kind, Sandbox, UNFINISHED, write_state};
+use crate::sandbox::{Ended, Kind, Sandbox, State, UNFINISHED, write_state};
 use serde_json::json;
 
 /// What the ledger calls the end of a kept sandbox.
@@ -44,7 +44,8 @@ impl Sandbox {
     pub fn is_over(&self) -> Result<bool> {
         /// Between the making of a sandbox and its run lie milliseconds.
         const MAKING_MS: u64 = 60_000;
-        let state = self.state()?;
+        // One that was destroyed while one looked has ended, too.
+        let Some(state) = present(self.state())? else { return Ok(true) };
         if state.ended.is_some() || state.left_ms()? == 0 {
             return Ok(true);
         }
@@ -60,8 +61,7 @@ impl Project {
     /// The sandboxes that take runs now, newest first. Costs nothing for those that ended long ago.
     pub fn kept(&self) -> Result<Vec<Sandbox>> {
         let mut open = Vec::new();
-        for sandbox in self.marked()? {
-            let state = sandbox.state()?;
+        for (state, sandbox) in self.marked()? {
             if state.left_ms()? > 0 {
                 open.push((state.created, sandbox));
             }
@@ -73,8 +73,8 @@ impl Project {
     /// Kept sandboxes whose time is over, and whose end is not said in full.
     pub fn expired(&self) -> Result<Vec<Sandbox>> {
         let mut over = Vec::new();
-        for sandbox in self.marked()? {
-            if sandbox.state()?.left_ms()? == 0 {
+        for (state, sandbox) in self.marked()? {
+            if state.left_ms()? == 0 {
                 over.push(sandbox);
             }
         }
@@ -82,13 +82,13 @@ impl Project {
     }
 
     /// The sandboxes with a mark that they take runs; marks of those that are gone go too.
-    fn marked(&self) -> Result<Vec<Sandbox>> {
+    fn marked(&self) -> Result<Vec<(State, Sandbox)>> {
         let (Some(marks), Some(all)) = (self.kept_marks()?, self.known_sandboxes()?) else { return Ok(Vec::new()) };
         let mut found = Vec::new();
         for id in marks.names()?.iter().filter_map(|name| Id::parse(Of::Sandbox, name)) {
             let sandbox = present(all.sub(id.as_str()))?.map(|own| Sandbox::at(self.clone(), id.clone(), own));
-            match sandbox.filter(|sandbox| sandbox.state().is_ok()) {
-                Some(sandbox) => found.push(sandbox),
+            match sandbox.and_then(|sandbox| Some((sandbox.state().ok()?, sandbox))) {
+                Some(marked) => found.push(marked),
                 // About to get its name.
                 None if is_draft(&all, &id)? => {}
                 // Destroyed.

@@ -162,6 +162,11 @@ impl Sandbox {
         self.folder.path().join(OUTPUTS)
     }
 
+    /// Removes something beside the outputs that a run left there which was killed.
+    pub fn discard(&self, name: &str) -> Result<()> {
+        if self.folder.has(name)? { trash::tree(&self.project, &self.folder, name) } else { Ok(()) }
+    }
+
     /// The same folder, empty, for the next run.
     pub fn fresh_outputs(&self) -> Result<PathBuf> {
         let old = self.folder.sub_or_new(OUTPUTS)?;

@@ -22,7 +22,7 @@ use std::path::PathBuf;
 /// The cgroup's own watchdog comes last.
 const SCOPE_MARGIN_MS: u64 = 10_000;
 /// Beside the outputs: what a task without a mount namespace finds. It goes with the run, or with the sandbox's folder.
-const SCRATCH: &str = "scratch";
+pub const SCRATCH: &str = "scratch";
 
 /// Runs plans in namespaces of this host's kernel.
 pub struct Linux {

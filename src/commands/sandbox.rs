@@ -127,7 +127,12 @@ pub(crate) fn list(dir: &Path, typed: &cli::SandboxList) -> Result<u8> {
     super::sweep(&project)?;
     let mut rows = Vec::new();
     for sandbox in project.sandboxes()? {
-        rows.push((sandbox.state()?, sandbox));
+        match sandbox.state() {
+            Ok(state) => rows.push((state, sandbox)),
+            // Destroyed while one looked.
+            Err(error) if error.is_missing() => {}
+            Err(error) => return Err(error.into()),
+        }
     }
     rows.sort_by(|(a, _), (b, _)| b.created.cmp(&a.created));
     if typed.json {

@@ -91,11 +91,12 @@ impl Child {
         gone
     }
 
-    /// A sandbox's first process dies with its supervisor, unless it was stopped before it could ask for that.
+    /// A sandbox's first process dies with its supervisor, unless it was stopped before it could ask for that. One
+    /// without a PID namespace of its own ends the task's family, which may be stopped, too.
     fn end_orphans(&self) {
-        let until = Instant::now() + Duration::from_secs(2);
+        let until = Instant::now() + Duration::from_secs(5);
         loop {
-            let orphans = process::children();
+            let orphans = process::descendants();
             orphans.iter().for_each(Held::kill);
             if orphans.iter().all(Held::is_gone) || Instant::now() > until {
                 return;

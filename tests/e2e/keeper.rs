@@ -233,11 +233,10 @@ fn without_a_keeper_there_is_no_sandbox() {
     if crate::host::is_root() {
         skip!("root may have any number of processes");
     }
-    let shell = format!("ulimit -u 1; exec {} sandbox up", aido().display());
-    let mut command = std::process::Command::new("sh");
+    let mut command = std::process::Command::new("prlimit");
     let like = p.command(["unused"]);
-    command.env_clear().envs(like.get_envs().filter_map(|(name, value)| Some((name, value?)))).args(["-c", &shell]);
-    command.current_dir(p.path());
+    command.env_clear().envs(like.get_envs().filter_map(|(name, value)| Some((name, value?)))).arg("--nproc=1");
+    command.arg(aido()).args(["sandbox", "up"]).current_dir(p.path());
     let out = crate::running::Running::start(command).end();
     out.refused(&[]);
     assert!(out.stdout.is_empty(), "{out}");
