@@ -25,6 +25,10 @@ pub(crate) fn probe() -> Probe {
         controls.set(held.control, held.standing);
     }
     let host = Facts::look();
+    if let Err(errno) = sys::wall::version() {
+        let Cause { why, mend } = cause::landlock(errno.0, &host);
+        controls.set(Control::SecondWall, Standing::absent(why, mend));
+    }
     Probe { facts: facts(&host), controls, advice: here.into_iter().chain(advice(&host)).collect() }
 }
 
@@ -42,8 +46,7 @@ fn here(plan: &Plan) -> Option<Advice> {
 fn advice(host: &Facts) -> Vec<Advice> {
     let told = |about: &str, cause: Cause| Advice { about: about.into(), why: cause.why, remedy: cause.mend };
     let owners = subordinate::lacking(host).map(|cause| told("image owners", cause));
-    let wall = sys::wall::version().err().map(|errno| told("landlock", cause::landlock(errno.0, host)));
-    owners.into_iter().chain(wall).collect()
+    owners.into_iter().collect()
 }
 
 /// A sandbox with everything that may be refused: the namespaces, an overlay, procfs, devices, the filter.
