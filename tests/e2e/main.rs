@@ -5,6 +5,7 @@
 #[macro_use]
 mod host;
 mod chain;
+mod family;
 mod output;
 mod project;
 mod relay;
@@ -16,10 +17,12 @@ mod crash;
 mod doctor;
 mod evidence;
 mod examples;
+mod faults;
 mod files;
 mod hostile;
 mod images;
 mod imports;
+mod keeper;
 mod limits;
 mod names;
 mod older;
@@ -31,3 +34,4 @@ mod run;
 mod sandbox;
 mod store;
 mod ttl;
+mod watchdog;
