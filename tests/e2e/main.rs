@@ -15,6 +15,7 @@ mod cloned;
 mod config;
 mod crash;
 mod doctor;
+mod escape;
 mod evidence;
 mod examples;
 mod faults;
