@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 #[path = "src/seccomp/compile/mod.rs"]
+#[expect(dead_code, reason = "what is asked of a machine at run time")]
 mod compile;
 
 const PROFILES: &str = "../seccomp-profiles";
@@ -23,14 +24,24 @@ fn main() {
         panic!("aido's Linux runtime knows x86_64 and aarch64; for {arch}, add it to src/seccomp/compile/machine.rs");
     };
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("Cargo tells build scripts where to write"));
-    emit(&Path::new(PROFILES).join("default.json"), machine, "DEFAULT", &out.join("seccomp_default.rs"));
+    for name in ["default", "strict", "guard"] {
+        let json = Path::new(PROFILES).join(format!("{name}.json"));
+        let upper = name.to_uppercase();
+        let mut text = emit(&json, machine, compile::Hear::Nothing, &upper);
+        // Nobody listens to the guard: it is aido's own.
+        if name != "guard" {
+            text += &emit(&json, machine, compile::Hear::Refusals, &format!("{upper}_HEARD"));
+        }
+        let file = out.join(format!("seccomp_{name}.rs"));
+        fs::write(&file, text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    }
 }
 
-/// Writes a profile's program as a Rust array.
-fn emit(profile: &Path, machine: compile::Machine, name: &str, out: &Path) {
+/// A profile's program as a Rust array.
+fn emit(profile: &Path, machine: compile::Machine, hear: compile::Hear, name: &str) -> String {
     let json = fs::read_to_string(profile).unwrap_or_else(|error| panic!("{}: {error}", profile.display()));
     let program = compile::read(&json, machine)
-        .and_then(|profile| compile::compile(&profile, machine))
+        .and_then(|profile| compile::compile(&profile, machine, hear))
         .unwrap_or_else(|error| panic!("{}: {error}", profile.display()));
     let mut text = format!("static {name}: &[libc::sock_filter] = &[\n");
     for compile::Instruction { code, jt, jf, k } in program {
@@ -38,5 +49,5 @@ fn emit(profile: &Path, machine: compile::Machine, name: &str, out: &Path) {
             .expect("a string takes what is written to it");
     }
     text.push_str("];\n");
-    fs::write(out, text).unwrap_or_else(|error| panic!("{}: {error}", out.display()));
+    text
 }

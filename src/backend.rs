@@ -20,6 +20,11 @@ pub(crate) fn end_with_the_reader() {
     aido_runtime_linux::end_with_the_reader();
 }
 
+/// What a host with AppArmor must load so that aido may make user namespaces.
+pub(crate) fn apparmor_profile() -> Result<String, Error> {
+    aido_runtime_linux::apparmor_profile()
+}
+
 /// The folder of the image store.
 pub(crate) fn images() -> Result<PathBuf, Error> {
     Ok(data_home()?.join("aido").join("images"))

@@ -5,7 +5,7 @@ mod image;
 pub(crate) use image::*;
 
 use crate::settings::Overrides;
-use aido_runtime::Control;
+use aido_runtime::{Control, Isolation};
 use clap::{Args, Parser, Subcommand, ValueHint};
 use std::path::PathBuf;
 
@@ -156,6 +156,14 @@ pub(crate) struct Wanted {
     #[arg(long, value_name = "LIMITS", value_delimiter = ',', value_parser = weaker)]
     pub(crate) accept_weaker: Vec<Control>,
 
+    /// The profile of system calls: default, strict (what a plain script interpreter needs), or a FILE of your own in Docker's and OCI's form
+    #[arg(long, value_name = "PROFILE", value_hint = ValueHint::FilePath)]
+    pub(crate) syscalls: Option<String>,
+
+    /// How the task is kept apart: `full`, or `landlock` for hosts without namespaces, which holds less and says so
+    #[arg(long, value_name = "HOW", default_value = "full", value_parser = isolation)]
+    pub(crate) isolation: Isolation,
+
     /// Never touch the network to find an image
     #[arg(long)]
     pub(crate) offline: bool,
@@ -182,10 +190,21 @@ impl Wanted {
             pids: self.pids.clone(),
             disk: self.disk.clone(),
             accept_weaker: self.accept_weaker.clone(),
+            syscalls: self.syscalls.clone(),
+            made_with: None,
+            isolation: self.isolation,
             workdir: self.workdir.clone(),
             offline: self.offline,
             insecure_registries: self.insecure_registry.clone(),
         }
+    }
+}
+
+fn isolation(text: &str) -> Result<Isolation, String> {
+    match text {
+        "full" => Ok(Isolation::Full),
+        "landlock" => Ok(Isolation::Landlock),
+        _ => Err("it is `full` or `landlock`".to_string()),
     }
 }
 
@@ -330,6 +349,10 @@ pub(crate) struct Doctor {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+
+    /// Print an AppArmor profile that allows aido, and nothing else, to make user namespaces (Ubuntu 24.04 and its like)
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) apparmor_profile: bool,
 }
 
 #[cfg(test)]

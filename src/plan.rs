@@ -3,7 +3,7 @@
 use crate::inputs::{HOME, Layout, OUTPUTS, WORKSPACE};
 use crate::settings::{At, Error, Result, Settings, Variable, fits};
 use crate::task::Invocation;
-use aido_runtime::{Deadline, EnvValue, Identity, Network, PLAN_VERSION, Plan, Root, SyscallProfile, Task};
+use aido_runtime::{Deadline, EnvValue, Identity, Network, PLAN_VERSION, Plan, Root, Task};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
@@ -55,7 +55,8 @@ pub fn assemble(
         identity: Identity { uid: facts.uid, gid: facts.gid, groups: facts.groups.clone() },
         limits: settings.limits.clone(),
         network: Network::None,
-        syscalls: SyscallProfile::Default,
+        syscalls: settings.syscalls.clone(),
+        isolation: settings.isolation,
         deadline: Deadline {
             ttl_ms: u64::try_from(settings.ttl.as_millis()).unwrap_or(u64::MAX),
             grace_ms: u64::try_from(settings.grace.as_millis()).unwrap_or(u64::MAX),

@@ -71,7 +71,11 @@ fn closing(run: &Run, remains: &Remains, backend: &str) -> Summary {
         started,
         ended,
         exit_code: end.exit_code(),
-        outcome: Outcome { end, usage: Usage { wall_ms: last_ms.saturating_sub(began_ms), ..Usage::default() } },
+        outcome: Outcome {
+            end,
+            usage: Usage { wall_ms: last_ms.saturating_sub(began_ms), ..Usage::default() },
+            refused: Vec::new(),
+        },
         enforced: controls(run).unwrap_or_default(),
         warnings: remains.broken.iter().map(|broken| format!("the record is damaged: {broken}")).collect(),
         inputs: Vec::new(),

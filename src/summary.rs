@@ -4,8 +4,8 @@ use crate::inputs::InputDigest;
 use aido_runtime::{Collected, Enforced, Outcome, Root, Task};
 use serde::{Deserialize, Serialize};
 
-/// Version of the stored form. 1: first.
-pub(crate) const SUMMARY_VERSION: u32 = 1;
+/// Version of the stored form. 1: first. 2: `outcome.refused`, `enforced.*.proof`, the control `second-wall`.
+pub(crate) const SUMMARY_VERSION: u32 = 2;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Summary {

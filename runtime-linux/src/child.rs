@@ -4,8 +4,11 @@
 //! makes system calls over the prepared [`Script`] and says which step failed. Descriptors that a
 //! failed step leaves open go with the process.
 
-use crate::script::{BASE, Exec, FIRST_SLOT, OUTPUTS, Op, Script, Source, Step};
+use crate::guard;
+use crate::script::{BASE, Exec, FIRST_FREE, FIRST_SLOT, OUTPUTS, Op, Script, Source, Step};
 use crate::sys::{self, Errno};
+use crate::task;
+use crate::wall::Wall;
 use crate::wire::{LENGTH, Order, Report};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
@@ -26,9 +29,9 @@ pub(crate) struct Ends {
 }
 
 /// What failed and where: step, index, number of the error.
-type Failure = (Step, u32, Errno);
+pub(crate) type Failure = (Step, u32, Errno);
 
-trait At<T> {
+pub(crate) trait At<T> {
     fn at(self, step: Step) -> Result<T, Failure>;
 }
 
@@ -40,8 +43,8 @@ impl<T, E: Into<Errno>> At<T> for Result<T, E> {
 
 /// Where the child begins. Never returns.
 pub(crate) fn main(script: &Script, ends: &Ends) -> ! {
-    match build(script, ends).and_then(|()| start(script, ends)) {
-        Ok(task) => guard(ends.control, task, script.backstop_ms),
+    match build(script, ends).and_then(|wall| task::start(script, ends, wall)) {
+        Ok(task) => guard::guard(ends.control, task, script.backstop_ms),
         Err((step, index, errno)) => {
             let _ = sys::send(ends.control, &Report::Failed { step, index, errno: errno.0 }.encode(), None);
             sys::leave(1)
@@ -52,20 +55,21 @@ pub(crate) fn main(script: &Script, ends: &Ends) -> ! {
 /// How long the supervisor may leave a half-built sandbox alone. It may be stopped, or worse.
 const PATIENCE_MS: i32 = 30_000;
 
-fn expect(control: RawFd, order: Order) -> Result<(), Failure> {
+pub(crate) fn expect(control: RawFd, order: Order) -> Result<(), Failure> {
     let mut packet = [0; LENGTH];
     if !sys::wait_readable([control, -1], PATIENCE_MS).at(Step::Handshake)?[0] {
         return Err((Step::Handshake, 0, Errno(libc::ETIMEDOUT)));
     }
-    let length = sys::receive(control, &mut packet).at(Step::Handshake)?;
+    let length = sys::read(control, &mut packet).at(Step::Handshake)?;
     match packet.get(..length).and_then(Order::decode) {
         Some(got) if got == order => Ok(()),
         _ => Err((Step::Handshake, 0, Errno(libc::EPROTO))),
     }
 }
 
-/// From the bare clone to a finished sandbox that the supervisor knows of.
-fn build(script: &Script, ends: &Ends) -> Result<(), Failure> {
+/// From the bare clone to a finished sandbox that the supervisor knows of. The second wall's rules come back, if
+/// there are some.
+fn build(script: &Script, ends: &Ends) -> Result<Option<RawFd>, Failure> {
     // Whoever made us is the only one who knows of us: if it dies, so do we. We hold copies of all its
     // descriptors; with those gone, its death is also the end of the file that we read orders from.
     let mut kept = [ends.control, ends.stdin, ends.stdout, ends.stderr, ends.started];
@@ -88,8 +92,21 @@ fn build(script: &Script, ends: &Ends) -> Result<(), Failure> {
     let outputs = rustix::fs::openat(&base, OUTPUTS, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .at(Step::Base)?;
     pivot(root.as_fd()).at(Step::Pivot)?;
+    let wall = script.wall.as_ref().map(raise).transpose().at(Step::Wall)?;
     sys::send(ends.control, &Report::Built.encode(), Some(outputs.as_raw_fd())).at(Step::Report)?;
-    expect(ends.control, Order::Start)
+    expect(ends.control, Order::Start)?;
+    Ok(wall)
+}
+
+/// Makes the second wall's rules, now that the sandbox is all there is. The task goes behind them later.
+pub(crate) fn raise(wall: &Wall) -> sys::Result<RawFd> {
+    let rules = sys::wall::ruleset(wall.version, wall.files, 0, wall.scoped)?;
+    let root = rustix::fs::open(c"/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    for (path, allowed) in &wall.rules {
+        sys::wall::allow(rules.as_fd(), open_below(root.as_fd(), path)?.as_fd(), *allowed)?;
+    }
+    // Away from the numbers that the task lays its own descriptors out on.
+    Ok(rustix::io::fcntl_dupfd_cloexec(&rules, FIRST_FREE)?.into_raw_fd())
 }
 
 /// The sandbox's own tmpfs, attached where it hides no source.
@@ -162,10 +179,10 @@ fn perform(op: &Op, exec: &Exec, base: BorrowedFd<'_>, root: BorrowedFd<'_>) -> 
             sys::set_mount_attributes(mounted.as_fd(), *attributes)?;
             attach(mounted.as_fd(), open_below(root, target)?.as_fd())?;
         }
-        Op::Proc { target } => attach(fresh(c"proc", &[])?.as_fd(), open_below(root, target)?.as_fd())?,
+        Op::Proc { target } => attach(fresh_proc()?.as_fd(), open_below(root, target)?.as_fd())?,
         Op::Pts { target } => {
             let options = [(c"ptmxmode", c"0666"), (c"mode", c"0620")];
-            attach(fresh(c"devpts", &options)?.as_fd(), open_below(root, target)?.as_fd())?;
+            attach(fresh(c"devpts", &options, NO_PROGRAMS)?.as_fd(), open_below(root, target)?.as_fd())?;
         }
         Op::SealRoot => seal(root)?,
     }
@@ -224,18 +241,29 @@ fn attach(tree: BorrowedFd<'_>, onto: BorrowedFd<'_>) -> sys::Result<()> {
     Ok(rustix::mount::move_mount(tree, c"", onto, c"", flags)?)
 }
 
+const NO_PROGRAMS: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID.union(MountAttrFlags::MOUNT_ATTR_NOEXEC);
+
 /// A new instance of a file system of the kernel's.
-fn fresh(kind: &CStr, options: &[(&CStr, &CStr)]) -> sys::Result<OwnedFd> {
+fn fresh(kind: &CStr, options: &[(&CStr, &CStr)], attributes: MountAttrFlags) -> sys::Result<OwnedFd> {
     let context = rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
     for (key, value) in options {
         rustix::mount::fsconfig_set_string(context.as_fd(), *key, *value)?;
     }
     rustix::mount::fsconfig_create(context.as_fd())?;
-    let mut attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-    if options.is_empty() {
-        attributes |= MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_RDONLY;
-    }
     Ok(rustix::mount::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)?)
+}
+
+/// A procfs that can still be written, for one setting: whoever is in this user namespace makes no other one,
+/// whatever a filter of system calls allows. Then it is read-only.
+fn fresh_proc() -> sys::Result<OwnedFd> {
+    let proc = fresh(c"proc", &[], NO_PROGRAMS | MountAttrFlags::MOUNT_ATTR_NODEV)?;
+    let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+    let most = rustix::fs::openat(&proc, c"sys/user/max_user_namespaces", flags, Mode::empty())?;
+    rustix::io::write(&most, b"0")?;
+    // A mount with a file open for writing does not become read-only.
+    drop(most);
+    sys::set_mount_attributes(proc.as_fd(), libc::MOUNT_ATTR_RDONLY)?;
+    Ok(proc)
 }
 
 fn mount_overlay(at: &CStr, data: &CStr) -> sys::Result<()> {
@@ -255,117 +283,4 @@ fn pivot(root: BorrowedFd<'_>) -> sys::Result<()> {
     rustix::mount::unmount(c".", UnmountFlags::DETACH)?;
     rustix::process::chdir(c"/")?;
     Ok(())
-}
-
-/// Forks the task; its number comes back in the guard.
-fn start(script: &Script, ends: &Ends) -> Result<i32, Failure> {
-    let task = sys::fork().at(Step::Fork)?;
-    if task == 0 {
-        let (step, errno) = match enter(&script.exec, ends) {
-            Ok(errno) => (Step::Execute, errno),
-            Err((step, _, errno)) => (step, errno),
-        };
-        // After `enter` has closed the rest, the report's descriptor stands on 3.
-        let _ = sys::send(STARTED, &Report::Failed { step, index: 0, errno: errno.0 }.encode(), None);
-        sys::leave(127)
-    }
-    // The guard shares nothing of the task's but its identity.
-    confine(&script.exec)?;
-    Ok(task)
-}
-
-/// Where the task's report stands until it executes.
-const STARTED: RawFd = 3;
-
-/// From the fork to the task's first instruction. Comes back with the reason why not.
-fn enter(exec: &Exec, ends: &Ends) -> Result<Errno, Failure> {
-    // The report first, so that each later failure finds its way home.
-    sys::place_for_now(ends.started, STARTED).at(Step::Streams)?;
-    sys::place(ends.stdin, 0).at(Step::Streams)?;
-    sys::place(ends.stdout, 1).at(Step::Streams)?;
-    sys::place(ends.stderr, 2).at(Step::Streams)?;
-    sys::close_from(STARTED as u32 + 1).at(Step::Streams)?;
-    rustix::process::setsid().at(Step::Session)?;
-    sys::reset_signals();
-    rustix::process::umask(Mode::from_raw_mode(0o022));
-    for (resource, value) in &exec.rlimits {
-        sys::limit(*resource, *value).at(Step::Limits)?;
-    }
-    if let Some(count) = exec.processors {
-        sys::use_processors(count).at(Step::Limits)?;
-    }
-    confine_with(exec, || rustix::process::chdir(exec.workdir.as_c_str()).at(Step::Workdir))?;
-    let mut why = Errno(libc::ENOENT);
-    for (candidate, which) in &exec.candidates {
-        let Some(argv) = exec.argv.get(*which) else { continue };
-        match sys::execute(candidate, argv.pointers(), exec.envp.pointers()) {
-            Errno(libc::ENOENT) | Errno(libc::ENOTDIR) => {}
-            // Found, but not to be executed: worth more than a later "not found".
-            other => why = other,
-        }
-    }
-    Ok(why)
-}
-
-fn confine(exec: &Exec) -> Result<(), Failure> {
-    confine_with(exec, || Ok(()))
-}
-
-/// Takes on the identity, gives every privilege up and installs the filter, in the order that the
-/// kernel wants; `between` runs with the identity, before the filter.
-fn confine_with(exec: &Exec, between: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
-    sys::drop_capabilities().at(Step::Privileges)?;
-    sys::become_user(exec.uid, exec.gid, exec.groups.as_deref()).at(Step::Identity)?;
-    sys::clear_capabilities().at(Step::Privileges)?;
-    // A change of identity may have made us dumpable again.
-    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable).at(Step::Privileges)?;
-    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)).at(Step::Privileges)?;
-    between()?;
-    rustix::thread::set_no_new_privs(true).at(Step::Privileges)?;
-    sys::install_filter(exec.filter).at(Step::Filter)
-}
-
-/// The first process of the sandbox: reaps, passes signals on, reports how the task ended. When it
-/// leaves, the kernel ends everything else in the sandbox.
-fn guard(control: RawFd, task: i32, backstop_ms: i32) -> ! {
-    // One descriptor and nothing else.
-    if sys::place_for_now(control, 0).is_err() || sys::close_from(1).is_err() {
-        sys::leave(1)
-    }
-    let Ok(children) = sys::child_watch() else { sys::leave(1) };
-    let started = now_ms();
-    loop {
-        while let Some((pid, status)) = sys::reap() {
-            if pid == task {
-                let _ = sys::send(0, &Report::Ended { status }.encode(), None);
-                sys::leave(0)
-            }
-        }
-        let left = i64::from(backstop_ms) - (now_ms() - started);
-        let (Ok([order, child]), true) = (sys::wait_readable([0, children], left.max(0) as i32), left > 0) else {
-            sys::leave(124)
-        };
-        if child {
-            sys::drain(children);
-        }
-        if order {
-            obey(task)
-        }
-    }
-}
-
-fn obey(task: i32) {
-    let mut packet = [0; LENGTH];
-    let length = sys::receive(0, &mut packet).unwrap_or(0);
-    match packet.get(..length).and_then(Order::decode) {
-        Some(Order::Signal(signal)) => sys::signal(task, signal),
-        Some(Order::SignalAll(signal)) => sys::signal(-1, signal),
-        // The supervisor is gone, or out of its mind: end everything.
-        _ => sys::leave(1),
-    }
-}
-
-fn now_ms() -> i64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    now.tv_sec * 1000 + now.tv_nsec / 1_000_000
 }

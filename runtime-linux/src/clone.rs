@@ -1,12 +1,13 @@
 //! Making the sandbox's first process. One of the places where `unsafe` is allowed.
 
+use crate::facts;
 use crate::sys::Errno;
 use libc::{c_int, c_long};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// The namespaces of a sandbox, but the cgroup namespace: its root is where the process stands when
 /// it is made, and the process may be moved after this.
-const NAMESPACES: c_int = libc::CLONE_NEWUSER
+pub(crate) const NAMESPACES: c_int = libc::CLONE_NEWUSER
     | libc::CLONE_NEWNS
     | libc::CLONE_NEWPID
     | libc::CLONE_NEWNET
@@ -50,10 +51,15 @@ struct CloneArguments {
 /// Like `fork`, it returns twice. The caller has one thread; the child may only make system calls
 /// and must never return to the caller's caller.
 pub(crate) fn clone(cgroup: Option<BorrowedFd<'_>>) -> Result<(Side, bool), Errno> {
+    // Whoever waits for the end of a process that cannot be ended waits for ever.
+    if !facts::can_end_processes() {
+        return Err(Errno(libc::ENOSYS));
+    }
     match clone3(cgroup) {
         Ok(side) => Ok((side, cgroup.is_some())),
-        // Many container hosts hide clone3 behind their filter.
-        Err(Errno(libc::ENOSYS)) => old_clone().map(|side| (side, false)),
+        // Many container hosts hide clone3 behind their filter, older ones by EPERM. What the kernel itself
+        // forbids it forbids to `clone` too.
+        Err(Errno(libc::ENOSYS | libc::EPERM)) => old_clone().map(|side| (side, false)),
         Err(errno) => Err(errno),
     }
 }

@@ -43,7 +43,8 @@ fn start(live: &Live, into: &Path, most_bytes: u64) -> Result<Copying, String> {
     let pid = sys::fork().map_err(|e| std::io::Error::from(e).to_string())?;
     if pid == 0 {
         // It holds copies of the supervisor's descriptors, the record's lock among them.
-        let mut kept = [&live.outputs, &live.user_namespace, &target, &writer].map(AsRawFd::as_raw_fd);
+        let mut kept: Vec<_> = [&live.outputs, &target, &writer].map(AsRawFd::as_raw_fd).into();
+        kept.extend(live.user_namespace.as_ref().map(AsRawFd::as_raw_fd));
         let alone = sys::close_all_but(3, &mut kept).is_ok() && with_its_parent(parent);
         sys::leave(if alone { copy_all(live, &target, most_bytes, writer, parent) } else { 1 })
     }
@@ -120,7 +121,7 @@ impl From<Report> for Collected {
 /// The copying child's whole life.
 fn copy_all(live: &Live, target: &OwnedFd, most_bytes: u64, report: OwnedFd, parent: u32) -> i32 {
     let mut copier = Copier { report: Report::default(), left: most_bytes, entries: 0 };
-    let joined = sys::join_user_namespace(live.user_namespace.as_fd());
+    let joined = live.user_namespace.as_ref().map_or(Ok(()), |namespace| sys::join_user_namespace(namespace.as_fd()));
     let result = match joined {
         // A change of namespace forgets the tie to the parent.
         Ok(()) if !with_its_parent(parent) => return 1,

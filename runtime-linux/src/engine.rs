@@ -1,22 +1,27 @@
 //! The runtime's face: the contract, fulfilled with the kernel's own means.
 
+use crate::alone::{self, View};
 use crate::cgroup::{self, Group};
-use crate::exec;
+use crate::exec::{self, Weaker};
 use crate::ids::IdMap;
 use crate::layout::Ground;
-use crate::prepare::{host_ground, script};
+use crate::prepare::{host_ground, script, script_alone};
 use crate::probe;
 use crate::script::{Script, Step};
-use crate::spawn::{self, Live};
+use crate::seccomp::{self, Filters};
+use crate::spawn::{self, Apart, Live};
 use crate::stand;
 use crate::watch::{self, Seen};
-use crate::{collect, failure, seccomp, sys};
+use crate::{collect, failure, handshake, proof, sys, wall};
 use aido_image::{LayerId, Ownership, Store};
-use aido_runtime::{End, Enforced, Error, Event, Io, Listener, Outcome, Plan, Probe, Root, Runtime, Usage};
+use aido_runtime::{End, Enforced, Error, Event, Io, Isolation, Listener, Outcome, Plan, Probe, Root, Runtime, Usage};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// The cgroup's own watchdog comes last.
 const SCOPE_MARGIN_MS: u64 = 10_000;
+/// Beside the outputs: what a task without a mount namespace finds. It goes with the run, or with the sandbox's folder.
+const SCRATCH: &str = "scratch";
 
 /// Runs plans in namespaces of this host's kernel.
 pub struct Linux {
@@ -42,18 +47,6 @@ impl Linux {
             }
         }
     }
-
-    fn conduct(
-        &self,
-        plan: &Plan,
-        script: &Script,
-        live: &Live,
-        group: Option<&Group>,
-        listener: &mut dyn Listener,
-    ) -> Result<Outcome, Error> {
-        let seen = watch::watch(live, group, plan.deadline, listener)?;
-        judge(plan, script, &seen, group)
-    }
 }
 
 impl Runtime for Linux {
@@ -66,32 +59,103 @@ impl Runtime for Linux {
     }
 
     fn up(&self, plan: &Plan) -> Result<Enforced, Error> {
-        let (_, image) = self.ground(plan)?;
-        let ids = IdMap::choose(&plan.identity, image)?;
-        let mut enforced = stand::by_construction(plan, &ids, &seccomp::program(&plan.syscalls).digest());
+        let mut enforced = match plan.isolation {
+            Isolation::Full => {
+                let (_, image) = self.ground(plan)?;
+                stand::by_construction(plan, &IdMap::choose(&plan.identity, image)?, &Filters::of(&plan.syscalls)?)
+            }
+            Isolation::Landlock => stand_alone(plan)?.0,
+        };
         stand::settle(plan, cgroup::probe(), &mut enforced)?;
         Ok(enforced)
     }
 
-    fn run(&self, plan: &Plan, mut io: Io, listener: &mut dyn Listener) -> Result<Outcome, Error> {
-        let filter = seccomp::program(&plan.syscalls);
-        let (ground, image) = self.ground(plan)?;
-        let ids = IdMap::choose(&plan.identity, image)?;
-        let mut enforced = stand::by_construction(plan, &ids, &filter.digest());
+    fn run(&self, plan: &Plan, io: Io, listener: &mut dyn Listener) -> Result<Outcome, Error> {
+        match plan.isolation {
+            Isolation::Full => {
+                let filters = Filters::of(&plan.syscalls)?;
+                let (ground, image) = self.ground(plan)?;
+                let ids = IdMap::choose(&plan.identity, image)?;
+                let enforced = stand::by_construction(plan, &ids, &filters);
+                let scripted = |weaker: &Weaker, secrets: &Secrets| {
+                    let exec = exec::compile(plan, secrets, &ids, weaker, &filters)?;
+                    script(plan, &ground, exec, &filters)
+                };
+                Conduct { name: &self.name, plan, filters: &filters, apart: Apart::Namespaces(&ids) }
+                    .run(enforced, &scripted, io, listener)
+            }
+            Isolation::Landlock => {
+                let (enforced, filters, version) = stand_alone(plan)?;
+                let view = View::make(plan, &io.outputs.with_file_name(SCRATCH))?;
+                let (real, outputs) = (alone::translated(plan, &view), view.outputs());
+                let scripted = |weaker: &Weaker, secrets: &Secrets| {
+                    let mut exec = exec::compile(&real, secrets, &IdMap::single(&plan.identity), weaker, &filters)?;
+                    // The only bound on what is written: each file by itself.
+                    exec.bounding = rustix::process::geteuid().is_root();
+                    exec.groups = exec.bounding.then(Vec::new);
+                    exec.rlimits.push((libc::RLIMIT_FSIZE, plan.limits.disk.value));
+                    script_alone(plan, &view, exec, &filters, version)
+                };
+                let outcome = Conduct { name: &self.name, plan, filters: &filters, apart: Apart::Alone(&outputs) }
+                    .run(enforced, &scripted, io, listener);
+                view.remove();
+                outcome
+            }
+        }
+    }
+
+    fn destroy(&self, leftover: &str) -> Result<(), Error> {
+        cgroup::destroy(leftover).map_err(|e| Error::new(format!("cannot end what a lost run left: {e}")))
+    }
+}
+
+/// The controls, filters and Landlock version of a plan that is held without namespaces.
+fn stand_alone(plan: &Plan) -> Result<(Enforced, Filters, u32), Error> {
+    if plan.root != Root::Host {
+        return Err(Error::new("without namespaces there is no other root than the host's")
+            .remedy("--runtime host, or --isolation full where this host allows it"));
+    }
+    let version = wall::version().map_err(|why| Error::new(format!("--isolation landlock cannot be had: {why}")))?;
+    let restrictions: &[&str] = match version {
+        version if version >= wall::BOUNDS_SIGNALS => &[seccomp::WALL_ALONE],
+        _ => &[seccomp::WALL_ALONE, seccomp::NO_SIGNALS],
+    };
+    let filters = Filters::under(restrictions, &plan.syscalls)?;
+    Ok((stand::by_wall_alone(plan, version, &filters), filters, version))
+}
+
+type Secrets = BTreeMap<String, String>;
+
+/// One run, whatever keeps it apart.
+struct Conduct<'a> {
+    name: &'a str,
+    plan: &'a Plan,
+    filters: &'a Filters,
+    apart: Apart<'a>,
+}
+
+impl Conduct<'_> {
+    /// From the control group to the collected outputs. `scripted` makes the script once it is settled which
+    /// bounds are the weaker ones.
+    fn run(
+        &self,
+        mut enforced: Enforced,
+        scripted: &dyn Fn(&Weaker, &Secrets) -> Result<Script, Error>,
+        mut io: Io,
+        listener: &mut dyn Listener,
+    ) -> Result<Outcome, Error> {
+        let plan = self.plan;
         let lives_ms = plan.deadline.ttl_ms + plan.deadline.grace_ms + SCOPE_MARGIN_MS;
         let (group, held) = cgroup::create(&format!("aido-{}", self.name), &stand::want(plan), lives_ms);
         if let Some(group) = &group {
             listener.event(Event::Held { leftover: group.leftover() })?;
         }
         let result = stand::settle(plan, held, &mut enforced).and_then(|weaker| {
-            let exec = exec::compile(plan, &io.secrets, &ids, &weaker, filter.instructions())?;
-            let script = script(plan, &ground, exec)?;
-            let live = spawn::build(&script, &ids, group.as_ref(), io.stdin.take())?;
-            let outcome = listener
-                .event(Event::Enforced { controls: enforced })
-                .and_then(|()| self.conduct(plan, &script, &live, group.as_ref(), listener));
+            let script = scripted(&weaker, &io.secrets)?;
+            let live = spawn::build(&script, &self.apart, group.as_ref(), io.stdin.take())?;
+            let outcome = self.watch(&script, &live, group.as_ref(), &weaker, &mut enforced, listener);
             // Whatever went wrong above, nothing of the run may live.
-            spawn::end(&live.guard);
+            live.end();
             let outcome = outcome?;
             // The task is over: whatever fails from here on does not change how it ended. The listener
             // remembers what it could not record.
@@ -108,8 +172,21 @@ impl Runtime for Linux {
         result
     }
 
-    fn destroy(&self, leftover: &str) -> Result<(), Error> {
-        cgroup::destroy(leftover).map_err(|e| Error::new(format!("cannot end what a lost run left: {e}")))
+    /// Has the task confined, puts on record what that showed, and runs it to its end.
+    fn watch(
+        &self,
+        script: &Script,
+        live: &Live,
+        group: Option<&Group>,
+        weaker: &Weaker,
+        enforced: &mut Enforced,
+        listener: &mut dyn Listener,
+    ) -> Result<Outcome, Error> {
+        let ready = handshake::ready(live, script, self.filters)?;
+        proof::judge(&ready, script, self.filters, group, weaker, enforced)?;
+        listener.event(Event::Enforced { controls: enforced.clone() })?;
+        let seen = watch::watch(live, group, self.plan.deadline, ready.ear, listener)?;
+        judge(self.plan, script, seen, group)
     }
 }
 
@@ -133,16 +210,16 @@ fn stack(store: &Store, layers: &[String], reference: &str, ownership: Ownership
 }
 
 /// How the run ended, from what was seen of it.
-fn judge(plan: &Plan, script: &Script, seen: &Seen, group: Option<&Group>) -> Result<Outcome, Error> {
+fn judge(plan: &Plan, script: &Script, seen: Seen, group: Option<&Group>) -> Result<Outcome, Error> {
     let mut usage = group.map(Group::usage).unwrap_or_default();
     usage.wall_ms = seen.wall.as_millis() as u64;
     if let Some((step, index, errno)) = seen.guard_failed {
         return Err(failure::words(script, step, index, sys::Errno(errno)));
     }
     if let Some((step, errno)) = seen.not_executed {
-        return not_executed(plan, script, step, errno).map(|end| Outcome { end, usage });
+        return not_executed(plan, script, step, errno).map(|end| Outcome { end, usage, refused: seen.refused });
     }
-    Ok(Outcome { end: end(plan, seen, &usage), usage })
+    Ok(Outcome { end: end(plan, &seen, &usage), usage, refused: seen.refused })
 }
 
 fn not_executed(plan: &Plan, script: &Script, step: Step, errno: i32) -> Result<End, Error> {

@@ -2,6 +2,7 @@
 
 use crate::ids::IdMap;
 use crate::script::{Exec, Strings};
+use crate::seccomp::Filters;
 use crate::source::c_string;
 use aido_runtime::{EnvValue, Error, Plan};
 use std::collections::BTreeMap;
@@ -22,7 +23,7 @@ pub(crate) fn compile(
     secrets: &BTreeMap<String, String>,
     ids: &IdMap,
     weaker: &Weaker,
-    filter: &'static [libc::sock_filter],
+    filters: &Filters,
 ) -> Result<Exec, Error> {
     let task = &plan.task;
     let env = environment(plan, secrets)?;
@@ -51,9 +52,12 @@ pub(crate) fn compile(
         uid: plan.identity.uid,
         gid: plan.identity.gid,
         groups: ids.many().then(|| plan.identity.groups.clone()),
+        bounding: true,
         rlimits,
         processors: weaker.processors,
-        filter,
+        filter: filters.heard.unwrap_or(filters.plain).instructions(),
+        heard: filters.heard.is_some(),
+        stdin_empty: !task.stdin,
     })
 }
 

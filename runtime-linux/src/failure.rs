@@ -1,10 +1,14 @@
 //! The words for what failed while a sandbox was built. The child only tells the step and the number.
 
+use crate::cause::{self, Cause};
+use crate::facts::{self, Facts};
 use crate::script::{Op, Script, Step};
 use crate::sys::Errno;
 use aido_runtime::Error;
 use std::borrow::Cow;
 use std::ffi::CStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 fn text(path: &CStr) -> Cow<'_, str> {
     path.to_string_lossy()
@@ -18,11 +22,8 @@ pub(crate) fn words(script: &Script, step: Step, index: u32, errno: Errno) -> Er
         (Step::Op, None) => "the sandbox has no root".into(),
         (step, _) => step_words(step).into(),
     };
-    let error = Error::new(format!("cannot build the sandbox: {what}: {reason}"));
-    match hint(step, script.ops.get(index as usize), errno.0) {
-        Some(hint) => error.remedy(hint),
-        None => error,
-    }
+    let what = format!("cannot build the sandbox: {what}: {reason}");
+    because(what, cause(script, step, index, errno.0, &Facts::look()), hint(step, errno.0).unwrap_or_default())
 }
 
 fn describe(op: &Op) -> String {
@@ -52,6 +53,7 @@ fn step_words(step: Step) -> &'static str {
         Step::HostName => "set its host name",
         Step::Loopback => "bring its loopback up",
         Step::Pivot => "change its root",
+        Step::Wall => "set the rules of its second wall (Landlock)",
         Step::Report => "report",
         Step::Fork => "start a process in it",
         Step::Session => "make a session",
@@ -65,33 +67,88 @@ fn step_words(step: Step) -> &'static str {
     }
 }
 
-fn hint(step: Step, op: Option<&Op>, errno: i32) -> Option<&'static str> {
-    match (step, op, errno) {
-        (Step::Op, Some(Op::Proc { .. }), libc::EPERM) => Some(
-            "this host's own /proc is masked, as in a container: start the outer container with \
-             `--security-opt systempaths=unconfined`",
-        ),
-        (Step::Op, Some(Op::Overlay { .. }), _) => Some(
-            "the kernel must allow overlay mounts in user namespaces (5.11 or newer), and neither the image store \
-             nor the project may lie on an overlay of an overlay",
-        ),
-        (Step::Op, _, libc::ESTALE) => Some("it was replaced while the sandbox was being built: run it again"),
-        (Step::Workdir, _, libc::ENOENT) => Some("the root has no such folder: name another one with --workdir"),
-        (Step::Base, _, libc::EPERM) | (Step::Propagation, _, libc::EPERM | libc::EACCES) => {
-            Some("user namespaces give no rights here, as AppArmor does on Ubuntu 24.04: see `aido doctor`")
-        }
+/// What of this host makes the step fail, where that can be told.
+fn cause(script: &Script, step: Step, index: u32, errno: i32, facts: &Facts) -> Option<Cause> {
+    if let Some(cause) = lacking(errno, facts) {
+        return Some(cause);
+    }
+    let op = script.ops.get(index as usize).filter(|_| step == Step::Op);
+    match (op, errno) {
+        (Some(Op::Proc { .. }), libc::EPERM | libc::EACCES) => cause::proc_refused(facts),
+        (Some(Op::Overlay { .. }), _) => cause::overlay_refused(errno, &lowers(script, index as usize), facts),
+        (_, libc::EPERM | libc::EACCES) => cause::no_rights(refused(step)?, facts),
         _ => None,
     }
 }
 
+/// A call that is not there, or that a filter answers with a refusal, is the reason of whatever failed by such an answer.
+fn lacking(errno: i32, facts: &Facts) -> Option<Cause> {
+    let answer = errno == libc::ENOSYS || (facts.filtered && matches!(errno, libc::EPERM | libc::EACCES));
+    if answer { cause::calls_missing(&facts::missing(), facts) } else { None }
+}
+
+/// The folders that the overlay at `index` lies on.
+fn lowers(script: &Script, index: usize) -> Vec<&Path> {
+    let before = script.ops.get(..index).unwrap_or_default().iter().rev();
+    let mine = before.take_while(|op| !matches!(op, Op::Overlay { .. }));
+    mine.filter_map(|op| match op {
+        Op::Lower { source, .. } => Some(Path::new(std::ffi::OsStr::from_bytes(source.path.to_bytes()))),
+        _ => None,
+    })
+    .collect()
+}
+
+/// What a step needs of its namespaces; the others need nothing of them.
+fn refused(step: Step) -> Option<&'static str> {
+    match step {
+        Step::Propagation | Step::Base | Step::Op => Some("mounts"),
+        Step::Pivot => Some("pivot_root"),
+        Step::CgroupNamespace => Some("a cgroup namespace"),
+        Step::HostName => Some("a host name of the sandbox's own"),
+        Step::Loopback => Some("a loopback of the sandbox's own"),
+        Step::Identity | Step::Privileges => Some("a change of identity"),
+        _ => None,
+    }
+}
+
+/// What the step alone says.
+fn hint(step: Step, errno: i32) -> Option<&'static str> {
+    match (step, errno) {
+        (Step::Op, libc::ESTALE) => Some("it was replaced while the sandbox was being built: run it again"),
+        (Step::Workdir, libc::ENOENT) => Some("the root has no such folder: name another one with --workdir"),
+        _ => None,
+    }
+}
+
+/// The namespaces were refused, before there was a sandbox.
 pub(crate) fn clone_refused(errno: Errno) -> Error {
-    let error = Error::new(format!("this host refuses the namespaces of a sandbox: {}", std::io::Error::from(errno)));
-    match errno.0 {
-        libc::ENOSPC => error.remedy("raise the limits: sysctl -w user.max_user_namespaces=10000"),
-        libc::EPERM | libc::EACCES => error.remedy(
-            "allow user namespaces to this user (sysctl kernel.unprivileged_userns_clone=1; in a container: \
-             --security-opt seccomp=unconfined); `aido doctor` looks closer",
-        ),
-        _ => error,
+    let facts = Facts::look();
+    let cause = lacking(errno.0, &facts).or_else(|| cause::namespaces(errno.0, &facts));
+    let reason = std::io::Error::from(errno);
+    because(
+        format!("this host refuses the namespaces of a sandbox: {reason}"),
+        cause,
+        "`aido doctor` shows what is known of this host",
+    )
+}
+
+/// The map of ids was refused.
+pub(crate) fn map_refused(name: &str, reason: &std::io::Error) -> Error {
+    let cause = match reason.raw_os_error() {
+        Some(libc::EPERM | libc::EACCES) => cause::id_map(&Facts::look()),
+        _ => None,
+    };
+    because(format!("cannot write the {name} of the sandbox: {reason}"), cause, "")
+}
+
+/// A source could not be opened: for want of a system call, or for its own reasons.
+pub(crate) fn not_opened(what: String, errno: i32) -> Error {
+    because(what, lacking(errno, &Facts::look()), "")
+}
+
+fn because(what: String, cause: Option<Cause>, otherwise: &str) -> Error {
+    match cause {
+        Some(Cause { why, mend }) => Error { what: format!("{what}: {why}"), remedy: mend },
+        None => Error { what, remedy: Some(otherwise.to_string()).filter(|words| !words.is_empty()) },
     }
 }

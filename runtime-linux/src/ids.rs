@@ -1,9 +1,8 @@
 //! Which ids of the host stand behind the ids of a sandbox.
 
+use crate::subordinate::{Subordinate, find_helper, ranges};
 use aido_image::Ownership;
 use aido_runtime::{Error, Identity};
-use std::io;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// A map of ids: `inside outside count`, one extent a line.
@@ -13,19 +12,9 @@ pub(crate) enum IdMap {
     Single { uid: u32, gid: u32 },
     /// The caller as 0 and a range of subordinate ids from 1 on, written by `newuidmap`.
     Range { uids: Subordinate, gids: Subordinate },
-    /// All that the caller, who is root, has: the ids are the same inside and outside.
+    /// All that the caller, who is root of more than itself, has: the ids are the same inside and outside.
     Same { uids: String, gids: String },
 }
-
-/// A range that `/etc/subuid` or `/etc/subgid` gives to the caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Subordinate {
-    first: u32,
-    count: u32,
-}
-
-/// Where the helpers are; `PATH` has no say in it.
-const HELPER_FOLDERS: [&str; 3] = ["/usr/bin", "/bin", "/run/wrappers/bin"];
 
 impl IdMap {
     /// The map for this caller and task. Only an image has owners that matter.
@@ -34,12 +23,20 @@ impl IdMap {
             let read = |name: &str| {
                 std::fs::read_to_string(format!("/proc/self/{name}")).map_err(|e| Error::new(format!("{name}: {e}")))
             };
-            return Ok(IdMap::Same { uids: same(&read("uid_map")?), gids: same(&read("gid_map")?) });
+            let (uids, gids) = (read("uid_map")?, read("gid_map")?);
+            if many_ids(&uids, &gids) {
+                return Ok(IdMap::Same { uids: same(&uids), gids: same(&gids) });
+            }
         }
         match ranges() {
             Some((uids, gids)) if image => Ok(IdMap::Range { uids, gids }),
             _ => Ok(IdMap::Single { uid: identity.uid, gid: identity.gid }),
         }
+    }
+
+    /// The task is the caller, and nobody else is there.
+    pub(crate) fn single(identity: &Identity) -> IdMap {
+        IdMap::Single { uid: identity.uid, gid: identity.gid }
     }
 
     /// Whether the task may be given supplementary groups, and files other owners than one.
@@ -65,9 +62,9 @@ impl IdMap {
 
     /// Writes the map of a process that waits for it.
     pub(crate) fn write(&self, pid: i32) -> Result<(), Error> {
-        let failed = |what: &str, e: io::Error| Error::new(format!("cannot write the {what} of the sandbox: {e}"));
-        let file =
-            |name: &str, text: &str| std::fs::write(format!("/proc/{pid}/{name}"), text).map_err(|e| failed(name, e));
+        let file = |name: &str, text: &str| {
+            std::fs::write(format!("/proc/{pid}/{name}"), text).map_err(|e| crate::failure::map_refused(name, &e))
+        };
         match self {
             IdMap::Single { uid, gid } => {
                 file("setgroups", "deny")?;
@@ -91,7 +88,7 @@ pub fn image_ownership() -> Ownership {
     // Nothing of an image may lend the rights of an id of the host to whoever finds it there. Those of
     // subordinate ids are nobody's, so there a file may look as the image has it; no-new-privs makes
     // the bits useless inside.
-    if rustix::process::geteuid().is_root() {
+    if root_of_many() {
         Ownership::Keep { set_id: false }
     } else if ranges().is_some() {
         Ownership::Keep { set_id: true }
@@ -103,10 +100,25 @@ pub fn image_ownership() -> Ownership {
 /// The same in words, for a person.
 pub(crate) fn owners_words() -> &'static str {
     match image_ownership() {
-        Ownership::Keep { .. } if rustix::process::geteuid().is_root() => "all, since the caller is root",
+        Ownership::Keep { .. } if root_of_many() => "all, since the caller is root",
         Ownership::Keep { .. } => "all, by subordinate ids",
-        Ownership::Squash => "one: this user has no subordinate ids, or newuidmap is missing (Debian: uidmap)",
+        Ownership::Squash => "one, since this user has no subordinate ids to use",
     }
+}
+
+/// Whether the caller is root and has other ids too: root of a namespace may be the only one in it.
+pub(crate) fn root_of_many() -> bool {
+    let read = |name: &str| std::fs::read_to_string(format!("/proc/self/{name}")).unwrap_or_default();
+    rustix::process::geteuid().is_root() && many_ids(&read("uid_map"), &read("gid_map"))
+}
+
+/// A namespace with one user or one group is made by who had no right to more; groups cannot be given up there.
+fn many_ids(uids: &str, gids: &str) -> bool {
+    let more_than_one = |map: &str| {
+        let counts = map.lines().filter_map(|line| line.split_whitespace().nth(2)?.parse::<u64>().ok());
+        counts.fold(0, u64::saturating_add) > 1
+    };
+    more_than_one(uids) && more_than_one(gids)
 }
 
 /// Turns `/proc/self/uid_map` into the map that gives every id to itself.
@@ -118,37 +130,6 @@ fn same(map: &str) -> String {
             Some(format!("{inside} {inside} {count}\n"))
         })
         .collect()
-}
-
-fn ranges() -> Option<(Subordinate, Subordinate)> {
-    find_helper("newuidmap")?;
-    find_helper("newgidmap")?;
-    let uid = rustix::process::geteuid().as_raw();
-    let name = user_name(&std::fs::read_to_string("/etc/passwd").unwrap_or_default(), uid);
-    let read = |path: &str| subordinate(&std::fs::read_to_string(path).ok()?, uid, name.as_deref());
-    Some((read("/etc/subuid")?, read("/etc/subgid")?))
-}
-
-fn user_name(passwd: &str, uid: u32) -> Option<String> {
-    passwd.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_string())
-    })
-}
-
-/// The first range of the caller that is large enough for the ids that images use.
-fn subordinate(text: &str, uid: u32, name: Option<&str>) -> Option<Subordinate> {
-    text.lines().find_map(|line| {
-        let mut fields = line.trim().split(':');
-        let (owner, first, count) = (fields.next()?, fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
-        let mine = name == Some(owner) || owner.parse() == Ok(uid);
-        (mine && count >= 65535).then_some(Subordinate { first, count })
-    })
-}
-
-fn find_helper(name: &str) -> Option<std::path::PathBuf> {
-    HELPER_FOLDERS.iter().map(|folder| Path::new(folder).join(name)).find(|path| path.exists())
 }
 
 fn helper(name: &str, pid: i32, caller: u32, range: Subordinate) -> Result<(), Error> {
@@ -172,14 +153,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_range_is_found_by_name_or_number_and_only_if_large_enough() {
-        let text = "other:100000:65536\nme:1:10\nme:200000:65536\n1000:300000:65536\n";
-        let range = |first| Some(Subordinate { first, count: 65536 });
-        assert_eq!(subordinate(text, 1000, Some("me")), range(200000));
-        assert_eq!(subordinate(text, 1000, None), range(300000));
-        assert_eq!(subordinate(text, 7, Some("nobody")), None);
-        assert_eq!(subordinate("me:x:65536\nme:5\n:::\n", 1, Some("me")), None);
-        assert_eq!(user_name("root:x:0:0::/:\nme:x:1000:1000::/:\n", 1000).as_deref(), Some("me"));
+    fn root_alone_in_its_namespace_has_one_id_to_give() {
+        let (all, one) = ("         0          0 4294967295\n", "0 1000 1\n");
+        assert!(many_ids(all, all) && many_ids("0 1000 1\n1 100000 65536\n", all));
+        assert!(!many_ids(one, all) && !many_ids(all, one) && !many_ids("", ""));
     }
 
     #[test]

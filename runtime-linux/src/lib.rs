@@ -1,32 +1,49 @@
 //! aido's native runtime on Linux: rootless, without a daemon.
 //!
-//! `engine` has a plan compiled into a script (`prepare`, `layout`, `exec`), `spawn` makes a process in new
-//! namespaces that builds the sandbox from it (`child`), `watch` looks after the task, `collect` brings
-//! the outputs out. `cgroup` and `seccomp` stand by themselves. `unsafe` is in `sys` and `clone` only.
+//! `engine` has a plan compiled into a script (`prepare`, `layout`, `exec`, `wall`), `spawn` makes a process in new
+//! namespaces that builds the sandbox from it (`child`) and stays in it (`guard`); `task` confines itself and tries
+//! what must fail, `handshake` hears that and `proof` judges it; `watch` looks after the task, `hear` after what it is
+//! refused, `collect` brings the outputs out. `facts` says what this host is, `cause` why it refuses something.
+//! `seccomp` stands by itself, `cgroup` nearly so. `unsafe` is in `sys` and `clone` only.
 #![cfg(target_os = "linux")]
 
+mod alone;
+mod apparmor;
+mod cause;
 mod cgroup;
 mod child;
 mod clone;
 mod collect;
+mod descriptors;
 mod engine;
 mod exec;
+mod facts;
 mod failure;
+mod guard;
+mod handshake;
+mod hear;
 mod host;
 mod ids;
 mod layout;
 mod mapped;
 mod prepare;
 mod probe;
+mod proof;
 mod script;
 mod seccomp;
 mod source;
 mod spawn;
 mod stand;
+mod subordinate;
 mod sys;
+mod task;
+mod wall;
 mod watch;
+#[cfg(test)]
+mod weakened_tests;
 mod wire;
 
+pub use apparmor::apparmor_profile;
 pub use engine::Linux;
 pub use ids::image_ownership;
 pub use mapped::{with_image_ids, with_image_ids_and_caller, with_image_rights, with_image_rights_and_caller};

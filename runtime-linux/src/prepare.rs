@@ -1,9 +1,11 @@
 //! From a plan to the whole script of its sandbox.
 
+use crate::alone::View;
 use crate::layout::{self, Ground, Text};
 use crate::script::{Exec, Script};
+use crate::seccomp::Filters;
 use crate::source::c_string;
-use crate::{stand, sys};
+use crate::{host, stand, sys, wall};
 use aido_runtime::{Error, Plan};
 
 /// Past deadline and grace the guard ends the sandbox by itself, should nobody else.
@@ -15,7 +17,7 @@ pub(crate) fn host_ground() -> Ground {
 }
 
 /// The whole script of a plan.
-pub(crate) fn script(plan: &Plan, ground: &Ground, exec: Exec) -> Result<Script, Error> {
+pub(crate) fn script(plan: &Plan, ground: &Ground, exec: Exec, filters: &Filters) -> Result<Script, Error> {
     let disk = plan.limits.disk.value;
     let options =
         [("size", disk.to_string()), ("nr_inodes", stand::inodes(disk).to_string()), ("mode", "0755".to_string())];
@@ -27,6 +29,35 @@ pub(crate) fn script(plan: &Plan, ground: &Ground, exec: Exec) -> Result<Script,
         base: options?,
         host_name: c_string(&plan.name)?,
         exec,
+        guard_filter: filters.guard.instructions(),
+        unreadable: c"/proc/1/environ".into(),
+        unwritable: c"/.aido-canary".into(),
+        wall: wall::compile(&plan.mounts, &host::devices().collect::<Vec<_>>())?,
+        backstop_ms: i32::try_from(ends_ms).unwrap_or(i32::MAX),
+        strings: sys::Strings::of_this_process(),
+    })
+}
+
+/// The script of a plan without namespaces: nothing is built, and the wall is all there is.
+pub(crate) fn script_alone(
+    plan: &Plan,
+    view: &View,
+    exec: Exec,
+    filters: &Filters,
+    version: u32,
+) -> Result<Script, Error> {
+    let path = |path: std::path::PathBuf| c_string(path.to_string_lossy().into_owned());
+    let ends_ms = plan.deadline.ttl_ms.saturating_add(plan.deadline.grace_ms).saturating_add(BACKSTOP_MS);
+    Ok(Script {
+        ops: Vec::new(),
+        base: Vec::new(),
+        host_name: c_string(&plan.name)?,
+        exec,
+        // It looks after processes by `/proc`.
+        guard_filter: filters.plain_default().instructions(),
+        unreadable: path(view.unreadable())?,
+        unwritable: path(view.unwritable())?,
+        wall: Some(view.wall(version)?),
         backstop_ms: i32::try_from(ends_ms).unwrap_or(i32::MAX),
         strings: sys::Strings::of_this_process(),
     })

@@ -1,12 +1,16 @@
 //! What this host can hold, found out by building a sandbox and throwing it away. `aido doctor` shows it.
 
+use crate::cause::{self, Cause};
 use crate::cgroup;
 use crate::exec::{self, Weaker};
+use crate::facts::{self, Facts};
 use crate::ids::{self, IdMap};
-use crate::{prepare, seccomp, spawn, stand};
+use crate::seccomp::Filters;
+use crate::spawn::Apart;
+use crate::{handshake, prepare, proof, spawn, stand, subordinate};
 use aido_runtime::{
-    Control, Deadline, Enforced, Error, Identity, Limit, Limits, Mount, MountKind, Network, PLAN_VERSION, Plan, Probe,
-    Root, Standing, SyscallProfile, Task,
+    Advice, Control, Deadline, Enforced, Error, Identity, Isolation, Limit, Limits, Mount, MountKind, Network,
+    PLAN_VERSION, Plan, Probe, Root, Standing, SyscallProfile, Task,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -14,32 +18,57 @@ use std::path::Path;
 /// Looks at the host. Makes nothing that lasts.
 pub(crate) fn probe() -> Probe {
     let plan = plan();
-    let mut controls = match build(&plan) {
-        Ok(enforced) => enforced,
-        Err(error) => nothing(&plan, &error),
-    };
+    let built = build(&plan);
+    let here = built.is_ok().then(|| here(&plan)).flatten();
+    let mut controls = built.unwrap_or_else(|error| nothing(&plan, &error));
     for held in cgroup::probe() {
         controls.set(held.control, held.standing);
     }
-    Probe { facts: facts(), controls }
+    let host = Facts::look();
+    if let Err(errno) = facts::landlock_abi() {
+        let Cause { why, mend } = cause::landlock(errno.0, &host);
+        controls.set(Control::SecondWall, Standing::absent(why, mend));
+    }
+    Probe { facts: facts(&host), controls, advice: here.into_iter().chain(advice(&host)).collect() }
+}
+
+/// Whether the folder that the caller stands in can be shown to a task as well: not every file system lies below
+/// an overlay.
+fn here(plan: &Plan) -> Option<Advice> {
+    let source = std::env::current_dir().and_then(|dir| dir.canonicalize()).ok()?;
+    let input = MountKind::Input { source, hidden: Vec::new() };
+    let plan = Plan { mounts: vec![Mount { target: "/workspace".into(), kind: input }], ..plan.clone() };
+    let error = build(&plan).err()?;
+    Some(Advice { about: "this folder".into(), why: error.what, remedy: error.remedy })
+}
+
+/// What is worse here than it could be, though every control may hold.
+fn advice(host: &Facts) -> Vec<Advice> {
+    let told = |about: &str, cause: Cause| Advice { about: about.into(), why: cause.why, remedy: cause.mend };
+    let owners = subordinate::lacking(host).map(|cause| told("image owners", cause));
+    owners.into_iter().collect()
 }
 
 /// A sandbox with everything that may be refused: the namespaces, an overlay, procfs, devices, the filter.
 fn build(plan: &Plan) -> Result<Enforced, Error> {
-    let filter = seccomp::program(&plan.syscalls);
+    let filters = Filters::of(&plan.syscalls)?;
     let ids = IdMap::choose(&plan.identity, true)?;
-    let exec = exec::compile(plan, &BTreeMap::new(), &ids, &Weaker::default(), filter.instructions())?;
-    let script = prepare::script(plan, &prepare::host_ground(), exec)?;
-    let live = spawn::build(&script, &ids, None, None)?;
-    spawn::end(&live.guard);
-    Ok(stand::by_construction(plan, &ids, &filter.digest()))
+    let exec = exec::compile(plan, &BTreeMap::new(), &ids, &Weaker::default(), &filters)?;
+    let script = prepare::script(plan, &prepare::host_ground(), exec, &filters)?;
+    let mut enforced = stand::by_construction(plan, &ids, &filters);
+    let live = spawn::build(&script, &Apart::Namespaces(&ids), None, None)?;
+    let shown = handshake::ready(&live, &script, &filters)
+        .and_then(|ready| proof::judge(&ready, &script, &filters, None, &Weaker::default(), &mut enforced));
+    live.end();
+    shown.map(|()| enforced)
 }
 
 /// Where no sandbox can be built, none of its controls can be had.
 fn nothing(plan: &Plan, error: &Error) -> Enforced {
     let mut enforced = Enforced::default();
     let ids = IdMap::Single { uid: 0, gid: 0 };
-    for control in stand::by_construction(plan, &ids, "").0.into_keys() {
+    let Ok(filters) = Filters::of(&plan.syscalls) else { return enforced };
+    for control in stand::by_construction(plan, &ids, &filters).0.into_keys() {
         enforced.set(control, Standing::absent(error.what.clone(), error.remedy.clone()));
     }
     enforced
@@ -75,28 +104,50 @@ pub(crate) fn plan() -> Plan {
         limits,
         network: Network::None,
         syscalls: SyscallProfile::Default,
+        isolation: Isolation::Full,
         deadline: Deadline { ttl_ms: 10_000, grace_ms: 0 },
         accept_weaker: BTreeSet::from([Control::Memory, Control::Cpus, Control::Pids]),
     }
 }
 
-fn facts() -> Vec<(String, String)> {
-    let kernel = rustix::system::uname();
-    let read = |path: &str| std::fs::read_to_string(path).ok().map(|text| text.trim().to_string());
-    let mut facts = vec![
-        ("kernel".to_string(), kernel.release().to_string_lossy().into_owned()),
-        ("machine".to_string(), kernel.machine().to_string_lossy().into_owned()),
-        ("user".to_string(), rustix::process::geteuid().as_raw().to_string()),
-        ("image owners".to_string(), ids::owners_words().to_string()),
-        ("cgroup".to_string(), cgroup_version().to_string()),
-    ];
-    for (name, path) in [
-        ("max_user_namespaces", "/proc/sys/user/max_user_namespaces"),
-        ("unprivileged_userns_clone", "/proc/sys/kernel/unprivileged_userns_clone"),
-        ("apparmor_restrict_unprivileged_userns", "/proc/sys/kernel/apparmor_restrict_unprivileged_userns"),
-        ("security modules", "/sys/kernel/security/lsm"),
-    ] {
-        facts.extend(read(path).map(|value| (name.to_string(), value)));
+fn facts(host: &Facts) -> Vec<(String, String)> {
+    let mut facts = Vec::new();
+    let mut fact = |name: &str, value: String| facts.push((name.to_string(), value));
+    fact("kernel", host.kernel.clone());
+    fact("machine", rustix::system::uname().machine().to_string_lossy().into_owned());
+    fact("user", host.user.to_string());
+    fact("user namespace", if host.nested { "not the machine's first" } else { "the machine's first" }.into());
+    fact("container", host.container.as_ref().map_or("none seen".into(), |it| format!("{}, by {}", it.engine, it.by)));
+    fact("image owners", ids::owners_words().to_string());
+    fact("cgroup", cgroup_version().to_string());
+    fact("landlock", facts::landlock_abi().map_or("none".into(), |abi| format!("ABI {abi}")));
+    for (name, most) in &host.namespace_limits {
+        // Of the other kinds only what forbids them is worth a line.
+        if *name == "user" || *most == 0 {
+            fact(&format!("max_{name}_namespaces"), most.to_string());
+        }
+    }
+    if let Some(number) = host.unprivileged_userns_clone {
+        fact("unprivileged_userns_clone", number.to_string());
+    }
+    if host.apparmor_restricts {
+        fact("apparmor_restrict_unprivileged_userns", "1".into());
+    }
+    if let Some(profile) = &host.apparmor_profile {
+        fact("apparmor profile", profile.clone());
+    }
+    if let Some(list) = &host.security_modules {
+        fact("security modules", list.clone());
+    }
+    if host.filtered {
+        fact("system call filter", "one is on this process already".into());
+    }
+    if !host.proc_covered.is_empty() {
+        fact("covered in /proc", host.proc_covered.join(" "));
+    }
+    let hidden: Vec<&str> = facts::hidden().iter().map(|call| call.name).collect();
+    if !hidden.is_empty() {
+        fact("hidden system calls", format!("{}: done in another way", hidden.join(", ")));
     }
     facts
 }

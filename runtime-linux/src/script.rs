@@ -5,6 +5,7 @@
 //! mounted is attached to the new root by descriptor; no name that an image or a project controls is
 //! ever looked up by a plain path.
 
+use crate::wall::Wall;
 use libc::c_char;
 use std::ffi::CString;
 
@@ -14,6 +15,8 @@ pub(crate) const BASE: &std::ffi::CStr = c"/proc/fs";
 pub(crate) const ROOT: &std::ffi::CStr = c"root";
 /// The outputs, below [`BASE`].
 pub(crate) const OUTPUTS: &std::ffi::CStr = c"out";
+/// Descriptors from here on stand in nobody's way in the child.
+pub(crate) const FIRST_FREE: i32 = 10;
 /// The first of the descriptor numbers that name the lower folders of an overlay.
 pub(crate) const FIRST_SLOT: i32 = 64;
 
@@ -70,11 +73,17 @@ pub(crate) struct Exec {
     pub(crate) gid: u32,
     /// None: the id map allows no groups to be set.
     pub(crate) groups: Option<Vec<u32>>,
+    /// Without a user namespace an ordinary user cannot empty the bounding set.
+    pub(crate) bounding: bool,
     /// `RLIMIT_…` and its value.
     pub(crate) rlimits: Vec<(u32, u64)>,
     /// Confine to this many processors: the weaker bound where there is no cgroup.
     pub(crate) processors: Option<usize>,
     pub(crate) filter: &'static [libc::sock_filter],
+    /// The filter asks the supervisor where it refuses.
+    pub(crate) heard: bool,
+    /// Nothing is passed on to the task's standard input.
+    pub(crate) stdin_empty: bool,
 }
 
 /// A null-terminated array of C strings for `execve`, and what it points into.
@@ -102,6 +111,12 @@ pub(crate) struct Script {
     pub(crate) base: Vec<(CString, CString)>,
     pub(crate) host_name: CString,
     pub(crate) exec: Exec,
+    pub(crate) guard_filter: &'static [libc::sock_filter],
+    /// What the finished sandbox is tried with: a file that must not be read, and one that must not be made.
+    pub(crate) unreadable: CString,
+    pub(crate) unwritable: CString,
+    /// The second wall; none: this kernel has no such thing.
+    pub(crate) wall: Option<Wall>,
     /// The guard ends the sandbox by itself after this many milliseconds.
     pub(crate) backstop_ms: i32,
     /// Where the command line and the environment lie that the child inherits, to be wiped.
@@ -122,6 +137,7 @@ pub(crate) enum Step {
     HostName,
     Loopback,
     Pivot,
+    Wall,
     Report,
     Fork,
     Session,
@@ -135,7 +151,7 @@ pub(crate) enum Step {
 }
 
 impl Step {
-    pub(crate) const ALL: [Step; 19] = [
+    pub(crate) const ALL: [Step; 20] = [
         Step::Handshake,
         Step::Guard,
         Step::Propagation,
@@ -145,6 +161,7 @@ impl Step {
         Step::HostName,
         Step::Loopback,
         Step::Pivot,
+        Step::Wall,
         Step::Report,
         Step::Fork,
         Step::Session,

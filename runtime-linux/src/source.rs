@@ -24,8 +24,9 @@ pub(crate) fn look_exactly(path: &Path) -> Result<Seen, Error> {
 }
 
 fn look_with(path: &Path, how: ResolveFlags) -> Result<Seen, Error> {
-    let failed =
-        |what: &str, errno: rustix::io::Errno| Error::new(format!("cannot {what} {}: {errno}", path.display()));
+    let failed = |what: &str, errno: rustix::io::Errno| {
+        crate::failure::not_opened(format!("cannot {what} {}: {errno}", path.display()), errno.raw_os_error())
+    };
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let fd = rustix::fs::openat2(rustix::fs::CWD, path, flags, Mode::empty(), how).map_err(|e| failed("open", e))?;
     let found = rustix::fs::statx(&fd, c"", AtFlags::EMPTY_PATH, StatxFlags::INO | StatxFlags::TYPE)

@@ -1,11 +1,12 @@
 //! From the script to a finished sandbox that waits for the word to start its task.
 
+use crate::alone;
 use crate::cgroup::Group;
 use crate::child::{self, Ends};
 use crate::clone::{self, Guard, Side};
 use crate::failure::{self, clone_refused};
 use crate::ids::IdMap;
-use crate::script::{FIRST_SLOT, Script};
+use crate::script::{FIRST_FREE, FIRST_SLOT, Script};
 use crate::sys::Errno;
 use crate::wire::{LENGTH, Order, Report};
 use aido_runtime::Error;
@@ -14,13 +15,12 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, send, socketpair};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 use std::io::IoSliceMut;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// How long building a sandbox may take before it counts as stuck.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Descriptors from here on stand in nobody's way in the child.
-const FIRST_FREE: RawFd = 10;
 
 /// A sandbox that exists.
 pub(crate) struct Live {
@@ -31,18 +31,39 @@ pub(crate) struct Live {
     pub(crate) stderr: OwnedFd,
     /// The folder of the outputs; outlives the sandbox's own mounts.
     pub(crate) outputs: OwnedFd,
-    pub(crate) user_namespace: OwnedFd,
+    /// None: the task has no namespaces, and its family is kept together by hand.
+    pub(crate) user_namespace: Option<OwnedFd>,
+}
+
+impl Live {
+    /// Kills the guard, and with it everything of the run, and waits until it is gone.
+    pub(crate) fn end(&self) {
+        end(&self.guard);
+        if self.user_namespace.is_none() {
+            alone::end_descendants();
+        }
+    }
+}
+
+/// How the task is to be kept apart.
+pub(crate) enum Apart<'a> {
+    Namespaces(&'a IdMap),
+    /// By Landlock alone; outputs are collected from this folder.
+    Alone(&'a Path),
 }
 
 /// Builds the sandbox. An error means that nothing of it is left.
 pub(crate) fn build(
     script: &Script,
-    ids: &IdMap,
+    how: &Apart<'_>,
     group: Option<&Group>,
     stdin: Option<OwnedFd>,
 ) -> Result<Live, Error> {
     let (control, control_end) = packets()?;
     let (started, started_end) = packets()?;
+    // The kernel says which process a report came from: the task's number on the host.
+    rustix::net::sockopt::set_socket_passcred(&started, true)
+        .map_err(|e| Error::new(format!("cannot prepare a socket: {e}")))?;
     let (stdout, stdout_end) = pipe()?;
     let (stderr, stderr_end) = pipe()?;
     let stdin_end = match stdin {
@@ -56,13 +77,18 @@ pub(crate) fn build(
         stderr: stderr_end.as_raw_fd(),
         started: started_end.as_raw_fd(),
     };
-    let side = clone::clone(group.and_then(Group::clone_into)).map_err(clone_refused)?;
-    let (guard, in_group) = match side {
-        (Side::Child, _) => child::main(script, &ends),
-        (Side::Parent(guard), in_group) => (guard, in_group),
+    let (guard, in_group) = match how {
+        Apart::Alone(_) => (alone::fork(script, &ends, group)?, true),
+        Apart::Namespaces(_) => match clone::clone(group.and_then(Group::clone_into)).map_err(clone_refused)? {
+            (Side::Child, _) => child::main(script, &ends),
+            (Side::Parent(guard), in_group) => (guard, in_group),
+        },
     };
     drop((control_end, started_end, stdout_end, stderr_end, stdin_end));
-    let built = hand_over(&guard, script, ids, group.filter(|_| !in_group), &control);
+    let built = match how {
+        Apart::Namespaces(ids) => hand_over(&guard, script, ids, group.filter(|_| !in_group), &control),
+        Apart::Alone(outputs) => hand_over_alone(script, outputs, &control),
+    };
     match built {
         Ok((outputs, user_namespace)) => Ok(Live { guard, control, started, stdout, stderr, outputs, user_namespace }),
         Err(error) => {
@@ -90,7 +116,7 @@ fn hand_over(
     ids: &IdMap,
     group: Option<&Group>,
     control: &OwnedFd,
-) -> Result<(OwnedFd, OwnedFd), Error> {
+) -> Result<(OwnedFd, Option<OwnedFd>), Error> {
     let path = format!("/proc/{}/ns/user", guard.pid);
     let user_namespace =
         std::fs::File::open(&path).map_err(|e| Error::new(format!("cannot open the sandbox's user namespace: {e}")))?;
@@ -99,8 +125,19 @@ fn hand_over(
     }
     ids.write(guard.pid)?;
     order(control, Order::Build)?;
-    let outputs = built(control.as_fd(), script)?;
-    Ok((outputs, user_namespace.into()))
+    let outputs = built(control.as_fd(), script)?.ok_or_else(out_of_turn)?;
+    Ok((outputs, Some(user_namespace.into())))
+}
+
+fn hand_over_alone(script: &Script, outputs: &Path, control: &OwnedFd) -> Result<(OwnedFd, Option<OwnedFd>), Error> {
+    order(control, Order::Build)?;
+    built(control.as_fd(), script)?;
+    let folder = std::fs::File::open(outputs);
+    Ok((folder.map_err(|e| Error::new(format!("{}: {e}", outputs.display())))?.into(), None))
+}
+
+fn out_of_turn() -> Error {
+    Error::new("the sandbox's first process spoke out of turn")
 }
 
 pub(crate) fn order(control: &OwnedFd, order: Order) -> Result<(), Error> {
@@ -109,8 +146,8 @@ pub(crate) fn order(control: &OwnedFd, order: Order) -> Result<(), Error> {
         .map_err(|e| Error::new(format!("the sandbox's first process does not listen: {e}")))
 }
 
-/// Waits for the report that the sandbox stands; the outputs' descriptor comes with it.
-fn built(control: BorrowedFd<'_>, script: &Script) -> Result<OwnedFd, Error> {
+/// Waits for the report that the sandbox stands; the outputs' descriptor comes with it where they lie inside.
+fn built(control: BorrowedFd<'_>, script: &Script) -> Result<Option<OwnedFd>, Error> {
     let until = Instant::now() + PATIENCE;
     loop {
         let left = until.saturating_duration_since(Instant::now());
@@ -135,10 +172,10 @@ fn built(control: BorrowedFd<'_>, script: &Script) -> Result<OwnedFd, Error> {
         _ => None,
     });
     match (packet.get(..length).and_then(Report::decode), descriptor) {
-        (Some(Report::Built), Some(outputs)) => Ok(outputs),
+        (Some(Report::Built), outputs) => Ok(outputs),
         (Some(Report::Failed { step, index, errno }), _) => Err(failure::words(script, step, index, Errno(errno))),
         (None, _) if length == 0 => Err(Error::new("the sandbox's first process died while it was building")),
-        _ => Err(Error::new("the sandbox's first process spoke out of turn")),
+        _ => Err(out_of_turn()),
     }
 }
 

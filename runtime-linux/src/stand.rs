@@ -3,7 +3,9 @@
 use crate::cgroup::{Held, Want};
 use crate::exec::Weaker;
 use crate::ids::IdMap;
-use aido_runtime::{Control, Enforced, Error, Force, Limit, Origin, Plan, Standing};
+use crate::seccomp::Filters;
+use crate::wall;
+use aido_runtime::{Control, Enforced, Error, Force, Limit, Origin, Plan, Standing, SyscallProfile};
 
 /// What is asked of the host's cgroups.
 pub(crate) fn want(plan: &Plan) -> Want {
@@ -16,12 +18,11 @@ pub(crate) fn want(plan: &Plan) -> Want {
 
 /// The controls that a sandbox of this runtime has by construction: if one of these could not be had,
 /// building it would have failed.
-pub(crate) fn by_construction(plan: &Plan, ids: &IdMap, filter_digest: &str) -> Enforced {
+pub(crate) fn by_construction(plan: &Plan, ids: &IdMap, filters: &Filters) -> Enforced {
     let mut enforced = Enforced::default();
     let mut set = |control, by: String| enforced.set(control, Standing::in_force(by));
     set(Control::Identity, ids.words());
     set(Control::Privileges, "no capability in any set, no-new-privs, nosuid on every mount".into());
-    set(Control::Syscalls, format!("seccomp filter sha256:{filter_digest}"));
     set(Control::Files, "mount namespace, pivot_root, the host's tree detached".into());
     set(Control::ReadOnly, "read-only mounts of root, inputs, /proc and /dev".into());
     set(Control::Processes, "pid namespace, own /proc, first process not dumpable".into());
@@ -32,7 +33,90 @@ pub(crate) fn by_construction(plan: &Plan, ids: &IdMap, filter_digest: &str) -> 
     set(Control::Output, format!("at most {} bytes kept of each stream", plan.limits.output.value));
     let deadline = plan.deadline;
     set(Control::Deadline, format!("boottime timer, {} ms and {} ms of grace", deadline.ttl_ms, deadline.grace_ms));
+    enforced.set(Control::Syscalls, syscalls(&plan.syscalls, filters));
+    enforced.set(Control::SecondWall, second_wall());
     enforced
+}
+
+/// A profile of the user's own may allow more than ours: that is said.
+fn syscalls(profile: &SyscallProfile, filters: &Filters) -> Standing {
+    let name = match profile {
+        SyscallProfile::Default => "default".to_string(),
+        SyscallProfile::Strict => "strict".to_string(),
+        SyscallProfile::File { path, .. } => path.display().to_string(),
+    };
+    let heard = if filters.heard.is_some() { "refusals heard" } else { "refusals not heard: it allows no sendmsg" };
+    let by = format!("seccomp filter sha256:{} ({name}), {heard}", filters.plain.digest());
+    match filters.beyond_default() {
+        beyond if beyond.is_empty() => Standing::in_force(by),
+        beyond => {
+            let why = format!("this profile allows what aido's own refuses: {}", beyond.join(", "));
+            Standing::weaker(by, why, Some("--syscalls default, or take these calls out of the profile".into()))
+        }
+    }
+}
+
+/// The controls of a task without namespaces. What each lacks is said, also where it was chosen by name.
+pub(crate) fn by_wall_alone(plan: &Plan, version: u32, filters: &Filters) -> Enforced {
+    let mut enforced = Enforced::default();
+    let mut set = |control, standing| enforced.set(control, standing);
+    let full = || Some("--isolation full".to_string());
+    let weaker = |by: String, why: &str| Standing::weaker(by, why, full());
+    let caller = rustix::process::geteuid().as_raw();
+    set(Control::Identity, weaker(format!("the caller's own ids ({caller})"), "there is no user namespace"));
+    let none = "no capability that is permitted, effective, inheritable or ambient; no-new-privs";
+    set(
+        Control::Privileges,
+        match caller {
+            0 => Standing::in_force("no capability in any set, no-new-privs"),
+            _ => weaker(none.into(), "the bounding set stays as it was, though nothing can be gained from it"),
+        },
+    );
+    let landlock = format!("Landlock version {version}");
+    let seen = "names, sizes, owners and times of all files of the host can be seen, contents cannot";
+    set(Control::Files, weaker(landlock.clone(), seen));
+    set(
+        Control::ReadOnly,
+        Standing::in_force(format!("{landlock}; modes, owners, times and attributes by the filter")),
+    );
+    let why = "Landlock is the only wall here: there are no mounts of the run's own before it";
+    set(Control::SecondWall, Standing::absent(why, full()));
+    let (by, why) = match version >= wall::BOUNDS_SIGNALS {
+        true => (
+            format!("{landlock}: no signal and no trace leaves the task's own processes"),
+            "there is no process namespace: numbers of other processes can be tried",
+        ),
+        false => (
+            "no signals at all, by the filter".to_string(),
+            "there is no process namespace, and the task cannot signal its own children",
+        ),
+    };
+    set(Control::Processes, weaker(by, why));
+    set(Control::Ipc, Standing::in_force("no System V and POSIX objects, by the filter; no /dev/shm"));
+    set(Control::Network, Standing::in_force("no sockets but connected pairs, by the filter"));
+    set(Control::Environment, Standing::in_force("environment and descriptors built anew"));
+    let disk = plan.limits.disk.value;
+    set(
+        Control::Disk,
+        weaker(format!("RLIMIT_FSIZE={disk}"), "each file is bounded by itself, and not all of them together"),
+    );
+    set(Control::Output, Standing::in_force(format!("at most {} bytes kept of each stream", plan.limits.output.value)));
+    let (ttl, grace) = (plan.deadline.ttl_ms, plan.deadline.grace_ms);
+    let by = format!("boottime timer, {ttl} ms and {grace} ms of grace; orphans are adopted and ended");
+    let why =
+        "where supervisor and guard are killed at once, only a control group ends what the task left in the background";
+    set(Control::Deadline, weaker(by, why));
+    set(Control::Syscalls, syscalls(&plan.syscalls, filters));
+    enforced
+}
+
+fn second_wall() -> Standing {
+    match wall::version() {
+        Ok(version) => Standing::in_force(format!("Landlock version {version}: writing only in the writable places")),
+        Err(why) => {
+            Standing::absent(why, Some("Linux 5.19 or newer, with `landlock` in the boot parameter lsm=".into()))
+        }
+    }
 }
 
 /// Files that so many bytes may be spread over: one for each 4 KiB, within reason.

@@ -4,6 +4,14 @@
 //! an exec: no heap, no lock, no panic, no `errno` of another thread. The raw number of the error
 //! comes back.
 
+pub(crate) mod filter;
+mod io;
+mod net;
+pub(crate) mod wall;
+
+pub(crate) use io::{close, close_all_but, close_from, drain, place, place_for_now, read, send, wait_readable, write};
+pub(crate) use net::{loopback_up, reach_out};
+
 use libc::{c_char, c_int, c_long, c_ulong};
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
@@ -60,26 +68,6 @@ fn mount_setattr(mount: BorrowedFd<'_>, set: u64, flags: c_int) -> Result<()> {
     .map(drop)
 }
 
-/// Closes every descriptor from `first` on.
-pub(crate) fn close_from(first: u32) -> Result<()> {
-    // SAFETY: the caller is about to exec, or holds no descriptor from `first` on by value.
-    check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) }).map(drop)
-}
-
-/// Closes every descriptor from `first` on but these, which come back in order of their numbers.
-pub(crate) fn close_all_but(first: u32, kept: &mut [RawFd]) -> Result<()> {
-    kept.sort_unstable();
-    let mut next = first;
-    for fd in kept.iter().map(|fd| *fd as u32) {
-        if fd > next {
-            // SAFETY: numbers only; the caller is a fresh child that keeps nothing else by value.
-            check(unsafe { libc::syscall(libc::SYS_close_range, next, fd - 1, 0) })?;
-        }
-        next = next.max(fd + 1);
-    }
-    close_from(next)
-}
-
 /// So many descriptors a program may rely on being allowed.
 const ENOUGH_FILES: u64 = 1024;
 
@@ -87,7 +75,6 @@ const ENOUGH_FILES: u64 = 1024;
 /// ignored SIGCHLD (the kernel would reap what we wait for), a deadly SIGXFSZ, a tiny limit of open
 /// files. To be called first of all, when nothing in the program has opened anything yet.
 pub fn start_afresh() {
-    // Kernels that have no close_range (before 5.9) cannot run a sandbox either.
     let _ = close_from(3);
     // SAFETY: sets two dispositions; no thread and no handler exist yet.
     unsafe {
@@ -106,27 +93,6 @@ pub fn start_afresh() {
 pub fn end_with_the_reader() {
     // SAFETY: sets a disposition to the default; no handler exists.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
-}
-
-/// Puts `from` on the number `to`, which stays open over an exec.
-pub(crate) fn place(from: RawFd, to: RawFd) -> Result<()> {
-    if from == to {
-        // SAFETY: numbers only.
-        check(unsafe { libc::fcntl(from, libc::F_SETFD, 0) } as c_long).map(drop)
-    } else {
-        // SAFETY: numbers only; the caller knows what stood on `to`.
-        check(unsafe { libc::dup2(from, to) } as c_long).map(drop)
-    }
-}
-
-/// The same, closed at an exec.
-pub(crate) fn place_for_now(from: RawFd, to: RawFd) -> Result<()> {
-    if from == to {
-        // SAFETY: numbers only.
-        return check(unsafe { libc::fcntl(from, libc::F_SETFD, libc::FD_CLOEXEC) } as c_long).map(drop);
-    }
-    // SAFETY: numbers only; the caller knows what stood on `to`.
-    check(unsafe { libc::dup3(from, to, libc::O_CLOEXEC) } as c_long).map(drop)
 }
 
 /// A plain fork by the raw call: no handlers of the C library run. Zero in the child.
@@ -223,16 +189,6 @@ pub(crate) fn become_user(uid: u32, gid: u32, groups: Option<&[u32]>) -> Result<
     check(unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) }).map(drop)
 }
 
-/// Installs a compiled filter; no-new-privs must be set.
-pub(crate) fn install_filter(filter: &'static [libc::sock_filter]) -> Result<()> {
-    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
-    // SAFETY: the kernel reads `len` instructions and changes none.
-    check(unsafe {
-        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &program as *const libc::sock_fprog)
-    })
-    .map(drop)
-}
-
 /// Executes; comes back only with the reason why not.
 ///
 /// `argv` and `envp` must be null-terminated arrays of C strings that live as long as the process.
@@ -272,24 +228,6 @@ pub(crate) fn child_watch() -> Result<RawFd> {
     }
 }
 
-/// Takes what a [`child_watch`] has to say, so that it is silent until the next change.
-pub(crate) fn drain(fd: RawFd) {
-    let mut buffer = [0u8; 512];
-    // SAFETY: the buffer is ours and its length is given.
-    while unsafe { libc::read(fd, buffer.as_mut_ptr().cast(), buffer.len()) } > 0 {}
-}
-
-/// Waits for readability of up to two descriptors: which of them are ready.
-pub(crate) fn wait_readable(fds: [RawFd; 2], timeout_ms: i32) -> Result<[bool; 2]> {
-    let mut polled = fds.map(|fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 });
-    // SAFETY: the array is ours and its length is given.
-    match check(unsafe { libc::poll(polled.as_mut_ptr(), 2, timeout_ms) } as c_long) {
-        Ok(_) => Ok(polled.map(|p| p.revents != 0)),
-        Err(Errno(libc::EINTR)) => Ok([false, false]),
-        Err(errno) => Err(errno),
-    }
-}
-
 /// Collects one ended child: its number and wait status.
 pub(crate) fn reap() -> Option<(i32, i32)> {
     let mut status = 0;
@@ -305,55 +243,6 @@ pub(crate) fn signal(pid: i32, signal: i32) {
     unsafe { libc::kill(pid, signal) };
 }
 
-/// Sends one packet, with a descriptor where there is one.
-pub(crate) fn send(socket: RawFd, packet: &[u8], descriptor: Option<RawFd>) -> Result<()> {
-    let mut part = libc::iovec { iov_base: packet.as_ptr().cast_mut().cast(), iov_len: packet.len() };
-    // Room for one control message with one descriptor, aligned as its header wants it.
-    let mut control = [0u64; 4];
-    // SAFETY: all pointers are to locals that outlive the call; CMSG_SPACE(4) is 24 <= 32 bytes.
-    unsafe {
-        let mut message: libc::msghdr = std::mem::zeroed();
-        message.msg_iov = &mut part;
-        message.msg_iovlen = 1;
-        if let Some(fd) = descriptor {
-            message.msg_control = control.as_mut_ptr().cast();
-            message.msg_controllen = libc::CMSG_SPACE(4) as _;
-            let header = libc::CMSG_FIRSTHDR(&message);
-            (*header).cmsg_level = libc::SOL_SOCKET;
-            (*header).cmsg_type = libc::SCM_RIGHTS;
-            (*header).cmsg_len = libc::CMSG_LEN(4) as _;
-            std::ptr::write_unaligned(libc::CMSG_DATA(header).cast::<RawFd>(), fd);
-        }
-        check(libc::sendmsg(socket, &message, libc::MSG_NOSIGNAL) as c_long).map(drop)
-    }
-}
-
-/// Receives one packet: its length; zero when the other end is gone.
-pub(crate) fn receive(socket: RawFd, buffer: &mut [u8]) -> Result<usize> {
-    loop {
-        // SAFETY: the buffer is ours and its length is given.
-        match check(unsafe { libc::recv(socket, buffer.as_mut_ptr().cast(), buffer.len(), 0) } as c_long) {
-            Err(Errno(libc::EINTR)) => {}
-            other => return other.map(|n| n as usize),
-        }
-    }
-}
-
-/// Brings the loopback interface of this network namespace up.
-pub(crate) fn loopback_up() -> Result<()> {
-    // SAFETY: `ifreq` is plain data, all zeros is a valid value; the socket is closed again here.
-    unsafe {
-        let socket = check(libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) as c_long)? as c_int;
-        let mut request: libc::ifreq = std::mem::zeroed();
-        request.ifr_name[0] = b'l' as c_char;
-        request.ifr_name[1] = b'o' as c_char;
-        request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as _;
-        let done = check(libc::ioctl(socket, libc::SIOCSIFFLAGS as _, &request) as c_long);
-        libc::close(socket);
-        done.map(drop)
-    }
-}
-
 /// Sets both the soft and the hard limit.
 pub(crate) fn limit(resource: u32, value: u64) -> Result<()> {
     let both = libc::rlimit64 { rlim_cur: value, rlim_max: value };
@@ -363,21 +252,11 @@ pub(crate) fn limit(resource: u32, value: u64) -> Result<()> {
 
 /// Keeps this process on the first `count` of the processors that it may use.
 pub(crate) fn use_processors(count: usize) -> Result<()> {
-    // SAFETY: `cpu_set_t` is plain data of the size given; the macros touch only that local.
-    unsafe {
-        let mut set: libc::cpu_set_t = std::mem::zeroed();
-        check(libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &mut set) as c_long)?;
-        let mut kept = 0;
-        for cpu in 0..libc::CPU_SETSIZE as usize {
-            if libc::CPU_ISSET(cpu, &set) {
-                kept += 1;
-                if kept > count {
-                    libc::CPU_CLR(cpu, &mut set);
-                }
-            }
-        }
-        check(libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set) as c_long).map(drop)
-    }
+    let set = rustix::thread::sched_getaffinity(None)?;
+    let mut kept = set;
+    let mine = (0..rustix::thread::CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu));
+    mine.skip(count).for_each(|cpu| kept.unset(cpu));
+    Ok(rustix::thread::sched_setaffinity(None, &kept)?)
 }
 
 /// Makes the cgroup that this process stands in the root of all it can see of cgroups.
@@ -396,4 +275,10 @@ pub(crate) fn unshare_user() -> Result<()> {
 pub(crate) fn join_user_namespace(fd: BorrowedFd<'_>) -> Result<()> {
     // SAFETY: numbers only.
     check(unsafe { libc::setns(fd.as_raw_fd(), libc::CLONE_NEWUSER) } as c_long).map(drop)
+}
+
+/// Makes a call that can do nothing with these arguments: only whether it is there is of interest.
+pub(crate) fn ask(number: c_long, [first, second, third]: [usize; 3]) -> Result<c_long> {
+    // SAFETY: callers give numbers of calls and arguments that are refused, or answered by a number alone.
+    check(unsafe { libc::syscall(number, first, second, third, 0usize, 0usize) })
 }

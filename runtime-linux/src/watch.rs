@@ -1,10 +1,12 @@
 //! Looking after a running task: its output, its deadline, what the user wants, how it ends.
 
 use crate::cgroup::Group;
+use crate::handshake;
+use crate::hear::Ear;
 use crate::script::Step;
 use crate::spawn::{self, Live};
 use crate::wire::{LENGTH, Order, Report};
-use aido_runtime::{Command, Deadline, Error, Event, Listener, Stream};
+use aido_runtime::{Command, Deadline, Error, Event, Listener, Refusal, Stream};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
@@ -28,6 +30,8 @@ pub(crate) struct Seen {
     /// The memory limit killed somebody.
     pub(crate) out_of_memory: bool,
     pub(crate) wall: Duration,
+    /// What the task was refused.
+    pub(crate) refused: Vec<Refusal>,
 }
 
 /// Why the run is being ended, and until when it may do so itself.
@@ -39,6 +43,7 @@ struct Watch<'a> {
     live: &'a Live,
     group: Option<&'a Group>,
     deadline: Deadline,
+    ear: Option<Ear>,
     timer: TimerFd,
     ending: Option<Ending>,
     seen: Seen,
@@ -61,6 +66,7 @@ enum Source {
     Stderr,
     Memory,
     Wish,
+    Refusal,
 }
 
 /// Runs the task of a built sandbox to its end. When it returns, nothing of the run lives.
@@ -68,14 +74,16 @@ pub(crate) fn watch(
     live: &Live,
     group: Option<&Group>,
     deadline: Deadline,
+    ear: Option<Ear>,
     listener: &mut dyn Listener,
 ) -> Result<Seen, Error> {
     let timer = deadline_timer(deadline)?;
-    spawn::order(&live.control, Order::Start)?;
+    handshake::execute(live)?;
     let mut watch = Watch {
         live,
         group,
         deadline,
+        ear,
         timer,
         ending: None,
         seen: Seen::default(),
@@ -92,9 +100,10 @@ pub(crate) fn watch(
         watch.seen.out_of_memory |= group.oom_kills() > 0;
         group.kill();
     }
-    spawn::end(&live.guard);
+    live.end();
     result?;
     watch.drain(listener);
+    watch.seen.refused = watch.ear.map(Ear::into_refusals).unwrap_or_default();
     Ok(watch.seen)
 }
 
@@ -135,6 +144,11 @@ impl Watch<'_> {
             if ready.contains(&Source::Wish) {
                 self.wishes(listener)?;
             }
+            if ready.contains(&Source::Refusal)
+                && let Some(ear) = &mut self.ear
+            {
+                ear.listen(listener);
+            }
             if ready.contains(&Source::Guard) || self.kill_is_due() {
                 return Ok(());
             }
@@ -160,9 +174,13 @@ impl Watch<'_> {
         if let Some(fd) = listener.wake() {
             add(true, Source::Wish, fd);
         }
+        if let Some(fd) = self.ear.as_ref().and_then(Ear::waits) {
+            add(true, Source::Refusal, fd);
+        }
         let mut polled: Vec<PollFd<'_>> = sources.iter().map(|(_, fd)| PollFd::new(*fd, PollFlags::POLLIN)).collect();
-        let timeout = match &self.ending {
-            Some(ending) => ending.kill_at.saturating_duration_since(Instant::now()),
+        let moments = [self.ending.as_ref().map(|ending| ending.kill_at), self.ear.as_ref().and_then(Ear::rests_until)];
+        let timeout = match moments.into_iter().flatten().min() {
+            Some(moment) => moment.saturating_duration_since(Instant::now()),
             None => Duration::from_secs(3600),
         };
         // Rounded up, so that a turn never spins through the last millisecond.

@@ -3,8 +3,8 @@
 //! first two processes have in their own process namespace.
 
 use aido_runtime::{
-    Command, Control, Deadline, End, EnvValue, Error, Event, Identity, Io, Limit, Limits, Listener, Mount, MountKind,
-    Network, PLAN_VERSION, Plan, Root, Runtime, Stream, SyscallProfile, Task,
+    Command, Control, Deadline, End, EnvValue, Error, Event, Identity, Io, Isolation, Limit, Limits, Listener, Mount,
+    MountKind, Network, PLAN_VERSION, Plan, Root, Runtime, Stream, SyscallProfile, Task,
 };
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::{BTreeMap, BTreeSet};
@@ -100,6 +100,7 @@ fn plan(project: &Path) -> Plan {
         limits,
         network: Network::None,
         syscalls: SyscallProfile::Default,
+        isolation: Isolation::Full,
         deadline: Deadline { ttl_ms: 30_000, grace_ms: 1_000 },
         accept_weaker: BTreeSet::from([Control::Memory, Control::Cpus, Control::Pids]),
     }

@@ -19,6 +19,8 @@ pub enum Control {
     Files,
     /// Root and inputs cannot be changed.
     ReadOnly,
+    /// A second mechanism that refuses what mounts refuse, should one of them fail.
+    SecondWall,
     /// No process outside the run is seen or signalled.
     Processes,
     /// No shared memory, queue or semaphore of the host.
@@ -41,6 +43,9 @@ pub struct Standing {
     pub force: Force,
     /// The mechanism, with its figures, such as `cgroup v2 memory.max=536870912`.
     pub by: String,
+    /// What a trial in the finished sandbox showed before the task started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<String>,
     /// Why it is weaker than asked, or absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
@@ -63,12 +68,13 @@ pub enum Force {
 pub struct Enforced(pub BTreeMap<Control, Standing>);
 
 impl Control {
-    pub const ALL: [Control; 15] = [
+    pub const ALL: [Control; 16] = [
         Control::Identity,
         Control::Privileges,
         Control::Syscalls,
         Control::Files,
         Control::ReadOnly,
+        Control::SecondWall,
         Control::Processes,
         Control::Ipc,
         Control::Network,
@@ -89,6 +95,7 @@ impl Control {
             Control::Syscalls => "syscalls",
             Control::Files => "files",
             Control::ReadOnly => "read-only",
+            Control::SecondWall => "second-wall",
             Control::Processes => "processes",
             Control::Ipc => "ipc",
             Control::Network => "network",
@@ -122,21 +129,28 @@ impl FromStr for Control {
 
 impl Standing {
     pub fn in_force(by: impl Into<String>) -> Self {
-        Standing { force: Force::InForce, by: by.into(), why: None, remedy: None }
+        Standing { force: Force::InForce, by: by.into(), proof: None, why: None, remedy: None }
     }
 
     pub fn weaker(by: impl Into<String>, why: impl Into<String>, remedy: Option<String>) -> Self {
-        Standing { force: Force::Weaker, by: by.into(), why: Some(why.into()), remedy }
+        Standing { force: Force::Weaker, by: by.into(), proof: None, why: Some(why.into()), remedy }
     }
 
     pub fn absent(why: impl Into<String>, remedy: Option<String>) -> Self {
-        Standing { force: Force::Absent, by: String::new(), why: Some(why.into()), remedy }
+        Standing { force: Force::Absent, by: String::new(), proof: None, why: Some(why.into()), remedy }
     }
 }
 
 impl Enforced {
     pub fn set(&mut self, control: Control, standing: Standing) {
         self.0.insert(control, standing);
+    }
+
+    /// Adds what a trial showed of a control that is there.
+    pub fn prove(&mut self, control: Control, shown: impl Into<String>) {
+        if let Some(standing) = self.0.get_mut(&control) {
+            standing.proof = Some(shown.into());
+        }
     }
 
     pub fn get(&self, control: Control) -> Option<&Standing> {

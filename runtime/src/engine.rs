@@ -78,4 +78,15 @@ pub struct Probe {
     /// Name and value of what was looked at: kernel, cgroup version, id ranges …
     pub facts: Vec<(String, String)>,
     pub controls: Enforced,
+    /// What is no control, but worse here than it could be.
+    pub advice: Vec<Advice>,
+}
+
+/// Something that a person may want to mend.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Advice {
+    pub about: String,
+    pub why: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
 }

@@ -1,6 +1,6 @@
 //! What an engine tells while it works.
 
-use crate::Enforced;
+use crate::{Enforced, Refusal};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +16,8 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pid: Option<i32>,
     },
+    /// The task made a system call that its profile refuses: the first of its kind by this program.
+    Refused(Refusal),
     /// A signal was passed on to the task.
     Signalled { signal: i32 },
     /// The time limit was reached; the task was asked to end.

@@ -13,11 +13,11 @@ mod outcome;
 mod plan;
 
 pub use enforced::{Control, Enforced, Force, Standing};
-pub use engine::{Command, Io, Listener, Probe, Runtime, Stream};
+pub use engine::{Advice, Command, Io, Listener, Probe, Runtime, Stream};
 pub use error::Error;
 pub use event::{Artifact, Collected, Event, Omission};
-pub use outcome::{End, Outcome, Usage, exit};
+pub use outcome::{End, Outcome, Refusal, Usage, exit};
 pub use plan::{
-    Deadline, EnvValue, Identity, Limit, Limits, Mount, MountKind, Network, Origin, PLAN_VERSION, Plan, Root,
-    SyscallProfile, Task,
+    Deadline, EnvValue, Identity, Isolation, Limit, Limits, Mount, MountKind, Network, Origin, PLAN_VERSION, Plan,
+    Root, SyscallProfile, Task,
 };

@@ -22,6 +22,28 @@ pub mod exit {
 pub struct Outcome {
     pub end: End,
     pub usage: Usage,
+    /// System calls that were refused, each kind once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<Refusal>,
+}
+
+/// A system call that was made, refused and heard of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// The call's name on this machine, or `syscall N`.
+    pub call: String,
+    pub number: i64,
+    /// What it asked for, where that decided, such as `CLONE_NEWUSER` or `AF_VSOCK`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// The error that the task got, such as `EPERM`.
+    pub answer: String,
+    /// The name of the process, which it may choose itself.
+    pub process: String,
+    /// Its number on the host, of the first time.
+    pub pid: i32,
+    /// How often, so far.
+    pub count: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

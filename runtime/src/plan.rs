@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-/// Version of the stored form. 1: first.
-pub const PLAN_VERSION: u32 = 1;
+/// Version of the stored form. 1: first. 2: `isolation`; profiles of system calls `strict` and `file`.
+pub const PLAN_VERSION: u32 = 2;
 
 /// Everything an engine needs to know to run one task; no secret is in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +23,8 @@ pub struct Plan {
     pub limits: Limits,
     pub network: Network,
     pub syscalls: SyscallProfile,
+    #[serde(default)]
+    pub isolation: Isolation,
     pub deadline: Deadline,
     /// Controls of which the user said, by name, that a weaker form will do.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
@@ -155,10 +157,30 @@ pub enum Network {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum SyscallProfile {
-    /// `seccomp-profiles/default.json`.
+    /// `seccomp-profiles/default.json`: what ordinary programs need.
     Default,
+    /// `seccomp-profiles/strict.json`: what a plain script interpreter needs.
+    Strict,
+    /// The user's own, in the JSON form of the OCI runtime specification or of Docker.
+    File {
+        /// Where it was read.
+        path: PathBuf,
+        /// The text itself, so that the evidence says what was in force.
+        profile: String,
+    },
+}
+
+/// The mechanism that keeps the task apart from the host. Never chosen silently.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Isolation {
+    /// The engine's whole sandbox.
+    #[default]
+    Full,
+    /// For hosts that allow no namespaces: rules on files and system calls alone, on the host's own root.
+    Landlock,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -27,7 +27,7 @@ pub(super) fn told(run: &Run) -> Result<Option<Summary>> {
     let unreadable = || format!("the summary of run {} cannot be read", run.id());
     let Some(stored) = run.summary::<Value>().with_context(unreadable)? else { return Ok(None) };
     match stored.get("version").and_then(Value::as_u64) {
-        Some(version) if version != u64::from(SUMMARY_VERSION) => bail!(
+        Some(version) if version == 0 || version > u64::from(SUMMARY_VERSION) => bail!(
             "the summary of run {} has version {version}, and this aido knows version {SUMMARY_VERSION}: another aido wrote it",
             run.id()
         ),

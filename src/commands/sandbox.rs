@@ -9,7 +9,7 @@ use crate::task::Invocation;
 use crate::words::say;
 use crate::{backend, listing, progress, words};
 use aido_evidence::{Kind, NewSandbox, Project, Sandbox, State};
-use aido_runtime::{Plan, Root};
+use aido_runtime::{Isolation, Plan, Root};
 use anyhow::{Result, anyhow, bail};
 use serde_json::json;
 use std::path::Path;
@@ -71,6 +71,8 @@ pub(crate) fn refuse_reshaping(wanted: &cli::Wanted, sandbox: &Sandbox) -> Resul
         ("--cpus", wanted.cpus.is_some()),
         ("--pids", wanted.pids.is_some()),
         ("--disk", wanted.disk.is_some()),
+        ("--syscalls", wanted.syscalls.is_some()),
+        ("--isolation", wanted.isolation != Isolation::Full),
     ];
     if let Some((flag, _)) = given.iter().find(|(_, given)| *given) {
         bail!(
@@ -100,6 +102,8 @@ pub(crate) fn as_made(mut overrides: Overrides, sandbox: &Sandbox) -> Result<Ove
         _ => {}
     }
     overrides.accept_weaker.extend(plan.accept_weaker);
+    overrides.made_with = Some(plan.syscalls);
+    overrides.isolation = plan.isolation;
     Ok(overrides)
 }
 

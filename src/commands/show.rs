@@ -6,7 +6,7 @@ use crate::inputs::{InputDigest, InputKind};
 use crate::summary::{Bytes, Summary};
 use crate::words::{self, count, inert, size, took};
 use aido_evidence::{Run, Status, plain_json};
-use aido_runtime::{End, Force, Usage};
+use aido_runtime::{End, Force, Refusal, Usage};
 use anyhow::{Context, Result};
 use owo_colors::OwoColorize;
 use serde_json::{Value, json};
@@ -91,6 +91,7 @@ fn sealed(page: &mut Page, run: &Run, told: &Summary) {
     page.row("started", moment(&told.started));
     page.row("ended", moment(&told.ended));
     page.row("used", usage(&told.outcome.usage));
+    page.list("refused", &told.outcome.refused.iter().map(refusal).collect::<Vec<_>>());
     page.row("status", format!("aido ended with {}", told.exit_code));
     enforced(page, told);
     files(page, run, told);
@@ -152,6 +153,14 @@ fn usage(usage: &Usage) -> String {
     parts.extend(usage.pids_refused.filter(|n| *n > 0).map(|n| format!("{n} refused forks")));
     parts.extend(usage.cpu_throttled.filter(|n| *n > 0).map(|n| format!("held back {n} times")));
     parts.join(", ")
+}
+
+/// A system call that was not made, by whom, and what it got.
+fn refusal(refused: &Refusal) -> String {
+    let detail = refused.detail.as_deref().map(|detail| format!(" ({detail})")).unwrap_or_default();
+    let times = if refused.count > 1 { format!(", {} times", refused.count) } else { String::new() };
+    let by = if refused.process.is_empty() { "a process" } else { &refused.process };
+    inert(&format!("{}{detail} by {by}: {}{times}", refused.call, refused.answer))
 }
 
 fn enforced(page: &mut Page, told: &Summary) {

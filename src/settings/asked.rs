@@ -16,6 +16,7 @@ pub(super) struct Asked {
     pub(super) inputs: Option<Vec<Told<String>>>,
     pub(super) outputs: Vec<Told<String>>,
     pub(super) env: BTreeMap<String, Told<Variable>>,
+    pub(super) syscalls: Option<Told<String>>,
     pub(super) resources: Resources,
 }
 
@@ -53,6 +54,7 @@ impl Asked {
         }
         let _ = writeln!(out, "outputs: {}", list(&self.outputs));
         out.push_str("permissions:\n  filesystem: readonly\n  network: false\n");
+        scalar(&mut out, "  syscalls", &self.syscalls);
         if !self.env.is_empty() {
             out.push_str("env:\n");
         }

@@ -12,6 +12,7 @@ mod resolve;
 mod runtime;
 mod schema;
 mod suggest;
+mod syscalls;
 mod units;
 mod variable;
 mod yaml;
@@ -28,7 +29,7 @@ pub(crate) use units::duration;
 pub use units::{TTL, show_bytes, show_duration, show_processors};
 pub use variable::fits;
 
-use aido_runtime::{Control, Limits};
+use aido_runtime::{Control, Isolation, Limits, SyscallProfile};
 use asked::Asked;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -51,6 +52,8 @@ pub struct Settings {
     pub env: BTreeMap<String, Told<Variable>>,
     pub limits: Limits,
     pub accept_weaker: BTreeSet<Control>,
+    pub syscalls: SyscallProfile,
+    pub isolation: Isolation,
     /// Absolute, or relative to `/workspace`.
     pub workdir: Option<Told<String>>,
     pub offline: bool,

@@ -3,7 +3,7 @@
 use super::asked::{Asked, Variable};
 use super::error::{At, Error, Result, Told};
 use super::variable;
-use aido_runtime::Control;
+use aido_runtime::{Control, Isolation, SyscallProfile};
 
 /// Options of the command line, as they were typed. Lists add to the file's; everything else replaces.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +20,11 @@ pub struct Overrides {
     pub pids: Option<String>,
     pub disk: Option<String>,
     pub accept_weaker: Vec<Control>,
+    /// A name, or a file of the user's.
+    pub syscalls: Option<String>,
+    /// The profile that the sandbox was made with.
+    pub made_with: Option<SyscallProfile>,
+    pub isolation: Isolation,
     pub workdir: Option<String>,
     pub offline: bool,
     pub insecure_registries: Vec<String>,
@@ -34,6 +39,9 @@ impl Overrides {
         };
         replace(&mut asked.runtime, "--runtime", &self.runtime);
         asked.runtime_typed = self.runtime.is_some();
+        // One of the user's own files is no part of a sandbox.yaml: the plan keeps it.
+        let named = self.syscalls.clone().filter(|text| ["default", "strict"].contains(&text.as_str()));
+        replace(&mut asked.syscalls, "--syscalls", &named);
         replace(&mut asked.ttl, "--ttl", &self.ttl);
         let resources = &mut asked.resources;
         replace(&mut resources.memory, "--memory", &self.memory);

@@ -4,8 +4,8 @@ use super::asked::{Asked, Resources, Variable};
 use super::bound::{self, Bound, lowered};
 use super::error::{At, Error, Result, Told};
 use super::overrides::{Overrides, flagged};
-use super::{Policy, Runtime, Settings, variable};
-use aido_runtime::{Limit, Limits};
+use super::{Policy, Runtime, Settings, syscalls, variable};
+use aido_runtime::{Limit, Limits, SyscallProfile};
 use std::path::{Component, Path};
 use std::time::Duration;
 
@@ -45,6 +45,8 @@ pub(super) fn settings(
         env: asked.env.clone(),
         limits: limits(&asked.resources, policy)?,
         accept_weaker: overrides.accept_weaker.iter().copied().collect(),
+        syscalls: profile(&asked, overrides, &project)?,
+        isolation: overrides.isolation,
         workdir: overrides.workdir.as_deref().map(|text| workdir(flagged("--workdir", text))).transpose()?,
         offline: overrides.offline,
         insecure_registries: overrides.insecure_registries.clone(),
@@ -101,6 +103,15 @@ fn runtime(asked: &Asked) -> Result<Told<Runtime>> {
         return Err(Error::new(told.at.clone(), what).remedy(format!("type it yourself: `--runtime {}`", told.value)));
     }
     Ok(Told::new(runtime, told.at.clone()))
+}
+
+fn profile(asked: &Asked, overrides: &Overrides, project: &Path) -> Result<SyscallProfile> {
+    match (&overrides.made_with, &overrides.syscalls, &asked.syscalls) {
+        (Some(made), _, _) => Ok(made.clone()),
+        (None, Some(typed), _) => syscalls::typed(&flagged("--syscalls", typed), project),
+        (None, None, Some(told)) => syscalls::named(told),
+        (None, None, None) => Ok(SyscallProfile::Default),
+    }
 }
 
 fn ttl(asked: &Asked, policy: &Policy) -> Result<Duration> {

@@ -7,7 +7,7 @@ use super::yaml::{Node, Value};
 use std::collections::BTreeMap;
 
 const TOP: [&str; 8] = ["name", "runtime", "ttl", "inputs", "outputs", "permissions", "env", "resources"];
-const PERMISSIONS: [&str; 2] = ["filesystem", "network"];
+const PERMISSIONS: [&str; 3] = ["filesystem", "network", "syscalls"];
 pub(super) const RESOURCES: [&str; 5] = ["memory", "cpus", "pids", "disk", "output"];
 
 /// The other file of this kind.
@@ -42,9 +42,7 @@ pub(super) fn read(document: Node) -> Result<Asked> {
         return Ok(Asked::default());
     }
     let mut top = Section::new(document, "sandbox.yaml", &TOP)?;
-    if let Some(node) = top.take("permissions") {
-        permissions(node)?;
-    }
+    let syscalls = top.take("permissions").map(permissions).transpose()?.flatten();
     Ok(Asked {
         name: top.take("name").map(|n| n.text("name")).transpose()?,
         runtime: top.take("runtime").map(|n| n.text("runtime")).transpose()?,
@@ -52,12 +50,14 @@ pub(super) fn read(document: Node) -> Result<Asked> {
         ttl: top.take("ttl").map(|n| n.quantity("ttl")).transpose()?,
         inputs: top.take("inputs").map(|n| n.texts("inputs")).transpose()?,
         outputs: top.take("outputs").map(|n| n.texts("outputs")).transpose()?.unwrap_or_default(),
+        syscalls,
         env: top.take("env").map(env).transpose()?.unwrap_or_default(),
         resources: top.take("resources").map(resources).transpose()?.unwrap_or_default(),
     })
 }
 
-fn permissions(node: Node) -> Result<()> {
+/// What is granted: the rest is refused where it is more than the least. The profile of system calls comes back.
+fn permissions(node: Node) -> Result<Option<Told<String>>> {
     let mut section = Section::new(node, "permissions", &PERMISSIONS)?;
     if let Some(node) = section.take("filesystem") {
         let told = node.text("permissions.filesystem")?;
@@ -77,16 +77,17 @@ fn permissions(node: Node) -> Result<()> {
     }
     if let Some(node) = section.take("network") {
         let what = match &node.value {
-            Value::Bool(false) => return Ok(()),
+            Value::Bool(false) => "",
             Value::Bool(true) => "`network: true` is not enforced by this version, so it is refused",
             Value::List(_) => "a list of hosts is not enforced by this version, so it is refused",
             _ => "`network` is `false`, `true` or a list of hosts",
         };
-        return Err(
-            Error::new(node.at, what).remedy("write `network: false`: the task has its own loopback and nothing else")
-        );
+        if !what.is_empty() {
+            return Err(Error::new(node.at, what)
+                .remedy("write `network: false`: the task has its own loopback and nothing else"));
+        }
     }
-    Ok(())
+    section.take("syscalls").map(|node| node.text("permissions.syscalls")).transpose()
 }
 
 fn env(node: Node) -> Result<BTreeMap<String, Told<Variable>>> {

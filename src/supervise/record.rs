@@ -2,7 +2,7 @@
 
 use super::link::{Heard, Link, News, Wish};
 use aido_evidence::{Recording, Stream as Log};
-use aido_runtime::{Collected, Command, Enforced, Error, Event, Force, Listener, Stream};
+use aido_runtime::{Collected, Command, Control, Enforced, Error, Event, Force, Listener, Stream};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -152,16 +152,18 @@ impl Listener for Recorder {
 /// What does not hold in full, in one sentence; the reasons are in the record, control by control.
 fn lacking(controls: &Enforced) -> Option<String> {
     let names = |force: Force| {
-        let chosen = controls.lacking().filter(|(_, standing)| standing.force == force);
+        // Without the second wall the first one stands: `aido doctor` and the record say so.
+        let lacking = controls.lacking().filter(|(control, _)| *control != Control::SecondWall);
+        let chosen = lacking.filter(|(_, standing)| standing.force == force);
         chosen.map(|(control, _)| control.name()).collect::<Vec<_>>().join(", ")
     };
     let (absent, weaker) = (names(Force::Absent), names(Force::Weaker));
     let mut parts = Vec::new();
     if !absent.is_empty() {
-        parts.push(format!("not bounded: {absent}"));
+        parts.push(format!("not in force: {absent}"));
     }
     if !weaker.is_empty() {
-        parts.push(format!("bounded in a weaker form: {weaker}"));
+        parts.push(format!("in force in a weaker form: {weaker}"));
     }
     (!parts.is_empty()).then(|| format!("{}; `aido doctor` says why, and what mends it", parts.join("; ")))
 }

@@ -31,7 +31,7 @@ mod live;
 
 pub(crate) use want::{Held, Want};
 
-use aido_runtime::{Standing, Usage};
+use aido_runtime::{Control, Standing, Usage};
 use place::{Map, Spot};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -183,6 +183,24 @@ impl Group {
             Kind::V2(task) => knob::write(&task.folder, "cgroup.procs", &pid.to_string())
                 .map_err(|e| io::Error::new(e.kind(), format!("process {pid} into {}: {e}", task.folder.display()))),
         }
+    }
+
+    /// For each control that has a group here: its folder, if this process is in it, or as an error if not.
+    pub(crate) fn holds(&self, pid: i32) -> Vec<(Control, Result<PathBuf, PathBuf>)> {
+        let folders: Vec<(Control, PathBuf)> = match &self.0 {
+            Kind::V1(groups) => groups.by_control(),
+            Kind::V2(task) => {
+                let given = |file: &str| knob::has(&task.folder, file);
+                let files = [(Control::Memory, "memory.max"), (Control::Cpus, "cpu.max"), (Control::Pids, "pids.max")];
+                files.into_iter().filter(|(_, file)| given(file)).map(|(c, _)| (c, task.folder.clone())).collect()
+            }
+        };
+        let pid = pid.to_string();
+        let inside = |folder: &PathBuf| knob::words(folder, "cgroup.procs").contains(&pid);
+        folders
+            .into_iter()
+            .map(|(control, folder)| (control, if inside(&folder) { Ok(folder) } else { Err(folder) }))
+            .collect()
     }
 
     /// Readable (POLLIN) when memory ran short: an eventfd on version 1, inotify on

@@ -4,6 +4,7 @@ use super::knob;
 use super::place::{Map, Spot};
 use super::v2::{rounded, shares, swapping};
 use super::want::{CONTROLLERS, Held, Lack, Want};
+use crate::cause;
 use aido_runtime::{Control, Standing, Usage};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
@@ -56,6 +57,12 @@ impl Groups {
         all.sort();
         all.dedup();
         all
+    }
+
+    /// The groups that bound something.
+    pub(super) fn by_control(&self) -> Vec<(Control, PathBuf)> {
+        let all = [(Control::Memory, &self.memory), (Control::Cpus, &self.cpu), (Control::Pids, &self.pids)];
+        all.into_iter().filter_map(|(control, folder)| Some((control, folder.clone()?))).collect()
     }
 
     pub(super) fn add(&self, pid: i32) -> io::Result<()> {
@@ -119,6 +126,9 @@ fn not_allowed(spot: &Spot, controller: &str, why: &str) -> Lack {
     let uid = nix::unistd::geteuid();
     let lack =
         Lack::new(format!("user {uid} may make no {controller} group (cgroup v1) in {}: {why}", spot.own.display()));
+    if let Some(mend) = cause::groups(&spot.top) {
+        return lack.remedy(mend);
+    }
     if uid.is_root() {
         return lack.remedy(format!("mount -o remount,rw {}", spot.top.display()));
     }

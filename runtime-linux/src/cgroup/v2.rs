@@ -4,6 +4,7 @@ use super::knob;
 use super::place::Spot;
 use super::scope;
 use super::want::{CONTROLLERS, Held, Lack, Want};
+use crate::cause;
 use aido_runtime::{Control, Standing, Usage};
 use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, accessat, inotify};
 use std::fs;
@@ -66,7 +67,8 @@ pub(super) fn parent(spot: &Spot) -> Result<PathBuf, Lack> {
         .ok_or_else(|| {
             let why =
                 format!("no group from {} upwards is writable and hands on memory, cpu or pids", spot.own.display());
-            Lack::new(why).remedy(delegate_here(spot))
+            let outside = cause::groups(&spot.top);
+            Lack::new(why).remedy(outside.unwrap_or_else(|| delegate_here(spot)))
         })
 }
 

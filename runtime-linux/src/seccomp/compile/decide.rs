@@ -1,6 +1,6 @@
 //! From rules by name to one decision for each range of call numbers.
 
-use super::{Error, Machine};
+use super::{Error, Hear, Machine};
 use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompAction as Action, LinuxSeccompOperator, LinuxSyscall};
 use std::collections::BTreeMap;
 
@@ -8,8 +8,16 @@ use std::collections::BTreeMap;
 pub(super) type Return = u32;
 
 pub(super) const KILL_PROCESS: Return = 0x8000_0000;
+const NOTIFY: Return = 0x7FC0_0000;
+const ALLOW: Return = 0x7FFF_0000;
 const ERRNO: Return = 0x0005_0000;
+const EPERM: u32 = 1;
+const EACCES: u32 = 13;
 const ENOSYS: u32 = 38;
+/// Calls that are hidden from libraries, and of which it is worth knowing that somebody tried them. Others that
+/// are hidden so are tried by every library that starts.
+const HEARD_THOUGH_HIDDEN: [&str; 6] =
+    ["clone3", "io_uring_setup", "io_uring_enter", "io_uring_register", "process_vm_readv", "process_vm_writev"];
 /// The kernel's bound for an errno (`MAX_ERRNO`); more would be cut down silently.
 const MOST_ERRNO: u32 = 4095;
 const MOST_DATA: u32 = 0xFFFF;
@@ -51,7 +59,9 @@ pub(super) struct Range {
 /// Numbers above the highest that the profile names are calls that its author could not know. They get ENOSYS,
 /// which libraries take for an older kernel and fall back; runc does the same. A profile that allows by default
 /// allows them too.
-pub(super) fn ranges(profile: &LinuxSeccomp, machine: Machine) -> Result<Vec<Range>, Error> {
+///
+/// With [`Hear::Refusals`] a listener is asked instead where a call is refused on purpose.
+pub(super) fn ranges(profile: &LinuxSeccomp, machine: Machine, hear: Hear) -> Result<Vec<Range>, Error> {
     let default = returned(profile.default_action(), profile.default_errno_ret(), "`defaultAction`")?;
     let lenient = matches!(profile.default_action(), Action::ScmpActAllow | Action::ScmpActLog | Action::ScmpActTrace);
     let unknown = if lenient { default } else { ERRNO | ENOSYS };
@@ -69,9 +79,10 @@ pub(super) fn ranges(profile: &LinuxSeccomp, machine: Machine) -> Result<Vec<Ran
     let mut next = 0;
     for (number, call) in calls {
         if number > next {
-            push(&mut ranges, next, Decision::Always(default));
+            push(&mut ranges, next, Decision::Always(heard(default, None, hear)));
         }
-        push(&mut ranges, number, call.decision(default));
+        let hidden = HEARD_THOUGH_HIDDEN.iter().copied().find(|name| machine.number(name) == Some(number));
+        push(&mut ranges, number, call.decision(default).map(|then| heard(then, hidden, hear)));
         next = number + 1;
     }
     push(&mut ranges, next, Decision::Always(unknown));
@@ -80,6 +91,59 @@ pub(super) fn ranges(profile: &LinuxSeccomp, machine: Machine) -> Result<Vec<Ran
         push(&mut ranges, last + 1, Decision::Always(unknown));
     }
     Ok(ranges)
+}
+
+/// One list of ranges over another: where the upper one does not allow, it decides.
+pub(super) fn over(upper: &[Range], lower: &[Range]) -> Vec<Range> {
+    let mut firsts: Vec<u32> = upper.iter().chain(lower).map(|range| range.first).collect();
+    firsts.sort_unstable();
+    firsts.dedup();
+    let at = |ranges: &[Range], number: u32| {
+        let below = ranges.partition_point(|range| range.first <= number);
+        // The first range begins at 0.
+        ranges[below - 1].decision.clone()
+    };
+    let mut ranges = Vec::new();
+    for first in firsts {
+        push(&mut ranges, first, at(upper, first).over(at(lower, first)));
+    }
+    ranges
+}
+
+/// What becomes of an answer where refusals are heard; `hidden` is the call's name if it is one of
+/// [`HEARD_THOUGH_HIDDEN`].
+fn heard(answer: Return, hidden: Option<&str>, hear: Hear) -> Return {
+    let refused = [EPERM, EACCES].iter().any(|errno| answer == ERRNO | errno);
+    match hear {
+        Hear::Refusals if refused || (hidden.is_some() && answer == ERRNO | ENOSYS) => NOTIFY,
+        _ => answer,
+    }
+}
+
+impl Decision {
+    fn over(self, lower: Decision) -> Decision {
+        match self {
+            Decision::Always(ALLOW) => lower,
+            Decision::FirstOf { mut rules, otherwise: ALLOW } => match lower {
+                Decision::Always(otherwise) => Decision::FirstOf { rules, otherwise },
+                Decision::FirstOf { rules: more, otherwise } => {
+                    rules.extend(more);
+                    Decision::FirstOf { rules, otherwise }
+                }
+            },
+            decided => decided,
+        }
+    }
+
+    fn map(self, change: impl Fn(Return) -> Return) -> Decision {
+        match self {
+            Decision::Always(then) => Decision::Always(change(then)),
+            Decision::FirstOf { rules, otherwise } => Decision::FirstOf {
+                rules: rules.into_iter().map(|rule| Rule { then: change(rule.then), ..rule }).collect(),
+                otherwise: change(otherwise),
+            },
+        }
+    }
 }
 
 /// Neighbours with the same decision are one range.

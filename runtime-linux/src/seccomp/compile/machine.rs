@@ -15,6 +15,11 @@ const X32: u32 = 0x4000_0000;
 const SKIPPED: u32 = u32::MAX;
 
 impl Machine {
+    /// The one that this program was built for.
+    pub(crate) fn here() -> Option<Machine> {
+        Machine::named(std::env::consts::ARCH)
+    }
+
     /// By the name that Rust and Cargo use.
     pub(crate) fn named(name: &str) -> Option<Machine> {
         match name {
@@ -53,6 +58,18 @@ impl Machine {
         // The table lists the calls that only 32-bit machines have in this gap.
         let absent = self == Machine::Aarch64 && (403..424).contains(&number);
         (!absent).then_some(number)
+    }
+
+    /// The call behind a number, as profiles name it.
+    pub(crate) fn name(self, number: u32) -> Option<&'static str> {
+        match self {
+            Machine::X86_64 => x86_64::Sysno::new(number as usize).map(|call| call.name()),
+            Machine::Aarch64 if (403..424).contains(&number) => None,
+            Machine::Aarch64 => match aarch64::Sysno::new(number as usize)?.name() {
+                "fstatat" => Some("newfstatat"),
+                name => Some(name),
+            },
+        }
     }
 
     /// The numbers that call into another ABI although `arch` is the native one: first and last.

@@ -21,9 +21,31 @@ pub(crate) use profile::read;
 /// The kernel's own bound (`BPF_MAXINSNS`).
 const MOST_INSTRUCTIONS: usize = 4096;
 
+/// Who learns that a call was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hear {
+    /// The caller alone: it gets the profile's answer.
+    Nothing,
+    /// A listener is told first, and gives that answer (`SECCOMP_RET_USER_NOTIF`).
+    Refusals,
+}
+
 /// Compiles a profile for one machine.
-pub(crate) fn compile(profile: &LinuxSeccomp, machine: Machine) -> Result<Vec<Instruction>, Error> {
-    let ranges = decide::ranges(profile, machine)?;
+pub(crate) fn compile(profile: &LinuxSeccomp, machine: Machine, hear: Hear) -> Result<Vec<Instruction>, Error> {
+    compile_under(&[], profile, machine, hear)
+}
+
+/// Compiles a profile below others that allow by default: where one of those refuses, that is the answer.
+pub(crate) fn compile_under(
+    above: &[LinuxSeccomp],
+    profile: &LinuxSeccomp,
+    machine: Machine,
+    hear: Hear,
+) -> Result<Vec<Instruction>, Error> {
+    let mut ranges = decide::ranges(profile, machine, hear)?;
+    for restriction in above {
+        ranges = decide::over(&decide::ranges(restriction, machine, hear)?, &ranges);
+    }
     let (graph, root) = graph::build(&ranges, machine);
     let program = assemble::assemble(&graph, root);
     match program.len() {

@@ -1,8 +1,9 @@
 //! What the default profile must say, rule by rule, on both machines.
 
 use super::oracle::{name, names, rules};
-use super::{ALLOW, Call, DEFAULT_JSON, KILL, MACHINES, bpf, compiled, default_profile, errno};
-use crate::seccomp::compile::{Instruction, Machine};
+use super::{ALLOW, Call, DEFAULT_JSON, KILL, MACHINES, bpf, compiled, compiled_to, default_profile, errno};
+use crate::seccomp::compile::{Hear, Instruction, Machine};
+use crate::seccomp::{Filters, filter};
 use aido_runtime::SyscallProfile;
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -209,12 +210,11 @@ fn ioctl_refuses_three_requests_on_their_low_32_bits() {
 #[test]
 fn the_built_program_is_the_compiled_profile() {
     let machine = Machine::named(std::env::consts::ARCH).expect("tests run on a machine that aido knows");
-    let program = crate::seccomp::program(&SyscallProfile::Default);
-    let built: Vec<_> = program.instructions().iter().map(|i| (i.code, i.jt, i.jf, i.k)).collect();
-    let fresh: Vec<_> = compiled(DEFAULT_JSON, machine).iter().map(|i| (i.code, i.jt, i.jf, i.k)).collect();
-    assert_eq!(built, fresh);
-    let fprog = program.fprog();
-    assert_eq!((usize::from(fprog.len), fprog.filter.cast_const()), (built.len(), program.instructions().as_ptr()));
+    let filters = Filters::of(&SyscallProfile::Default).expect("our own profile");
+    let bare = |program: &[libc::sock_filter]| program.iter().map(|i| (i.code, i.jt, i.jf, i.k)).collect::<Vec<_>>();
+    let fresh = |hear| compiled_to(DEFAULT_JSON, machine, hear).into_iter().map(filter).collect::<Vec<_>>();
+    assert_eq!(bare(filters.plain.instructions()), bare(&fresh(Hear::Nothing)));
+    assert_eq!(bare(filters.heard.expect("room for the handshake").instructions()), bare(&fresh(Hear::Refusals)));
 }
 
 /// The digest is that of the bytes the kernel reads: any change of any field shows.
@@ -223,7 +223,7 @@ fn the_digest_is_of_the_instructions() {
     use crate::seccomp::Program;
     static ONE: &[libc::sock_filter] = &[libc::sock_filter { code: 6, jt: 0, jf: 0, k: 0x7FFF_0000 }];
     static OTHER: &[libc::sock_filter] = &[libc::sock_filter { code: 6, jt: 0, jf: 1, k: 0x7FFF_0000 }];
-    let digest = |instructions| Program { instructions }.digest();
+    let digest = |instructions| Program(instructions).digest();
     // printf '\006\000\000\000\000\000\377\177' | sha256sum
     assert_eq!(digest(ONE), "40b2a31e1a78576bb4afdf1433867d0cc67b769635ef549fba81c7d37570520f");
     assert_ne!(digest(ONE), digest(OTHER));

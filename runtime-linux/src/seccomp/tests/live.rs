@@ -1,6 +1,6 @@
 //! The filter on the running kernel: threads take it, and what they start runs under it.
 
-use crate::seccomp::program;
+use crate::seccomp::Filters;
 use aido_runtime::SyscallProfile;
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
@@ -9,8 +9,13 @@ use std::process::{Command, Output, Stdio};
 
 /// Runs a command from a thread that has taken the default filter.
 fn filtered(command: &mut Command) -> Output {
+    filtered_by(&SyscallProfile::Default, command)
+}
+
+fn filtered_by(profile: &SyscallProfile, command: &mut Command) -> Output {
     let convert = |i: &libc::sock_filter| seccompiler::sock_filter { code: i.code, jt: i.jt, jf: i.jf, k: i.k };
-    let filter: Vec<_> = program(&SyscallProfile::Default).instructions().iter().map(convert).collect();
+    let filters = Filters::of(profile).expect("a profile of ours");
+    let filter: Vec<_> = filters.plain.instructions().iter().map(convert).collect();
     let run = || {
         seccompiler::apply_filter(&filter).expect("the kernel takes the filter");
         command.stdin(Stdio::null()).output().expect("the command starts under the filter")
@@ -33,7 +38,11 @@ fn have(tools: &[&str]) -> bool {
 }
 
 fn succeeds(name: &str, command: &mut Command) -> String {
-    let output = filtered(command);
+    succeeds_by(&SyscallProfile::Default, name, command)
+}
+
+fn succeeds_by(profile: &SyscallProfile, name: &str, command: &mut Command) -> String {
+    let output = filtered_by(profile, command);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{name} under the filter: {}\n{said}", output.status);
     String::from_utf8_lossy(&output.stdout).into_owned()
@@ -133,6 +142,32 @@ fn shells_run() {
         let said = succeeds(shell[0], Command::new(shell[0]).args(&shell[1..]).args(["-c", script]));
         assert_eq!(said, "hi\n", "{shell:?}");
     }
+}
+
+#[test]
+fn plain_interpreters_run_under_the_strict_profile() {
+    if !have(&["sh", "bash", "python3", "perl"]) {
+        return;
+    }
+    let strict = SyscallProfile::Strict;
+    let script = "set -e; x=$(printf 'b\\na\\n' | sort | head -n 1); [ \"$x\" = a ]; d=$(mktemp -d); mkdir $d/e; cp /etc/passwd $d/e; \
+                  mv $d/e $d/f; grep -c root $d/f/passwd >/dev/null; rm -r $d; (sleep 0.01; true) & wait; echo done";
+    for shell in ["sh", "bash"] {
+        assert_eq!(succeeds_by(&strict, shell, Command::new(shell).args(["-c", script])), "done\n");
+    }
+    let python = "import asyncio, json, os, re, subprocess, tempfile, threading\n\
+                  t = threading.Thread(target=print, args=('thread',)); t.start(); t.join()\n\
+                  print(subprocess.check_output(['echo', 'sub'], text=True).strip())\n\
+                  with tempfile.TemporaryDirectory() as d: open(os.path.join(d, 'x'), 'w').write(json.dumps([1]))\n\
+                  async def two(): await asyncio.sleep(0.01); return 2\n\
+                  print(asyncio.run(two()))\n\
+                  import socket\n\
+                  try: socket.socket(); print('SOCKET')\n\
+                  except PermissionError: print('no socket')\n";
+    let said = succeeds_by(&strict, "python3", Command::new("python3").args(["-c", python]));
+    assert_eq!(said, "thread\nsub\n2\nno socket\n");
+    let perl = "print join(',', map { $_ * 2 } 1..3), \"\\n\"; print `echo sub`;";
+    assert_eq!(succeeds_by(&strict, "perl", Command::new("perl").args(["-e", perl])), "2,4,6\nsub\n");
 }
 
 const PYTHON: &str = r#"

@@ -2,26 +2,23 @@
 
 mod bpf;
 mod default_profile;
+mod heard;
 mod live;
 mod oracle;
 mod properties;
 mod refusals;
 
-use super::compile::{Instruction, Machine, compile, read};
+use super::Call;
+use super::compile::{Hear, Instruction, Machine, compile, read};
 use serde_json::Value;
 
 const DEFAULT_JSON: &str = include_str!("../../../../seccomp-profiles/default.json");
+const STRICT_JSON: &str = include_str!("../../../../seccomp-profiles/strict.json");
+const GUARD_JSON: &str = include_str!("../../../../seccomp-profiles/guard.json");
 const MACHINES: [Machine; 2] = [Machine::X86_64, Machine::Aarch64];
 const KILL: u32 = 0x8000_0000;
 const ALLOW: u32 = 0x7FFF_0000;
-
-/// What the kernel gives a filter to judge.
-#[derive(Clone, Copy, Debug)]
-struct Call {
-    arch: u32,
-    number: u32,
-    args: [u64; 6],
-}
+const NOTIFY: u32 = 0x7FC0_0000;
 
 fn errno(number: i32) -> u32 {
     0x0005_0000 | number as u32
@@ -32,5 +29,9 @@ fn default_profile() -> Value {
 }
 
 fn compiled(json: &str, machine: Machine) -> Vec<Instruction> {
-    read(json, machine).and_then(|profile| compile(&profile, machine)).unwrap_or_else(|error| panic!("{error}"))
+    compiled_to(json, machine, Hear::Nothing)
+}
+
+fn compiled_to(json: &str, machine: Machine, hear: Hear) -> Vec<Instruction> {
+    read(json, machine).and_then(|profile| compile(&profile, machine, hear)).unwrap_or_else(|error| panic!("{error}"))
 }

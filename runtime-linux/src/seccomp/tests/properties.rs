@@ -1,8 +1,8 @@
 //! For any profile and any call, the program answers as the JSON reads.
 
 use super::oracle::{Oracle, conditions, name, names, rules};
-use super::{ALLOW, Call, DEFAULT_JSON, MACHINES, bpf, compiled, default_profile, errno};
-use crate::seccomp::compile::{Error, Instruction, Machine, compile, read};
+use super::{ALLOW, Call, DEFAULT_JSON, MACHINES, NOTIFY, bpf, compiled, compiled_to, default_profile, errno};
+use crate::seccomp::compile::{Error, Hear, Instruction, Machine, compile, read};
 use proptest::prelude::*;
 use seccompiler::{BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter};
 use seccompiler::{SeccompRule, TargetArch};
@@ -38,6 +38,15 @@ fn check(program: &[Instruction], oracle: &Oracle<'_>, call: &Call) {
         let given = bpf::run(program, call);
         assert_eq!(given, answer, "the program says {given:#x}, the JSON {answer:#x} of {call:x?}");
     }
+}
+
+/// Where refusals are heard the listener is asked where the profile refuses, and all else is as it was.
+pub(super) fn check_heard(plain: &[Instruction], heard: &[Instruction], call: &Call) {
+    let (plain, heard) = (bpf::run(plain, call), bpf::run(heard, call));
+    let refused = [libc::EPERM, libc::EACCES].map(errno).contains(&plain);
+    let hidden = plain == errno(libc::ENOSYS);
+    let right = if heard == NOTIFY { refused || hidden || plain == NOTIFY } else { heard == plain && !refused };
+    assert!(right, "alone it says {plain:#x}, and heard {heard:#x}, of {call:x?}");
 }
 
 /// Every call by every pair of telling values in its first three arguments, the ones our rules look at.
@@ -119,28 +128,32 @@ fn profile(most_rules: usize) -> impl Strategy<Value = Value> {
 fn agree(profile: &Value, machine: Machine, random: &[[u64; 6]]) {
     let oracle = Oracle::new(profile, machine);
     let plain = |number| oracle.answer(&Call { arch: machine.audit(), number, args: [0; 6] });
-    let program = match read(&profile.to_string(), machine).and_then(|profile| compile(&profile, machine)) {
-        Ok(program) => program,
-        Err(Error::Contradiction { .. }) => {
-            assert!(
-                (0..1024).any(|number| plain(number).is_none()),
-                "refused, but nothing is contradictory: {profile}"
-            );
-            return;
-        }
-        Err(error) => panic!("{error}: {profile}"),
-    };
+    let program =
+        match read(&profile.to_string(), machine).and_then(|profile| compile(&profile, machine, Hear::Nothing)) {
+            Ok(program) => program,
+            Err(Error::Contradiction { .. }) => {
+                assert!(
+                    (0..1024).any(|number| plain(number).is_none()),
+                    "refused, but nothing is contradictory: {profile}"
+                );
+                return;
+            }
+            Err(error) => panic!("{error}: {profile}"),
+        };
     assert!((0..1024).all(|number| plain(number).is_some()), "taken, but it contradicts itself: {profile}");
+    let heard = compiled_to(&profile.to_string(), machine, Hear::Refusals);
     for number in numbers() {
         let values = telling(profile, name(machine, number));
         for args in random {
             check(&program, &oracle, &Call { arch: machine.audit(), number, args: *args });
+            check_heard(&program, &heard, &Call { arch: machine.audit(), number, args: *args });
             // The same with each argument in turn at values that the rules compare with.
             for (at, value) in values.iter().enumerate().filter(|_| values.len() > EDGES.len()) {
                 let mut args = *args;
                 args[at % 6] = *value;
                 args[(at + 1) % 6] = values[(at * 7 + 3) % values.len()];
                 check(&program, &oracle, &Call { arch: machine.audit(), number, args });
+                check_heard(&program, &heard, &Call { arch: machine.audit(), number, args });
             }
         }
         check(&program, &oracle, &Call { arch: ARCHES[number as usize % ARCHES.len()], number, args: random[0] });

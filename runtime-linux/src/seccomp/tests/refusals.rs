@@ -1,13 +1,13 @@
 //! Profiles that must not be compiled: each would mean less, or something else, than its author thinks.
 
 use super::DEFAULT_JSON;
-use crate::seccomp::compile::{Error, Machine, compile, read};
+use crate::seccomp::compile::{Error, Hear, Machine, compile, read};
 use serde_json::{Value, json};
 
 fn refusal(profile: &Value) -> Error {
     let machine = Machine::X86_64;
     read(&profile.to_string(), machine)
-        .and_then(|profile| compile(&profile, machine))
+        .and_then(|profile| compile(&profile, machine, Hear::Nothing))
         .expect_err(&format!("must be refused: {profile}"))
 }
 

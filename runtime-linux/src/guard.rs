@@ -1,0 +1,52 @@
+//! The sandbox's first process once it is built. Runs after the clone, like [`crate::child`]: no heap, no formatting,
+//! no panic, no destructor, no lock.
+
+use crate::sys;
+use crate::wire::{LENGTH, Order, Report};
+use rustix::fd::RawFd;
+
+/// The first process of the sandbox: reaps, passes signals on, reports how the task ended. When it
+/// leaves, the kernel ends everything else in the sandbox.
+pub(crate) fn guard(control: RawFd, task: i32, backstop_ms: i32) -> ! {
+    // The only descriptor that is open.
+    if sys::place_for_now(control, 0).is_err() {
+        sys::leave(1)
+    }
+    sys::close(control);
+    let Ok(children) = sys::child_watch() else { sys::leave(1) };
+    let started = now_ms();
+    loop {
+        while let Some((pid, status)) = sys::reap() {
+            if pid == task {
+                let _ = sys::send(0, &Report::Ended { status }.encode(), None);
+                sys::leave(0)
+            }
+        }
+        let left = i64::from(backstop_ms) - (now_ms() - started);
+        let (Ok([order, child]), true) = (sys::wait_readable([0, children], left.max(0) as i32), left > 0) else {
+            sys::leave(124)
+        };
+        if child {
+            sys::drain(children);
+        }
+        if order {
+            obey(task)
+        }
+    }
+}
+
+fn obey(task: i32) {
+    let mut packet = [0; LENGTH];
+    let length = sys::read(0, &mut packet).unwrap_or(0);
+    match packet.get(..length).and_then(Order::decode) {
+        Some(Order::Signal(signal)) => sys::signal(task, signal),
+        Some(Order::SignalAll(signal)) => sys::signal(-1, signal),
+        // The supervisor is gone, or out of its mind: end everything.
+        _ => sys::leave(1),
+    }
+}
+
+fn now_ms() -> i64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    now.tv_sec * 1000 + now.tv_nsec / 1_000_000
+}

@@ -1,0 +1,127 @@
+//! The profiles that are not the default one, and which refusals are heard.
+
+use super::oracle::Oracle;
+use super::properties::check_heard;
+use super::{
+    ALLOW, Call, DEFAULT_JSON, GUARD_JSON, KILL, MACHINES, NOTIFY, STRICT_JSON, bpf, compiled, compiled_to, errno,
+};
+use crate::seccomp::compile::{Hear, Machine};
+
+const HERE: Machine = Machine::X86_64;
+
+fn of(json: &str, hear: Hear, call: &str, args: [u64; 6]) -> u32 {
+    let number = HERE.number(call).expect("a call of this machine");
+    bpf::run(&compiled_to(json, HERE, hear), &Call { arch: HERE.audit(), number, args })
+}
+
+fn heard(call: &str, args: [u64; 6]) -> u32 {
+    of(DEFAULT_JSON, Hear::Refusals, call, args)
+}
+
+#[test]
+fn what_is_refused_on_purpose_is_heard_and_what_every_library_tries_is_not() {
+    for call in
+        "unshare setns mount bpf keyctl perf_event_open userfaultfd open_by_handle_at pidfd_getfd fanotify_init \
+                 personality modify_ldt io_uring_setup process_vm_readv clone3"
+            .split_whitespace()
+    {
+        assert_eq!(heard(call, [0x7777; 6]), NOTIFY, "{call}");
+    }
+    assert_eq!(heard("clone", [0x1000_0011, 0, 0, 0, 0, 0]), NOTIFY, "a user namespace");
+    assert_eq!(heard("socket", [40, 1, 0, 0, 0, 0]), NOTIFY, "AF_VSOCK");
+    assert_eq!(heard("ioctl", [0, 0x5412, 0, 0, 0, 0]), NOTIFY, "TIOCSTI");
+    for call in ["read", "openat", "connect", "clone", "futex", "execve"] {
+        assert_eq!(heard(call, [0; 6]), ALLOW, "{call} must cost nothing");
+    }
+    for call in ["statmount", "memfd_secret", "uselib"] {
+        assert_eq!(heard(call, [0; 6]), errno(libc::ENOSYS), "{call}");
+    }
+    let newer = Call { arch: HERE.audit(), number: 700, args: [0; 6] };
+    assert_eq!(bpf::run(&compiled_to(DEFAULT_JSON, HERE, Hear::Refusals), &newer), errno(libc::ENOSYS));
+}
+
+#[test]
+fn foreign_abis_end_the_process_whoever_hears() {
+    for json in [DEFAULT_JSON, STRICT_JSON, GUARD_JSON] {
+        for hear in [Hear::Nothing, Hear::Refusals] {
+            let program = compiled_to(json, HERE, hear);
+            for (arch, number) in [(0x4000_0003, 20), (HERE.audit(), 0x4000_0000 | 39)] {
+                assert_eq!(bpf::run(&program, &Call { arch, number, args: [0; 6] }), KILL);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_profile_is_compiled_to_what_it_says_on_both_machines() {
+    for json in [DEFAULT_JSON, STRICT_JSON, GUARD_JSON] {
+        let profile = serde_json::from_str(json).expect("JSON");
+        for machine in MACHINES {
+            let (plain, heard) = (compiled(json, machine), compiled_to(json, machine, Hear::Refusals));
+            let oracle = Oracle::new(&profile, machine);
+            for number in 0..1024 {
+                for args in [[0; 6], [1, 1, 0, 0, 0, 0], [2, 2, 0, 0, 0, 0], [15, 0x5401, 0, 0, 0, 0], [u64::MAX; 6]] {
+                    let call = Call { arch: machine.audit(), number, args };
+                    assert_eq!(Some(bpf::run(&plain, &call)), oracle.answer(&call), "{call:x?}");
+                    check_heard(&plain, &heard, &call);
+                }
+            }
+        }
+    }
+}
+
+/// What `strict.json` allows with some arguments must be allowed by `default.json` too.
+#[test]
+fn the_strict_profile_allows_nothing_that_the_default_one_refuses() {
+    for machine in MACHINES {
+        let (strict, default) = (compiled(STRICT_JSON, machine), compiled(DEFAULT_JSON, machine));
+        let values = [
+            0,
+            1,
+            2,
+            3,
+            10,
+            15,
+            16,
+            23,
+            38,
+            39,
+            40,
+            0x5401,
+            0x5412,
+            0x541B,
+            0x5413,
+            0x541C,
+            0x5421,
+            0x5423,
+            0x1000_0000,
+        ];
+        for number in 0..1024 {
+            for (one, two) in values.iter().flat_map(|one| values.map(|two| (*one, two))) {
+                let call = Call { arch: machine.audit(), number, args: [one, two, 0, 0, 0, 0] };
+                let both = (bpf::run(&strict, &call), bpf::run(&default, &call));
+                assert!(both.0 != ALLOW || both.1 == ALLOW, "{call:x?}");
+            }
+        }
+    }
+    let sockets =
+        [("socket", [1, 1, 0, 0, 0, 0]), ("socket", [2, 1, 0, 0, 0, 0]), ("bind", [0; 6]), ("connect", [0; 6])];
+    for (call, args) in sockets {
+        assert_eq!(of(STRICT_JSON, Hear::Nothing, call, args), errno(libc::EPERM), "{call}");
+    }
+    for call in ["ptrace", "setuid", "shmget", "memfd_create", "mknodat", "seccomp", "inotify_init1"] {
+        assert_eq!(of(STRICT_JSON, Hear::Nothing, call, [0; 6]), errno(libc::EPERM), "{call}");
+    }
+}
+
+#[test]
+fn the_guards_profile_opens_nothing_and_starts_nothing() {
+    for call in "open openat openat2 execve execveat clone fork vfork socket connect mmap mprotect ptrace mount setuid"
+        .split(' ')
+    {
+        assert_ne!(of(GUARD_JSON, Hear::Nothing, call, [0; 6]), ALLOW, "{call}");
+    }
+    for call in ["read", "sendmsg", "wait4", "kill", "exit_group"] {
+        assert_eq!(of(GUARD_JSON, Hear::Nothing, call, [0; 6]), ALLOW, "{call}");
+    }
+}

@@ -1,0 +1,116 @@
+//! Descriptors and what goes through them. The fourth place for the calls that [`super`] is for.
+
+use super::{Errno, Result, check};
+use libc::c_long;
+use std::os::fd::RawFd;
+
+/// Puts `from` on the number `to`, which stays open over an exec.
+pub(crate) fn place(from: RawFd, to: RawFd) -> Result<()> {
+    if from == to {
+        // SAFETY: numbers only.
+        check(unsafe { libc::fcntl(from, libc::F_SETFD, 0) } as c_long).map(drop)
+    } else {
+        // SAFETY: numbers only; the caller knows what stood on `to`.
+        check(unsafe { libc::dup2(from, to) } as c_long).map(drop)
+    }
+}
+
+/// The same, closed at an exec.
+pub(crate) fn place_for_now(from: RawFd, to: RawFd) -> Result<()> {
+    if from == to {
+        // SAFETY: numbers only.
+        return check(unsafe { libc::fcntl(from, libc::F_SETFD, libc::FD_CLOEXEC) } as c_long).map(drop);
+    }
+    // SAFETY: numbers only; the caller knows what stood on `to`.
+    check(unsafe { libc::dup3(from, to, libc::O_CLOEXEC) } as c_long).map(drop)
+}
+
+/// Closes every descriptor from `first` on.
+pub(crate) fn close_from(first: u32) -> Result<()> {
+    close_range(first, u32::MAX)
+}
+
+fn close_range(first: u32, last: u32) -> Result<()> {
+    // SAFETY: the caller is about to exec, or a fresh child that holds no descriptor of these by value.
+    match check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) }) {
+        // A filter that is older than the call: the list of what is open does as well.
+        Err(Errno(libc::ENOSYS | libc::EPERM)) => crate::descriptors::close_listed(first, last),
+        done => done.map(drop),
+    }
+}
+
+/// Closes every descriptor from `first` on but these, which come back in order of their numbers.
+pub(crate) fn close_all_but(first: u32, kept: &mut [RawFd]) -> Result<()> {
+    kept.sort_unstable();
+    let mut next = first;
+    for fd in kept.iter().map(|fd| *fd as u32) {
+        if fd > next {
+            close_range(next, fd - 1)?;
+        }
+        next = next.max(fd + 1);
+    }
+    close_from(next)
+}
+
+/// Writes one packet or piece; a socket that keeps packets whole takes it as one.
+pub(crate) fn write(fd: RawFd, bytes: &[u8]) -> Result<()> {
+    // SAFETY: the bytes outlive the call and their length is given.
+    check(unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) } as c_long).map(drop)
+}
+
+/// Reads one packet: its length; zero when the other end is gone.
+pub(crate) fn read(fd: RawFd, buffer: &mut [u8]) -> Result<usize> {
+    loop {
+        // SAFETY: the buffer is ours and its length is given.
+        match check(unsafe { libc::read(fd, buffer.as_mut_ptr().cast(), buffer.len()) } as c_long) {
+            Err(Errno(libc::EINTR)) => {}
+            other => return other.map(|n| n as usize),
+        }
+    }
+}
+
+pub(crate) fn close(fd: RawFd) {
+    // SAFETY: numbers only; the caller holds no owner of this descriptor.
+    unsafe { libc::close(fd) };
+}
+
+/// Sends one packet, with a descriptor where there is one.
+pub(crate) fn send(socket: RawFd, packet: &[u8], descriptor: Option<RawFd>) -> Result<()> {
+    let mut part = libc::iovec { iov_base: packet.as_ptr().cast_mut().cast(), iov_len: packet.len() };
+    // Room for one control message with one descriptor, aligned as its header wants it.
+    let mut control = [0u64; 4];
+    // SAFETY: all pointers are to locals that outlive the call; CMSG_SPACE(4) is 24 <= 32 bytes.
+    unsafe {
+        let mut message: libc::msghdr = std::mem::zeroed();
+        message.msg_iov = &mut part;
+        message.msg_iovlen = 1;
+        if let Some(fd) = descriptor {
+            message.msg_control = control.as_mut_ptr().cast();
+            message.msg_controllen = libc::CMSG_SPACE(4) as _;
+            let header = libc::CMSG_FIRSTHDR(&message);
+            (*header).cmsg_level = libc::SOL_SOCKET;
+            (*header).cmsg_type = libc::SCM_RIGHTS;
+            (*header).cmsg_len = libc::CMSG_LEN(4) as _;
+            std::ptr::write_unaligned(libc::CMSG_DATA(header).cast::<RawFd>(), fd);
+        }
+        check(libc::sendmsg(socket, &message, libc::MSG_NOSIGNAL) as c_long).map(drop)
+    }
+}
+
+/// Waits for readability of up to two descriptors: which of them are ready.
+pub(crate) fn wait_readable(fds: [RawFd; 2], timeout_ms: i32) -> Result<[bool; 2]> {
+    let mut polled = fds.map(|fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 });
+    // SAFETY: the array is ours and its length is given.
+    match check(unsafe { libc::poll(polled.as_mut_ptr(), 2, timeout_ms) } as c_long) {
+        Ok(_) => Ok(polled.map(|p| p.revents != 0)),
+        Err(Errno(libc::EINTR)) => Ok([false, false]),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Takes what a [`child_watch`] has to say, so that it is silent until the next change.
+pub(crate) fn drain(fd: RawFd) {
+    let mut buffer = [0u8; 512];
+    // SAFETY: the buffer is ours and its length is given.
+    while unsafe { libc::read(fd, buffer.as_mut_ptr().cast(), buffer.len()) } > 0 {}
+}
