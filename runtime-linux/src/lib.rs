@@ -20,6 +20,7 @@ mod engine;
 mod exec;
 mod facts;
 mod failure;
+pub mod fault;
 mod guard;
 mod handshake;
 mod hear;
@@ -45,7 +46,7 @@ mod weakened_tests;
 mod wire;
 
 pub use apparmor::apparmor_profile;
-pub use engine::Linux;
+pub use engine::{Linux, SCRATCH};
 pub use ids::image_ownership;
 pub use mapped::{with_image_ids, with_image_ids_and_caller, with_image_rights, with_image_rights_and_caller};
 pub use sys::{end_with_the_reader, start_afresh};

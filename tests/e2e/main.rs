@@ -5,6 +5,7 @@
 #[macro_use]
 mod host;
 mod chain;
+mod family;
 mod output;
 mod project;
 mod relay;
@@ -17,10 +18,12 @@ mod doctor;
 mod escape;
 mod evidence;
 mod examples;
+mod faults;
 mod files;
 mod hostile;
 mod images;
 mod imports;
+mod keeper;
 mod limits;
 mod names;
 mod older;
@@ -32,3 +35,4 @@ mod run;
 mod sandbox;
 mod store;
 mod ttl;
+mod watchdog;
