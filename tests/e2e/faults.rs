@@ -161,6 +161,27 @@ fn whatever_dies_or_stands_still_at_any_step_of_a_run_ends_in_time_and_is_record
     }
 }
 
+/// Stopped as soon as it exists, it has not asked to die with its supervisor yet, and holds all that one had open.
+#[test]
+fn a_guard_that_was_stopped_at_birth_does_not_outlive_its_supervisor() {
+    if !debug_build() {
+        skip!("this aido was built without fault points");
+    }
+    let ground = Ground::new();
+    let mut run = start(&ground.project, "guard.born", &["run", "--quiet", "--", "true"]);
+    let me = run.id() as i32;
+    let guard = until(Duration::from_secs(20), || Family::of(me).held()).expect("the guard is held");
+    let supervisor = Family::of(me).supervisor().unwrap();
+    assert_ne!(guard, supervisor);
+    send(guard, Signal::SIGSTOP);
+    send(supervisor, Signal::SIGKILL);
+    assert!(ended(&mut run, Duration::from_secs(20)), "the command line waits");
+    let outlived = family::lives(guard);
+    send(guard, Signal::SIGKILL);
+    assert!(!outlived, "the guard is still there");
+    ground.check("a guard stopped at birth").unwrap();
+}
+
 /// No kernel ends the family of a task that has no PID namespace: each of aido's processes has to.
 #[test]
 fn whatever_dies_or_stands_still_in_a_run_without_namespaces_ends_in_time_and_is_recorded() {
