@@ -133,6 +133,16 @@ pub(crate) fn clone_refused(errno: Errno) -> Error {
     or_less(because(format!("this host refuses the namespaces of a sandbox: {reason}"), cause, otherwise))
 }
 
+/// A user namespace for the ids of image files was refused. In one sentence, since it comes from another process.
+pub(crate) fn unshare_refused(errno: Errno) -> String {
+    let what = format!("this host refuses a user namespace: {}", std::io::Error::from(errno));
+    match cause::namespaces(errno.0, &Facts::look()) {
+        Some(Cause { why, mend: Some(mend) }) => format!("{what}: {why}; what mends it: {mend}"),
+        Some(Cause { why, mend: None }) => format!("{what}: {why}"),
+        None => what,
+    }
+}
+
 /// The map of ids was refused.
 pub(crate) fn map_refused(name: &str, reason: &std::io::Error) -> Error {
     let cause = match reason.raw_os_error() {

@@ -16,6 +16,7 @@ mod cloned;
 mod config;
 mod crash;
 mod doctor;
+mod escape;
 mod evidence;
 mod examples;
 mod faults;

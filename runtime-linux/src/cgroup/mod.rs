@@ -35,7 +35,7 @@ use aido_runtime::{Control, Standing, Usage};
 use place::{Map, Spot};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use want::{CONTROLLERS, Lack};
 
@@ -143,6 +143,7 @@ pub(crate) fn create(name: &str, want: &Want, lives_ms: u64) -> (Option<Group>, 
     if !ending::is_name(name) {
         return (None, want.all_lack(&Lack::new(format!("`{name}` cannot be the name of a control group"))));
     }
+    be_killable();
     match Host::look() {
         Err(lack) => (None, want.all_lack(&lack)),
         Ok(Host::V1(map)) => {
@@ -163,6 +164,17 @@ pub(crate) fn create(name: &str, want: &Want, lives_ms: u64) -> (Option<Group>, 
                 (Some(Group(Kind::V2(task))), held)
             }
         },
+    }
+}
+
+/// What starts aido may be exempt from the kernel's kills for want of memory (services with
+/// `OOMScoreAdjust`), and children inherit that: at its bound such a task would stall, and not end.
+fn be_killable() {
+    let this = Path::new("/proc/self");
+    let exempt = knob::read(this, "oom_score_adj").is_ok_and(|adjust| adjust.starts_with('-'));
+    if exempt {
+        // Giving an exemption up is always allowed.
+        let _ = knob::write(this, "oom_score_adj", "0");
     }
 }
 

@@ -86,6 +86,14 @@ fn ordinary_programs_get_their_calls() {
     }
 }
 
+#[test]
+fn a_descriptor_is_asked_and_told_anything_but_a_lease() {
+    for high in HIGH {
+        (0..2048).filter(|command| *command != 1024).for_each(|command| allowed("fcntl", &[0, high | command]));
+        refused("fcntl", &[0, high | 1024]);
+    }
+}
+
 /// The guard has the task's user, and the kernel asks for no more than that here.
 #[test]
 fn limits_and_scheduling_do_not_reach_the_guard() {
