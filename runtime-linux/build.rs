@@ -41,7 +41,7 @@ fn main() {
 fn emit(profile: &Path, machine: compile::Machine, hear: compile::Hear, name: &str) -> String {
     let json = fs::read_to_string(profile).unwrap_or_else(|error| panic!("{}: {error}", profile.display()));
     let program = compile::read(&json, machine)
-        .and_then(|profile| compile::compile(&profile, machine, hear))
+        .and_then(|profile| compile::compile(&[], &profile, machine, hear))
         .unwrap_or_else(|error| panic!("{}: {error}", profile.display()));
     let mut text = format!("static {name}: &[libc::sock_filter] = &[\n");
     for compile::Instruction { code, jt, jf, k } in program {

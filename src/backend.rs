@@ -1,6 +1,7 @@
 //! Which engine runs plans here, and where the user's own state lies. The one place that knows the platform.
 
 use aido_runtime::{Error, Runtime};
+pub(crate) use aido_runtime_linux::{SCRATCH, fault};
 use std::path::PathBuf;
 
 /// The engine for one run; `name` tells it from others.
@@ -13,6 +14,7 @@ pub(crate) fn engine(name: &str) -> Result<Box<dyn Runtime>, Error> {
 /// Called first of all.
 pub(crate) fn start_afresh() {
     aido_runtime_linux::start_afresh();
+    fault::arm();
 }
 
 /// For commands that only print: a reader that goes away ends them.

@@ -1,33 +1,152 @@
-//! Closing what a crash left open: unsealed runs of dead supervisors, and what they held.
+//! Closing what a crash left open: unsealed runs of dead supervisors, what they held, sandboxes of dead keepers.
 
+use crate::backend::{SCRATCH, fault};
+use crate::process::{Held, Process};
 use crate::summary::{self, Bytes, SUMMARY_VERSION, Streams, Summary};
-use aido_evidence::{Project, Remains, Run};
-use aido_runtime::{Collected, End, Enforced, Event, Outcome, Plan, Runtime, Usage};
+use crate::supervise::stop;
+use aido_evidence::{Kind, Project, Remains, Run, Sandbox, State, Status};
+use aido_runtime::{Collected, End, Enforced, Error, Event, Outcome, Plan, Runtime, Usage};
+use std::time::Duration;
 
-/// Ends the leftovers of interrupted runs and closes their records; what was closed comes back as
-/// sentences. Called first by every command that looks at the project.
+/// Why a kept sandbox was ended.
+pub(crate) const TIME_IS_OVER: &str = "its time limit";
+
+/// So long after its time a sandbox is its keeper's to end, if that one lives.
+const KEEPERS_TURN_MS: u64 = 120_000;
+
+/// Ends the leftovers of interrupted runs and closes their records, and ends sandboxes whose time is over
+/// and whose keeper is gone; what was done comes back as sentences. Called first by every command that
+/// looks at the project.
 pub(crate) fn sweep(project: &Project, engine: &dyn Runtime) -> Vec<String> {
-    let runs = match project.interrupted() {
-        Ok(runs) => runs,
-        Err(error) => return vec![format!("cannot look for interrupted runs: {error}")],
-    };
     let mut said = Vec::new();
-    for run in runs {
-        for leftover in held(&run) {
-            if let Err(error) = engine.destroy(&leftover) {
-                said.push(format!("run {}: {error}", run.id()));
-            }
-        }
-        match run.close_interrupted(|remains| closing(&run, remains, engine.name())) {
-            Ok(Some(_)) => {
-                said.push(format!("run {} was interrupted; its record is closed now", run.id()));
-                let _ = run.sandbox().end("its run was interrupted");
-            }
-            Ok(None) => {}
-            Err(error) => said.push(format!("run {} was interrupted and cannot be closed: {error}", run.id())),
-        }
+    match project.open_runs() {
+        Ok(runs) => runs.iter().for_each(|(run, status)| {
+            said.extend(match status {
+                Status::Interrupted => close(run, engine, None),
+                _ => end_overdue(run, engine),
+            });
+        }),
+        Err(error) => said.push(format!("cannot look for interrupted runs: {error}")),
+    }
+    match project.expired() {
+        Ok(over) => over.iter().for_each(|sandbox| said.extend(expire(sandbox, engine))),
+        Err(error) => said.push(format!("cannot look for sandboxes whose time is over: {error}")),
     }
     said
+}
+
+/// Ends a run that nobody watches and whose supervisor does not do what it should: one that was stopped is past
+/// hope as soon as its time is over, another may still be bringing outputs out.
+fn end_overdue(run: &Run, engine: &dyn Runtime) -> Vec<String> {
+    const MARGIN_MS: u64 = 15_000;
+    let plan: Option<Plan> = run.plan().ok().flatten().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let (Some(plan), Some(begun), Some(writer)) = (plan, run.begun(), stop::writer(run)) else { return Vec::new() };
+    let building = 60_000;
+    // The task starts when that is on record; before it the sandbox is built.
+    let ready = run.events().into_iter().flatten().flatten().find(|event| event.kind == "enforced");
+    let from = ready.map_or(begun.mono_ms + building, |event| event.mono_ms);
+    let limit = plan.deadline.ttl_ms.saturating_add(plan.deadline.grace_ms).saturating_add(MARGIN_MS);
+    let late = aido_evidence::boottime_ms().saturating_sub(from).saturating_sub(limit);
+    let may_take = u64::try_from(stop::collecting(plan.limits.disk.value).as_millis()).unwrap_or(u64::MAX);
+    let Some(held) = writer.hold().filter(|held| late > 0 && (held.is_stopped() || late > may_take + building)) else {
+        return Vec::new();
+    };
+    held.kill();
+    if !held.is_gone_within(Duration::from_secs(5)) {
+        return vec![format!(
+            "run {}: its supervisor, process {}, does not even end when it is killed",
+            run.id(),
+            writer.pid
+        )];
+    }
+    let mut said = vec![format!("run {} was not ended by its supervisor at its time limit", run.id())];
+    said.extend(close(run, engine, Some(End::Deadline { ttl_ms: plan.deadline.ttl_ms })));
+    said
+}
+
+/// Ends what an interrupted run held and closes its record. `end`: how it ended, where that is known better
+/// than by the record.
+pub(crate) fn close(run: &Run, engine: &dyn Runtime, end: Option<End>) -> Vec<String> {
+    let mut said = Vec::new();
+    for leftover in held(run) {
+        if let Err(error) = engine.destroy(&leftover) {
+            said.push(format!("run {}: {error}", run.id()));
+        }
+    }
+    if !said.is_empty() && is_fresh(run) {
+        // What does not end at once ends soon: the next command tries again. Once closed, nobody would.
+        return said;
+    }
+    if let Err(error) = run.sandbox().discard(SCRATCH) {
+        said.push(format!("run {}: {error}", run.id()));
+    }
+    fault::point("recover.held");
+    match run.close_interrupted(|remains| closing(run, remains, engine.name(), end)) {
+        Ok(Some(_)) => {
+            fault::point("recover.closed");
+            said.push(format!("run {} was interrupted; its record is closed now", run.id()));
+            let sandbox = run.sandbox();
+            if sandbox.state().is_ok_and(|state| state.kind == Kind::Single) {
+                let _ = sandbox.end("its run was interrupted");
+            }
+        }
+        Ok(None) => {}
+        Err(error) => said.push(format!("run {} was interrupted and cannot be closed: {error}", run.id())),
+    }
+    said
+}
+
+/// Asks the supervisors of running tasks to end them, and waits until their records are closed.
+pub(crate) fn end_runs(sandbox: &Sandbox, engine: &dyn Runtime) -> Result<Vec<String>, Error> {
+    let mut said = Vec::new();
+    while let Some(run) = sandbox.running().map_err(|e| Error::new(e.to_string()))? {
+        stop::stop(&run)?;
+        // A supervisor that had to be killed has left that to us.
+        said.extend(close(&run, engine, None));
+    }
+    Ok(said)
+}
+
+/// Ends the keeper of a sandbox, if there is one; its number may be somebody else's by now.
+pub(crate) fn end_keeper(state: &State) {
+    if let Some(keeper) = living_keeper(state) {
+        keeper.kill();
+        keeper.is_gone_within(Duration::from_secs(10));
+    }
+}
+
+/// The keeper of a sandbox, held, if it lives.
+pub(crate) fn living_keeper(state: &State) -> Option<Held> {
+    let keeper = state.keeper.filter(|_| state.is_of_this_boot().unwrap_or(false))?;
+    Process { pid: keeper.pid, start: keeper.start }.hold()
+}
+
+/// Ends a sandbox that should have been ended by its keeper.
+fn expire(sandbox: &Sandbox, engine: &dyn Runtime) -> Vec<String> {
+    let Ok(state) = sandbox.state() else { return Vec::new() };
+    let restarted = !state.is_of_this_boot().unwrap_or(true);
+    let keeper = living_keeper(&state);
+    let overdue = aido_evidence::boottime_ms().saturating_sub(state.deadline.boottime_ms);
+    if state.ended.is_none() && keeper.is_some() && overdue < KEEPERS_TURN_MS {
+        return Vec::new();
+    }
+    let (why, since) = match (restarted, keeper.is_some()) {
+        (true, _) => ("the machine was started again", "the machine was started again".to_owned()),
+        (false, true) => (TIME_IS_OVER, "its time limit has passed, and its keeper did nothing".to_owned()),
+        (false, false) => (TIME_IS_OVER, "its time limit has passed, and its keeper was gone".to_owned()),
+    };
+    end_keeper(&state);
+    fault::point("recover.expired");
+    let ended = end_runs(sandbox, engine).map_err(|e| e.to_string());
+    match ended.and_then(|said| Ok((said, sandbox.end(why).map_err(|e| e.to_string())?))) {
+        Ok((mut said, first)) => {
+            said.extend(first.then(|| format!("sandbox {} is ended now: {since}", sandbox.id())));
+            said
+        }
+        // Destroyed meanwhile: nothing is left to be ended.
+        Err(_) if sandbox.project().sandbox(sandbox.id().as_str()).is_err() => Vec::new(),
+        Err(error) => vec![format!("sandbox {} is over and cannot be ended: {error}", sandbox.id())],
+    }
 }
 
 /// What the run's record says that it held outside its own processes.
@@ -37,6 +156,15 @@ fn held(run: &Run) -> Vec<String> {
         .filter(|event| event.kind == "held")
         .filter_map(|event| event.data.get("leftover")?.as_str().map(str::to_string))
         .collect()
+}
+
+/// Whether the run was alive a short while ago.
+fn is_fresh(run: &Run) -> bool {
+    const A_WHILE_MS: u64 = 600_000;
+    let here = aido_evidence::boot_id().unwrap_or_default();
+    let this_boot = run.begun().is_some_and(|begun| begun.data.get("boot_id").is_some_and(|boot| *boot == *here));
+    let last = run.events().into_iter().flatten().flatten().last();
+    this_boot && last.is_some_and(|last| aido_evidence::boottime_ms().saturating_sub(last.mono_ms) < A_WHILE_MS)
 }
 
 fn controls(run: &Run) -> Option<Enforced> {
@@ -50,14 +178,28 @@ fn controls(run: &Run) -> Option<Enforced> {
     }
 }
 
-fn closing(run: &Run, remains: &Remains, backend: &str) -> Summary {
+/// How it ended, by its record: a run whose time limit was reached was ended by it, whoever died then.
+fn recorded_end(run: &Run, plan: Option<&Plan>) -> End {
+    let mut events = run.events().into_iter().flatten().flatten();
+    match plan.filter(|_| events.any(|event| event.kind == "deadline_reached")) {
+        Some(plan) => End::Deadline { ttl_ms: plan.deadline.ttl_ms },
+        None => End::Lost { why: "the process that recorded this run was killed".into() },
+    }
+}
+
+fn closing(run: &Run, remains: &Remains, backend: &str, end: Option<End>) -> Summary {
     let stored = run.plan().ok().flatten();
     let plan: Option<Plan> = stored.as_deref().and_then(|bytes| serde_json::from_slice(bytes).ok());
     let moment = |moment: &Option<(String, u64)>| moment.clone().unwrap_or_default();
     let ((started, began_ms), (ended, last_ms)) = (moment(&remains.first), moment(&remains.last));
     let (runtime, image_digest) =
         plan.as_ref().map_or(("unknown".to_string(), None), |plan| summary::root_words(&plan.root));
-    let end = End::Lost { why: "the process that recorded this run was killed".into() };
+    let end = end.unwrap_or_else(|| recorded_end(run, plan.as_ref()));
+    // A writer that was stopped recorded nothing of the time until its run was ended.
+    let wall_ms = match &end {
+        End::Deadline { ttl_ms } => *ttl_ms.max(&last_ms.saturating_sub(began_ms)),
+        _ => last_ms.saturating_sub(began_ms),
+    };
     let task = plan.as_ref().map(|plan| summary::argv(&plan.task));
     Summary {
         version: SUMMARY_VERSION,
@@ -68,16 +210,13 @@ fn closing(run: &Run, remains: &Remains, backend: &str) -> Summary {
         runtime,
         image_digest,
         backend: backend.to_string(),
+        isolation: plan.as_ref().map(|plan| plan.isolation).unwrap_or_default(),
         started,
         ended,
         exit_code: end.exit_code(),
-        outcome: Outcome {
-            end,
-            usage: Usage { wall_ms: last_ms.saturating_sub(began_ms), ..Usage::default() },
-            refused: Vec::new(),
-        },
+        outcome: Outcome { end, usage: Usage { wall_ms, ..Usage::default() }, refused: Vec::new() },
         enforced: controls(run).unwrap_or_default(),
-        warnings: remains.broken.iter().map(|broken| format!("the record is damaged: {broken}")).collect(),
+        warnings: warnings(remains),
         inputs: Vec::new(),
         hidden: Vec::new(),
         outputs: Collected::default(),
@@ -88,4 +227,10 @@ fn closing(run: &Run, remains: &Remains, backend: &str) -> Summary {
         plan_digest: stored.map(|bytes| format!("sha256:{}", aido_evidence::sha256_hex(&bytes))),
         chain_head: remains.chain_head.clone(),
     }
+}
+
+fn warnings(remains: &Remains) -> Vec<String> {
+    let interrupted = "the process that recorded this run was killed before it sealed it; another closed the record";
+    let broken = remains.broken.iter().map(|broken| format!("the record is damaged: {broken}"));
+    std::iter::once(interrupted.to_owned()).chain(broken).collect()
 }

@@ -1,10 +1,10 @@
 //! `summary.json`: what a run was, how it ended, what held.
 
 use crate::inputs::InputDigest;
-use aido_runtime::{Collected, Enforced, Outcome, Root, Task};
+use aido_runtime::{Collected, Enforced, Isolation, Outcome, Root, Task};
 use serde::{Deserialize, Serialize};
 
-/// Version of the stored form. 1: first. 2: `outcome.refused`, `enforced.*.proof`, the control `second-wall`.
+/// Version of the stored form. 1: first. 2: `isolation`, `outcome.refused`, `enforced.*.proof`, the control `second-wall`.
 pub(crate) const SUMMARY_VERSION: u32 = 2;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -21,6 +21,9 @@ pub(crate) struct Summary {
     /// The digest of the image's manifest, where the root is an image.
     pub image_digest: Option<String>,
     pub backend: String,
+    /// What kept the task apart from the host.
+    #[serde(default)]
+    pub isolation: Isolation,
     /// RFC 3339, UTC.
     pub started: String,
     pub ended: String,

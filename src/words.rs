@@ -1,6 +1,10 @@
 //! Figures and foreign text, as a person wants to read them.
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fmt::Write as _;
+use std::io::Write as _;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
 
 /// A length of time in two units at most: `250ms`, `1.5s`, `2m5s`, `1h30m`, `3d4h`.
 pub(crate) fn took(ms: u64) -> String {
@@ -152,9 +156,38 @@ fn put_bytes(bytes: &[u8], shown: &mut String) {
     }
 }
 
+/// Nobody who does not read what is said holds this program up for longer.
+const LISTENING: Duration = Duration::from_secs(10);
+
 /// A word to the person, on standard error.
 pub(crate) fn say(what: &str) {
-    anstream::eprintln!("aido: {what}");
+    if hears(std::io::stderr().as_fd(), Instant::now() + LISTENING) {
+        let _ = writeln!(anstream::stderr(), "aido: {what}");
+    }
+}
+
+/// A document on standard output, as far as somebody takes it.
+pub(crate) fn print(text: &str) {
+    // So much a pipe takes without blocking when it takes anything.
+    for piece in text.as_bytes().chunks(4096) {
+        let mut stdout = std::io::stdout();
+        if !hears(stdout.as_fd(), Instant::now() + LISTENING) || stdout.write_all(piece).is_err() {
+            return;
+        }
+        let _ = stdout.flush();
+    }
+}
+
+fn hears(stream: BorrowedFd<'_>, until: Instant) -> bool {
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        match poll(&mut [PollFd::new(stream, PollFlags::POLLOUT)], timeout) {
+            Ok(ready) => return ready > 0,
+            Err(nix::errno::Errno::EINTR) => {}
+            Err(_) => return true,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -21,6 +21,9 @@ pub enum Error {
     Ambiguous { what: &'static str, asked: String, candidates: Vec<String> },
     #[error("sandbox {sandbox} is in use by run {run}; end that run first")]
     Busy { sandbox: String, run: String },
+    /// Somebody has the lock, and does not let go of it.
+    #[error("another aido process has held {} for {seconds} s; it may be stopped: end it, or let it go on", .path.display())]
+    Held { path: PathBuf, seconds: u64 },
     #[error("an event may not be called `{0}`: the chain itself uses this name")]
     Reserved(String),
 }

@@ -3,6 +3,8 @@
 use crate::append::Appender;
 use crate::error::{Error, Result};
 use crate::folder::{Folder, For};
+use crate::id::Id;
+use crate::lock;
 use crate::read::Events;
 use serde_json::Value;
 
@@ -38,10 +40,16 @@ impl Ledger {
         let path = self.folder.path().join(NAME);
         let file = self.folder.file(NAME, For::AppendingOrNew)?;
         // The lock goes with the descriptor, also when this process is killed.
-        file.lock().map_err(|e| Error::io("lock", &path, e))?;
+        lock::take(&file, &path, lock::PATIENCE)?;
         let mut end = Appender::resume(file, path)?;
         end.append(kind, data)?;
         Ok(end)
+    }
+
+    /// Whether it has a line of this type about this thing. Reads all of it: for what a crash left only.
+    pub(crate) fn has(&self, kind: &str, what: &str, id: &Id) -> Result<bool> {
+        let speaks = |data: &Value| data.get(what).and_then(Value::as_str) == Some(id.as_str());
+        Ok(self.records()?.into_iter().flatten().flatten().any(|line| line.kind == kind && speaks(&line.data)))
     }
 
     /// The lines so far, checked while they are read; None if there are none yet.

@@ -7,11 +7,14 @@
 mod append;
 mod chain;
 mod clock;
+mod draft;
+mod ending;
 mod error;
 mod files;
 mod folder;
 mod id;
 mod ledger;
+mod lock;
 mod lookup;
 mod project;
 mod read;
@@ -24,6 +27,7 @@ mod trash;
 
 pub use chain::{MAX_RECORD, RECORD_VERSION, Record, plain_json, sha256_hex};
 pub use clock::{boot_id, boottime_ms, now};
+pub use draft::Draft;
 pub use error::{Error, Result};
 pub use files::{MAX_SUMMARY, Stream};
 pub use id::Id;
@@ -33,4 +37,4 @@ pub use read::{Broken, Events};
 pub use recording::{Captured, Recording, Sealed};
 pub use recover::Remains;
 pub use run::{Run, Status};
-pub use sandbox::{Deadline, Ended, Kind, NewSandbox, STATE_VERSION, Sandbox, State};
+pub use sandbox::{Deadline, Ended, Keeper, Kind, NewSandbox, STATE_VERSION, Sandbox, State};

@@ -30,23 +30,10 @@ impl Project {
         Id::pick(Of::Sandbox, asked, &all, Sandbox::id).cloned()
     }
 
-    /// The sandboxes that take runs now, newest first. Costs nothing for those that ended long ago.
-    pub fn kept(&self) -> Result<Vec<Sandbox>> {
-        let (Some(marks), Some(folder)) = (self.kept_marks()?, self.known_sandboxes()?) else {
-            return Ok(Vec::new());
-        };
-        let mut open = Vec::new();
-        for name in marks.names()? {
-            let Some(id) = Id::parse(Of::Sandbox, &name) else { continue };
-            let sandbox = present(folder.sub(id.as_str()))?.map(|own| Sandbox::at(self.clone(), id, own));
-            match sandbox.and_then(|sandbox| Some((sandbox.state().ok()?, sandbox))) {
-                Some((state, sandbox)) if state.left_ms()? > 0 => open.push((state.created, sandbox)),
-                // Destroyed, or its time is over: that does not change any more.
-                _ => marks.unlink(&name)?,
-            }
-        }
-        open.sort_by(|(a, x), (b, y)| b.cmp(a).then_with(|| y.id().cmp(x.id())));
-        Ok(open.into_iter().map(|(_, sandbox)| sandbox).collect())
+    /// The sandbox with this ID, given in full; looks at no other.
+    pub fn sandbox_with(&self, id: &str) -> Result<Option<Sandbox>> {
+        let (Some(id), Some(all)) = (Id::parse(Of::Sandbox, id), self.known_sandboxes()?) else { return Ok(None) };
+        Ok(present(all.sub(id.as_str()))?.map(|own| Sandbox::at(self.clone(), id, own)))
     }
 
     /// The newest sandbox.
@@ -87,28 +74,52 @@ impl Project {
         Ok(self.runs()?.into_iter().next())
     }
 
-    /// The runs whose writer died before it sealed them. Cheap where there are none.
+    /// The runs whose writer died before it sealed them.
     pub fn interrupted(&self) -> Result<Vec<Run>> {
+        let open = self.open_runs()?.into_iter();
+        Ok(open.filter(|(_, status)| *status == Status::Interrupted).map(|(run, _)| run).collect())
+    }
+
+    /// The runs that are not sealed, whether their writers live or not. Cheap where there are none.
+    pub fn open_runs(&self) -> Result<Vec<(Run, Status)>> {
         let Some(marks) = self.unsealed()? else { return Ok(Vec::new()) };
         let mut found = Vec::new();
         for name in marks.names()? {
             let Some(run) = Id::parse(Of::Run, &name) else { continue };
             match self.find_unsealed(&marks, &run)? {
-                Some(run) if run.status()? == Status::Interrupted => found.push(run),
-                Some(run) if run.status()? == Status::Running => {}
-                // Sealed in the last moment of its writer, or destroyed.
-                _ => marks.unlink(&name)?,
+                Marked::Gone => marks.unlink(&name)?,
+                Marked::Beginning => {}
+                Marked::There(run) => match run.status()? {
+                    // Sealed in the last moment of its writer, who may have died before the ledger knew.
+                    Status::Sealed => run.settle()?,
+                    open => found.push((run, open)),
+                },
             }
         }
         Ok(found)
     }
 
-    fn find_unsealed(&self, marks: &Folder, run: &Id) -> Result<Option<Run>> {
+    fn find_unsealed(&self, marks: &Folder, run: &Id) -> Result<Marked> {
         let target = rustix::fs::readlinkat(marks.fd(), run.as_str(), Vec::new());
         let Some(sandbox) = target.ok().and_then(|t| Id::parse(Of::Sandbox, t.to_str().ok()?)) else {
-            return Ok(None);
+            return Ok(Marked::Gone);
         };
-        let Some(folder) = present(self.sandboxes_folder()?.sub(sandbox.as_str()))? else { return Ok(None) };
-        Sandbox::at(self.clone(), sandbox, folder).run(run)
+        let Some(folder) = present(self.sandboxes_folder()?.sub(sandbox.as_str()))? else { return Ok(Marked::Gone) };
+        let sandbox = Sandbox::at(self.clone(), sandbox, folder);
+        let beginning = sandbox.is_beginning(run)?;
+        // Looked for last: it may have got its name since.
+        match sandbox.run(run)? {
+            Some(run) => Ok(Marked::There(run)),
+            None if beginning => Ok(Marked::Beginning),
+            None => Ok(Marked::Gone),
+        }
     }
+}
+
+/// What a mark of an unsealed run leads to.
+enum Marked {
+    There(Run),
+    /// Its writer lives and has not given it its name yet.
+    Beginning,
+    Gone,
 }

@@ -74,6 +74,14 @@ impl Project {
         self.folder.sub_or_new(KEPT)?.replace_link(sandbox.as_str(), sandbox.as_str())
     }
 
+    pub(crate) fn is_marked_kept(&self, sandbox: &Id) -> Result<bool> {
+        self.folder.sub_or_new(KEPT)?.has(sandbox.as_str())
+    }
+
+    pub(crate) fn unmark_kept(&self, sandbox: &Id) -> Result<()> {
+        self.folder.sub_or_new(KEPT)?.unlink(sandbox.as_str())
+    }
+
     /// The marks of sandboxes that take runs; None where there never was one.
     pub(crate) fn kept_marks(&self) -> Result<Option<Folder>> {
         present(self.folder.sub(KEPT))

@@ -8,7 +8,7 @@ use crate::files::{EVENTS, MAX_SUMMARY, SUMMARY, Stream};
 use crate::folder::{Folder, For};
 use crate::id::{Id, Of};
 use crate::project::Project;
-use crate::sandbox::{RUNS, Sandbox};
+use crate::sandbox::{RUNS, Sandbox, UNFINISHED};
 use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -73,7 +73,7 @@ impl Recording {
     fn begin(sandbox: &Sandbox, runs: &Folder, limit: u64) -> Result<Recording> {
         let id = Id::random(Of::Run)?;
         // Built under a name that nobody lists: a run that can be seen is locked and has begun.
-        let hidden = format!(".new-{id}");
+        let hidden = format!("{UNFINISHED}{id}");
         let folder = runs.make(&hidden)?;
         let file = folder.file(EVENTS, For::New)?;
         let path = runs.path().join(id.as_str()).join(EVENTS);
@@ -84,9 +84,10 @@ impl Recording {
         let stdout = Capture::new(folder.file(Stream::Stdout.file_name(), For::New)?);
         let stderr = Capture::new(folder.file(Stream::Stderr.file_name(), For::New)?);
         let project = sandbox.project().clone();
-        project.ledger().append("run_begun", &json!({"run": id, "sandbox": sandbox.id()}))?;
-        runs.rename(&hidden, runs, id.as_str())?;
+        // The mark first: whoever is killed in between leaves no run that nobody would close.
         project.mark_unsealed(&id, sandbox.id())?;
+        runs.rename(&hidden, runs, id.as_str())?;
+        project.ledger().append("run_begun", &json!({"run": id, "sandbox": sandbox.id()}))?;
         runs.replace_link("latest", id.as_str())?;
         let folder = runs.sub(id.as_str())?;
         Ok(Recording { id, sandbox: sandbox.id().clone(), project, folder, events, limit, stdout, stderr })

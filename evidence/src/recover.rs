@@ -1,8 +1,9 @@
 //! Closing a run whose writer died.
 
 use crate::append::Appender;
+use crate::chain::sha256_hex;
 use crate::error::{Error, Result};
-use crate::files::{EVENTS, Stream};
+use crate::files::{EVENTS, MAX_SUMMARY, SUMMARY, Stream};
 use crate::folder::For;
 use crate::id::Id;
 use crate::read::Broken;
@@ -58,6 +59,32 @@ impl Run {
             line: "run_interrupted",
         };
         sealing.finish(&mut events, &summary(&remains)).map(Some)
+    }
+
+    /// Finishes what a sealing left out that was killed after the summary: the ledger's line, and the mark.
+    pub(crate) fn settle(&self) -> Result<()> {
+        let path = self.folder().join(EVENTS);
+        let file = self.own_folder().file(EVENTS, For::AppendingOrNew)?;
+        // Who holds the lock is about to do it.
+        if !locked(&file, &path)? {
+            return Ok(());
+        }
+        let project = self.sandbox().project();
+        let known = |line| project.ledger().has(line, "run", self.id());
+        if !known("run_sealed")? && !known("run_interrupted")? {
+            let last = self.events()?.flatten().last();
+            let line = if last.is_some_and(|e| e.kind == "interrupted") { "run_interrupted" } else { "run_sealed" };
+            let summary = self.own_folder().read(SUMMARY, MAX_SUMMARY)?;
+            let mut events = Appender::resume(file, path)?;
+            let told = json!({
+                "run": self.id(),
+                "sandbox": self.sandbox().id(),
+                "chain_head": events.head()?,
+                "summary_sha256": sha256_hex(&summary),
+            });
+            project.ledger().append(line, &told)?;
+        }
+        project.unmark(self.id())
     }
 
     fn remains(&self) -> Result<Remains> {

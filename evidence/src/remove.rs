@@ -49,7 +49,8 @@ fn sandbox(sandbox: &Sandbox, why: &str) -> Result<()> {
 
 /// Ends what a killed process left half done.
 fn sweep(project: &Project) -> Result<()> {
-    let trash = trash::locked(project)?;
+    // Who removes something now sweeps as well; a command that only looks does not wait for it.
+    let Some(trash) = trash::locked_now(project)? else { return Ok(()) };
     for id in trash.names()?.iter().filter_map(|name| Id::parse(Of::Sandbox, name)) {
         let line = json!({"sandbox": id, "why": "left over from a removal that was cut short"});
         project.ledger().append_durably("sandbox_destroyed", &line)?;

@@ -6,7 +6,7 @@ use crate::files::{EVENTS, MAX_SUMMARY, SUMMARY, Stream};
 use crate::folder::{Folder, For, present};
 use crate::id::{Id, Of};
 use crate::read::Events;
-use crate::sandbox::{RUNS, Sandbox};
+use crate::sandbox::{RUNS, Sandbox, UNFINISHED};
 use serde::de::DeserializeOwned;
 use std::cmp::Reverse;
 use std::fs::{File, TryLockError};
@@ -47,6 +47,13 @@ impl Sandbox {
     pub(crate) fn run(&self, id: &Id) -> Result<Option<Run>> {
         let Some(runs) = present(self.own_folder().sub(RUNS))? else { return Ok(None) };
         Ok(present(runs.sub(id.as_str()))?.map(|folder| Run::at(self.clone(), id.clone(), folder)))
+    }
+
+    /// Whether this run is being made. What a dead maker left is not in anybody's way.
+    pub(crate) fn is_beginning(&self, id: &Id) -> Result<bool> {
+        let Some(runs) = present(self.own_folder().sub(RUNS))? else { return Ok(false) };
+        let hidden = present(runs.sub(&format!("{UNFINISHED}{id}")))?;
+        hidden.map_or(Ok(false), |folder| Run::at(self.clone(), id.clone(), folder).alive())
     }
 
     /// The run that is being written now, if there is one.

@@ -4,21 +4,22 @@ use crate::clock;
 use crate::error::{Error, Result};
 use crate::files::MAX_SUMMARY;
 use crate::folder::{Folder, present};
-use crate::id::{Id, Of};
+use crate::id::Id;
 use crate::project::Project;
 use crate::trash;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use std::path::{Path, PathBuf};
 
-/// Version of `state.json`. 1: first.
-pub const STATE_VERSION: u32 = 1;
+/// Version of `state.json`. 1: first. 2: `keeper`.
+pub const STATE_VERSION: u32 = 2;
+/// The oldest that is still understood.
+const FIRST_VERSION: u32 = 1;
 
-/// How the names of sandboxes begin that are still being made.
+/// How the names of sandboxes and runs begin that are still being made.
 pub(crate) const UNFINISHED: &str = ".new-";
 
 const STATE: &str = "state.json";
-const OUTPUTS: &str = "outputs";
+pub(crate) const OUTPUTS: &str = "outputs";
 pub(crate) const RUNS: &str = "runs";
 const MAX_STATE: u64 = 64 * 1024;
 
@@ -61,6 +62,9 @@ pub struct State {
     pub created: String,
     pub ttl_ms: u64,
     pub deadline: Deadline,
+    /// Who ends a kept sandbox when its time is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keeper: Option<Keeper>,
     /// Set when nothing of the sandbox lives any more; its evidence may stay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<Ended>,
@@ -73,6 +77,13 @@ pub struct Deadline {
     pub boottime_ms: u64,
 }
 
+/// A process, and when it began in clock ticks since the machine did: its number may be another's later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Keeper {
+    pub pid: i32,
+    pub start: u64,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ended {
     /// RFC 3339, UTC.
@@ -81,68 +92,23 @@ pub struct Ended {
 }
 
 impl State {
+    /// Whether it was made since the machine started.
+    pub fn is_of_this_boot(&self) -> Result<bool> {
+        Ok(self.deadline.boot_id == clock::boot_id()?)
+    }
+
     /// How long the sandbox may still live. Nothing outlives a restart of the machine.
     pub fn left_ms(&self) -> Result<u64> {
-        if self.ended.is_some() || self.deadline.boot_id != clock::boot_id()? {
+        if self.ended.is_some() || !self.is_of_this_boot()? {
             return Ok(0);
         }
         Ok(self.deadline.boottime_ms.saturating_sub(clock::boottime_ms()))
     }
 }
 
-impl Project {
-    pub fn new_sandbox(&self, new: &NewSandbox) -> Result<Sandbox> {
-        Sandbox::make(self, new)
-    }
-}
-
 impl Sandbox {
     pub(crate) fn at(project: Project, id: Id, folder: Folder) -> Sandbox {
         Sandbox { project, id, folder }
-    }
-
-    fn make(project: &Project, new: &NewSandbox) -> Result<Sandbox> {
-        let id = Id::random(Of::Sandbox)?;
-        let state = State {
-            version: STATE_VERSION,
-            id: id.clone(),
-            name: new.name.to_owned(),
-            kind: new.kind,
-            created: clock::now(),
-            ttl_ms: new.ttl_ms,
-            deadline: Deadline {
-                boot_id: clock::boot_id()?,
-                boottime_ms: clock::boottime_ms().saturating_add(new.ttl_ms),
-            },
-            ended: None,
-        };
-        // Built under a name that nobody lists, then shown whole.
-        let all = project.sandboxes_folder()?;
-        let hidden = format!("{}{id}", UNFINISHED);
-        let made = all.make(&hidden).and_then(|folder| {
-            folder.make(OUTPUTS)?;
-            folder.make(RUNS)?;
-            write_state(&folder, &state)?;
-            if let Some(config) = new.config {
-                folder.replace("sandbox.yaml", config, false)?;
-            }
-            if let Some(plan) = new.plan {
-                folder.replace("plan.json", plan, false)?;
-            }
-            let line = json!({"sandbox": id, "name": new.name, "kind": new.kind, "ttl_ms": new.ttl_ms});
-            project.ledger().append("sandbox_created", &line)?;
-            all.rename(&hidden, &all, id.as_str())
-        });
-        if let Err(e) = made {
-            let _ = trash::tree(project, &all, &hidden);
-            return Err(e);
-        }
-        if new.kind == Kind::Kept {
-            project.mark_kept(&id)?;
-        }
-        all.replace_link("latest", id.as_str())?;
-        let folder = all.sub(id.as_str())?;
-        Ok(Sandbox { project: project.clone(), id, folder })
     }
 
     pub fn id(&self) -> &Id {
@@ -166,8 +132,9 @@ impl Sandbox {
         let path = self.folder.path().join(STATE);
         let bytes = self.folder.read(STATE, MAX_STATE)?;
         let state: State = serde_json::from_slice(&bytes).map_err(|e| Error::damaged(&path, e))?;
-        if state.version != STATE_VERSION {
-            let why = format!("it has version {}, and this program knows {STATE_VERSION}", state.version);
+        if !(FIRST_VERSION..=STATE_VERSION).contains(&state.version) {
+            let why =
+                format!("it has version {}, and this program knows versions up to {STATE_VERSION}", state.version);
             return Err(Error::damaged(&path, why));
         }
         if state.id != self.id {
@@ -190,19 +157,14 @@ impl Sandbox {
         present(self.folder.read("plan.json", MAX_SUMMARY))
     }
 
-    /// Says that nothing of the sandbox lives any more. The first reason stays.
-    pub fn end(&self, why: &str) -> Result<()> {
-        let mut state = self.state()?;
-        if state.ended.is_none() {
-            state.ended = Some(Ended { time: clock::now(), why: why.to_owned() });
-            write_state(&self.folder, &state)?;
-        }
-        Ok(())
-    }
-
     /// Where the outputs of the last run lie.
     pub fn outputs(&self) -> PathBuf {
         self.folder.path().join(OUTPUTS)
+    }
+
+    /// Removes something beside the outputs that a run left there which was killed.
+    pub fn discard(&self, name: &str) -> Result<()> {
+        if self.folder.has(name)? { trash::tree(&self.project, &self.folder, name) } else { Ok(()) }
     }
 
     /// The same folder, empty, for the next run.
@@ -219,7 +181,7 @@ impl Sandbox {
 
 /// Nothing is synced on the way to a single run: after a power cut nothing of it lives. A kept
 /// sandbox was promised to somebody, so its state is on the disk before its ID is printed.
-fn write_state(folder: &Folder, state: &State) -> Result<()> {
+pub(crate) fn write_state(folder: &Folder, state: &State) -> Result<()> {
     let bytes = serde_json::to_vec_pretty(state).map_err(|e| Error::damaged(folder.path(), e))?;
     folder.replace(STATE, &bytes, state.kind == Kind::Kept)
 }

@@ -3,31 +3,43 @@
 use crate::error::{Error, Result};
 use crate::folder::{Folder, shown};
 use crate::id::{Id, Of, random_hex};
+use crate::lock;
 use crate::project::Project;
-use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 /// Entries looked at together: bounds the memory for a folder with millions.
 const BATCH: usize = 512;
 
-/// Removes one tree that the ledger need not know of.
+/// Removes one tree that the ledger need not know of. While somebody else removes things, that one or the
+/// next command takes it too: nobody waits for that.
 pub(crate) fn tree(project: &Project, parent: &Folder, name: &str) -> Result<()> {
-    let trash = locked(project)?;
+    let trash = project.trash()?;
     parent.rename(name, &trash, &format!("x{}", random_hex()?))?;
-    clear(&trash)
+    if lock::try_take(trash.fd(), trash.path())? { clear(&trash) } else { Ok(()) }
 }
 
 pub(crate) fn is_empty(folder: &Folder) -> Result<bool> {
     Ok(entries(folder.fd()).map_err(|e| Error::io("list", folder.path(), e))?.is_empty())
 }
 
+/// Somebody may be removing a tree of millions.
+const REMOVING: Duration = Duration::from_secs(60);
+
 /// One remover at a time: two would take folders from under each other.
 pub(crate) fn locked(project: &Project) -> Result<Folder> {
     let trash = project.trash()?;
-    rustix::fs::flock(trash.fd(), FlockOperation::LockExclusive).map_err(|e| Error::io("lock", trash.path(), e))?;
+    lock::take(trash.fd(), trash.path(), REMOVING)?;
     Ok(trash)
+}
+
+/// The same, if nobody is removing anything now.
+pub(crate) fn locked_now(project: &Project) -> Result<Option<Folder>> {
+    let trash = project.trash()?;
+    Ok(lock::try_take(trash.fd(), trash.path())?.then_some(trash))
 }
 
 /// Empties the trash. Trees are flattened instead of walked: a folder inside a folder is moved up

@@ -61,7 +61,7 @@ fn used_up(facts: &Facts) -> Cause {
 fn set(settings: &[String], facts: &Facts) -> String {
     let sudo = facts.sudo();
     let (words, file) = (settings.join(" "), "/etc/sysctl.d/99-aido.conf");
-    let command = format!("printf '%s\\n' {words} | {sudo}tee {file} && {sudo}sysctl -p {file}");
+    let command = format!("printf '%s\\n' {words} | {sudo}tee -a {file} && {sudo}sysctl -p {file}");
     if facts.container.is_some() {
         format!("on the machine that holds this container, as root: {command}")
     } else {

@@ -25,7 +25,7 @@ fn settings_that_forbid_namespaces_are_named_and_set() {
     says(
         namespaces(libc::ENOSPC, &facts),
         "user.max_user_namespaces, user.max_net_namespaces is 0",
-        "printf '%s\\n' user.max_user_namespaces=10000 user.max_net_namespaces=10000 | sudo tee \
+        "printf '%s\\n' user.max_user_namespaces=10000 user.max_net_namespaces=10000 | sudo tee -a \
          /etc/sysctl.d/99-aido.conf && sudo sysctl -p /etc/sysctl.d/99-aido.conf",
     );
     let facts = Facts { unprivileged_userns_clone: Some(0), ..user() };

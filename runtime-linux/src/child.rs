@@ -4,6 +4,7 @@
 //! makes system calls over the prepared [`Script`] and says which step failed. Descriptors that a
 //! failed step leaves open go with the process.
 
+use crate::fault;
 use crate::guard;
 use crate::script::{BASE, Exec, FIRST_FREE, FIRST_SLOT, OUTPUTS, Op, Script, Source, Step};
 use crate::sys::{self, Errno};
@@ -44,7 +45,7 @@ impl<T, E: Into<Errno>> At<T> for Result<T, E> {
 /// Where the child begins. Never returns.
 pub(crate) fn main(script: &Script, ends: &Ends) -> ! {
     match build(script, ends).and_then(|wall| task::start(script, ends, wall)) {
-        Ok(task) => guard::guard(ends.control, task, script.backstop_ms),
+        Ok(task) => guard::guard(script, ends.control, task),
         Err((step, index, errno)) => {
             let _ = sys::send(ends.control, &Report::Failed { step, index, errno: errno.0 }.encode(), None);
             sys::leave(1)
@@ -75,6 +76,7 @@ fn build(script: &Script, ends: &Ends) -> Result<Option<RawFd>, Failure> {
     let mut kept = [ends.control, ends.stdin, ends.stdout, ends.stderr, ends.started];
     sys::close_all_but(3, &mut kept).at(Step::Guard)?;
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)).at(Step::Guard)?;
+    fault::point("guard.bound");
     expect(ends.control, Order::Build)?;
     sys::reset_signals();
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable).at(Step::Guard)?;
@@ -92,6 +94,7 @@ fn build(script: &Script, ends: &Ends) -> Result<Option<RawFd>, Failure> {
     let outputs = rustix::fs::openat(&base, OUTPUTS, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .at(Step::Base)?;
     pivot(root.as_fd()).at(Step::Pivot)?;
+    fault::point("guard.standing");
     let wall = script.wall.as_ref().map(raise).transpose().at(Step::Wall)?;
     sys::send(ends.control, &Report::Built.encode(), Some(outputs.as_raw_fd())).at(Step::Report)?;
     expect(ends.control, Order::Start)?;

@@ -3,6 +3,7 @@
 use crate::alone::{self, View};
 use crate::cgroup::{self, Group};
 use crate::exec::{self, Weaker};
+use crate::fault;
 use crate::ids::IdMap;
 use crate::layout::Ground;
 use crate::prepare::{host_ground, script, script_alone};
@@ -21,7 +22,7 @@ use std::path::PathBuf;
 /// The cgroup's own watchdog comes last.
 const SCOPE_MARGIN_MS: u64 = 10_000;
 /// Beside the outputs: what a task without a mount namespace finds. It goes with the run, or with the sandbox's folder.
-const SCRATCH: &str = "scratch";
+pub const SCRATCH: &str = "scratch";
 
 /// Runs plans in namespaces of this host's kernel.
 pub struct Linux {
@@ -146,16 +147,25 @@ impl Conduct<'_> {
     ) -> Result<Outcome, Error> {
         let plan = self.plan;
         let lives_ms = plan.deadline.ttl_ms + plan.deadline.grace_ms + SCOPE_MARGIN_MS;
-        let (group, held) = cgroup::create(&format!("aido-{}", self.name), &stand::want(plan), lives_ms);
-        if let Some(group) = &group {
-            listener.event(Event::Held { leftover: group.leftover() })?;
+        let name = format!("aido-{}", self.name);
+        // Before anything is made: whoever is killed in the middle leaves nothing that is not on record.
+        let places = cgroup::places(&name);
+        if let Some(leftover) = &places {
+            listener.event(Event::Held { leftover: leftover.clone() })?;
+        }
+        let (group, held) = cgroup::create(&name, &stand::want(plan), lives_ms);
+        fault::point("supervise.grouped");
+        if let Some(leftover) = group.as_ref().map(Group::leftover).filter(|made| places.as_ref() != Some(made)) {
+            listener.event(Event::Held { leftover })?;
         }
         let result = stand::settle(plan, held, &mut enforced).and_then(|weaker| {
             let script = scripted(&weaker, &io.secrets)?;
             let live = spawn::build(&script, &self.apart, group.as_ref(), io.stdin.take())?;
+            fault::point("supervise.built");
             let outcome = self.watch(&script, &live, group.as_ref(), &weaker, &mut enforced, listener);
             // Whatever went wrong above, nothing of the run may live.
             live.end();
+            fault::point("supervise.killed");
             let outcome = outcome?;
             // The task is over: whatever fails from here on does not change how it ended. The listener
             // remembers what it could not record.

@@ -4,6 +4,7 @@ use crate::cause::{self, Cause};
 use crate::facts::{self, Facts};
 use crate::script::{Op, Script, Step};
 use crate::sys::Errno;
+use crate::wall;
 use aido_runtime::Error;
 use std::borrow::Cow;
 use std::ffi::CStr;
@@ -23,7 +24,9 @@ pub(crate) fn words(script: &Script, step: Step, index: u32, errno: Errno) -> Er
         (step, _) => step_words(step).into(),
     };
     let what = format!("cannot build the sandbox: {what}: {reason}");
-    because(what, cause(script, step, index, errno.0, &Facts::look()), hint(step, errno.0).unwrap_or_default())
+    let error =
+        because(what, cause(script, step, index, errno.0, &Facts::look()), hint(step, errno.0).unwrap_or_default());
+    if matches!(errno.0, libc::EPERM | libc::EACCES) && refused(step).is_some() { or_less(error) } else { error }
 }
 
 fn describe(op: &Op) -> String {
@@ -123,13 +126,21 @@ fn hint(step: Step, errno: i32) -> Option<&'static str> {
 /// The namespaces were refused, before there was a sandbox.
 pub(crate) fn clone_refused(errno: Errno) -> Error {
     let facts = Facts::look();
-    let cause = lacking(errno.0, &facts).or_else(|| cause::namespaces(errno.0, &facts));
+    // A filter that refuses the namespaces themselves most likely hides other calls too: first things first.
+    let cause = cause::namespaces(errno.0, &facts).or_else(|| lacking(errno.0, &facts));
     let reason = std::io::Error::from(errno);
-    because(
-        format!("this host refuses the namespaces of a sandbox: {reason}"),
-        cause,
-        "`aido doctor` shows what is known of this host",
-    )
+    let otherwise = "`aido doctor` shows what is known of this host";
+    or_less(because(format!("this host refuses the namespaces of a sandbox: {reason}"), cause, otherwise))
+}
+
+/// A user namespace for the ids of image files was refused. In one sentence, since it comes from another process.
+pub(crate) fn unshare_refused(errno: Errno) -> String {
+    let what = format!("this host refuses a user namespace: {}", std::io::Error::from(errno));
+    match cause::namespaces(errno.0, &Facts::look()) {
+        Some(Cause { why, mend: Some(mend) }) => format!("{what}: {why}; what mends it: {mend}"),
+        Some(Cause { why, mend: None }) => format!("{what}: {why}"),
+        None => what,
+    }
 }
 
 /// The map of ids was refused.
@@ -144,6 +155,14 @@ pub(crate) fn map_refused(name: &str, reason: &std::io::Error) -> Error {
 /// A source could not be opened: for want of a system call, or for its own reasons.
 pub(crate) fn not_opened(what: String, errno: i32) -> Error {
     because(what, lacking(errno, &Facts::look()), "")
+}
+
+/// The other mechanism, where this host has it. Nobody gets it unasked.
+fn or_less(mut error: Error) -> Error {
+    if let Some(remedy) = error.remedy.as_mut().filter(|_| wall::version().is_ok()) {
+        remedy.push_str("\n  or have it hold less, on the host root alone: --isolation landlock");
+    }
+    error
 }
 
 fn because(what: String, cause: Option<Cause>, otherwise: &str) -> Error {

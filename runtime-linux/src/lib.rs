@@ -3,8 +3,9 @@
 //! `engine` has a plan compiled into a script (`prepare`, `layout`, `exec`, `wall`), `spawn` makes a process in new
 //! namespaces that builds the sandbox from it (`child`) and stays in it (`guard`); `task` confines itself and tries
 //! what must fail, `handshake` hears that and `proof` judges it; `watch` looks after the task, `hear` after what it is
-//! refused, `collect` brings the outputs out. `facts` says what this host is, `cause` why it refuses something.
-//! `seccomp` stands by itself, `cgroup` nearly so. `unsafe` is in `sys` and `clone` only.
+//! refused, `collect` brings the outputs out. `alone` is the second mechanism, without namespaces. `facts` says what
+//! this host is, `cause` why it refuses something. `cgroup` and `seccomp` stand by themselves, nearly. `unsafe` is in
+//! `sys` and `clone` only.
 #![cfg(target_os = "linux")]
 
 mod alone;
@@ -19,6 +20,7 @@ mod engine;
 mod exec;
 mod facts;
 mod failure;
+pub mod fault;
 mod guard;
 mod handshake;
 mod hear;
@@ -44,7 +46,7 @@ mod weakened_tests;
 mod wire;
 
 pub use apparmor::apparmor_profile;
-pub use engine::Linux;
+pub use engine::{Linux, SCRATCH};
 pub use ids::image_ownership;
 pub use mapped::{with_image_ids, with_image_ids_and_caller, with_image_rights, with_image_rights_and_caller};
 pub use sys::{end_with_the_reader, start_afresh};

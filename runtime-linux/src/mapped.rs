@@ -138,6 +138,7 @@ fn hear(answer: &mut std::fs::File, child: Pid) -> std::io::Result<String> {
 }
 
 const READY: u8 = b'r';
+const REFUSED: u8 = b'n';
 
 fn release(mapped: OwnedFd) -> Result<(), Error> {
     std::fs::File::from(mapped).write_all(b"g").map_err(|e| Error::new(format!("the helper process is gone: {e}")))
@@ -159,9 +160,11 @@ fn child(ids: &IdMap, go: OwnedFd, tell: OwnedFd, job: impl FnOnce() -> Result<(
 fn enter(ids: &IdMap, go: OwnedFd, tell: &mut std::fs::File) -> Result<(), String> {
     // Nobody is left to hear of it if the command line dies: then this ends too.
     let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
-    let unshared = sys::unshare_user().map_err(|e| std::io::Error::from(e).to_string());
-    tell.write_all(&[READY]).map_err(|e| e.to_string())?;
-    unshared.map_err(|e| format!("this host refuses a user namespace: {e}"))?;
+    let unshared = sys::unshare_user().map_err(crate::failure::unshare_refused);
+    // Without a namespace there is nothing to map, and the helpers' complaint would hide the reason.
+    let word = if unshared.is_ok() { READY } else { REFUSED };
+    tell.write_all(&[word]).map_err(|e| e.to_string())?;
+    unshared?;
     let mut byte = [0; 1];
     std::fs::File::from(go).read_exact(&mut byte).map_err(|e| format!("the id map was not written: {e}"))?;
     // With a single id in the map, groups cannot be given up.

@@ -7,7 +7,7 @@ use crate::facts::{self, Facts};
 use crate::ids::{self, IdMap};
 use crate::seccomp::Filters;
 use crate::spawn::Apart;
-use crate::{handshake, prepare, proof, spawn, stand, subordinate};
+use crate::{handshake, prepare, proof, spawn, stand, subordinate, sys};
 use aido_runtime::{
     Advice, Control, Deadline, Enforced, Error, Identity, Isolation, Limit, Limits, Mount, MountKind, Network,
     PLAN_VERSION, Plan, Probe, Root, Standing, SyscallProfile, Task,
@@ -25,7 +25,7 @@ pub(crate) fn probe() -> Probe {
         controls.set(held.control, held.standing);
     }
     let host = Facts::look();
-    if let Err(errno) = facts::landlock_abi() {
+    if let Err(errno) = sys::wall::version() {
         let Cause { why, mend } = cause::landlock(errno.0, &host);
         controls.set(Control::SecondWall, Standing::absent(why, mend));
     }
@@ -120,7 +120,7 @@ fn facts(host: &Facts) -> Vec<(String, String)> {
     fact("container", host.container.as_ref().map_or("none seen".into(), |it| format!("{}, by {}", it.engine, it.by)));
     fact("image owners", ids::owners_words().to_string());
     fact("cgroup", cgroup_version().to_string());
-    fact("landlock", facts::landlock_abi().map_or("none".into(), |abi| format!("ABI {abi}")));
+    fact("landlock", sys::wall::version().map_or("none".into(), |abi| format!("ABI {abi}")));
     for (name, most) in &host.namespace_limits {
         // Of the other kinds only what forbids them is worth a line.
         if *name == "user" || *most == 0 {

@@ -5,6 +5,7 @@ use crate::cgroup::Group;
 use crate::child::{self, Ends};
 use crate::clone::{self, Guard, Side};
 use crate::failure::{self, clone_refused};
+use crate::fault;
 use crate::ids::IdMap;
 use crate::script::{FIRST_FREE, FIRST_SLOT, Script};
 use crate::sys::Errno;
@@ -85,6 +86,7 @@ pub(crate) fn build(
         },
     };
     drop((control_end, started_end, stdout_end, stderr_end, stdin_end));
+    fault::point("supervise.cloned");
     let built = match how {
         Apart::Namespaces(ids) => hand_over(&guard, script, ids, group.filter(|_| !in_group), &control),
         Apart::Alone(outputs) => hand_over_alone(script, outputs, &control),

@@ -76,6 +76,13 @@ pub(crate) fn lacking(facts: &Facts) -> Option<Cause> {
     if crate::ids::root_of_many() {
         return None;
     }
+    if facts.root() {
+        let why = "root has no other id in the user namespace around it";
+        return Some(Cause {
+            why: why.into(),
+            mend: Some("give this container more ids, or run aido outside of it".into()),
+        });
+    }
     let lack = look().err()?;
     let (why, mend) = match &lack {
         Lack::NoHelper => ("newuidmap or newgidmap is not installed".to_string(), package(&release(), facts)),

@@ -81,11 +81,12 @@ pub fn start_afresh() {
         libc::signal(libc::SIGCHLD, libc::SIG_DFL);
         libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
     }
-    let now = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-    if now.current.is_some_and(|soft| soft < ENOUGH_FILES) {
-        let soft = now.maximum.map_or(ENOUGH_FILES, |hard| hard.min(ENOUGH_FILES));
-        let raised = rustix::process::Rlimit { current: Some(soft), maximum: now.maximum };
-        let _ = rustix::process::setrlimit(rustix::process::Resource::Nofile, raised);
+    // A courtesy: where an outer sandbox refuses to look at limits, what is there has to do.
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < ENOUGH_FILES
+    {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard.min(ENOUGH_FILES), hard);
     }
 }
 

@@ -5,6 +5,7 @@
 //! executes when the supervisor has put that on record.
 
 use crate::child::{At, Ends, Failure};
+use crate::fault;
 use crate::script::{Exec, Script, Step};
 use crate::sys::{self, Errno};
 use crate::wire::{LENGTH, Order, Report, Trial};
@@ -20,6 +21,7 @@ const WALL: RawFd = 4;
 pub(crate) fn start(script: &Script, ends: &Ends, wall: Option<RawFd>) -> Result<i32, Failure> {
     let task = sys::fork().at(Step::Fork)?;
     if task == 0 {
+        fault::point("task.forked");
         let (step, errno) = match enter(script, ends, wall) {
             Ok(errno) => (Step::Execute, errno),
             Err((step, _, errno)) => (step, errno),
@@ -28,10 +30,9 @@ pub(crate) fn start(script: &Script, ends: &Ends, wall: Option<RawFd>) -> Result
         let _ = sys::write(STARTED, &Report::Failed { step, index: 0, errno: errno.0 }.encode());
         sys::leave(127)
     }
-    // The guard keeps one descriptor, and shares nothing of the task's but its identity.
-    sys::close_all_but(0, &mut [ends.control]).at(Step::Guard)?;
+    fault::point("guard.forked");
+    // The guard shares nothing of the task's but its identity.
     give_up(&script.exec)?;
-    sys::filter::install(script.guard_filter).at(Step::Filter)?;
     Ok(task)
 }
 

@@ -55,9 +55,9 @@ pub(crate) struct Wall {
 /// The version that is used, or why there is none.
 pub(crate) fn version() -> Result<u32, &'static str> {
     match wall::version() {
-        Some(version) if version >= OLDEST => Ok(version),
-        Some(_) => Err("this kernel's Landlock forbids moving files between folders (it is older than 5.19)"),
-        None => Err("this kernel has no Landlock, or it is not switched on"),
+        Ok(version) if version >= OLDEST => Ok(version),
+        Ok(_) => Err("this kernel's Landlock forbids moving files between folders (it is older than 5.19)"),
+        Err(_) => Err("this kernel has no Landlock, or it is not switched on"),
     }
 }
 

@@ -59,7 +59,7 @@ fn page(probe: &Probe, lacking: usize) -> Result<String, fmt::Error> {
 
 fn reason(page: &mut String, why: Option<&str>, remedy: Option<&str>) -> fmt::Result {
     why.map_or(Ok(()), |why| writeln!(page, "        why:  {why}"))?;
-    remedy.map_or(Ok(()), |remedy| writeln!(page, "        mend: {remedy}"))
+    remedy.map_or(Ok(()), |remedy| writeln!(page, "        mend: {}", remedy.replace("\n", "\n            ")))
 }
 
 /// What is absent for one reason is told once.

@@ -13,7 +13,7 @@ mod show;
 
 use crate::cli::{Cli, Command, Sandbox};
 use crate::words::{self, say};
-use crate::{backend, recover};
+use crate::{backend, keeper, recover};
 use aido_evidence::Project;
 use aido_runtime::exit;
 use anyhow::{Context, Result};
@@ -25,6 +25,9 @@ use std::process::ExitCode;
 /// The whole program.
 pub fn main() -> ExitCode {
     backend::start_afresh();
+    if let Some(kept) = keeper::main() {
+        return kept;
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(told) => {
@@ -36,7 +39,7 @@ pub fn main() -> ExitCode {
     };
     ExitCode::from(folder(cli.project.as_deref()).and_then(|dir| dispatch(&dir, &cli.command)).unwrap_or_else(
         |error| {
-            anstream::eprintln!("aido: {}", report(&error));
+            say(&report(&error));
             exit::AIDO_FAILED
         },
     ))
@@ -81,7 +84,7 @@ fn sweep_in(dir: &Path) -> Result<()> {
 }
 
 fn warn(what: &str) {
-    anstream::eprintln!("aido: {} {what}", "warning:".yellow());
+    say(&format!("{} {what}", "warning:".yellow()));
 }
 
 /// The error in full, with what mends it.

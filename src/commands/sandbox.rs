@@ -1,5 +1,6 @@
 //! `aido sandbox up|list|destroy`.
 
+use crate::backend::{self, fault};
 use crate::cli;
 use crate::inputs;
 use crate::plan;
@@ -7,9 +8,9 @@ use crate::root;
 use crate::settings::{Overrides, Policy, Settings};
 use crate::task::Invocation;
 use crate::words::say;
-use crate::{backend, listing, progress, words};
+use crate::{keeper, listing, progress, recover, words};
 use aido_evidence::{Kind, NewSandbox, Project, Sandbox, State};
-use aido_runtime::{Isolation, Plan, Root};
+use aido_runtime::{Isolation, Plan, Root, Runtime};
 use anyhow::{Result, anyhow, bail};
 use serde_json::json;
 use std::path::Path;
@@ -37,13 +38,20 @@ pub(crate) fn up(dir: &Path, typed: &cli::SandboxUp) -> Result<u8> {
     }
     let project = Project::create(&settings.project)?;
     let stored = serde_json::to_vec_pretty(&plan)?;
-    let sandbox = project.new_sandbox(&NewSandbox {
+    let draft = project.draft(&NewSandbox {
         name: &settings.name,
         kind: Kind::Kept,
         ttl_ms: plan.deadline.ttl_ms,
         config: Some(settings.to_yaml().as_bytes()),
         plan: Some(&stored),
     })?;
+    // Nobody hears of a sandbox that nobody would end.
+    fault::point("up.drafted");
+    let keeper = keeper::start(&settings.project, &draft)?;
+    fault::point("up.keeper");
+    let sandbox = draft.publish(Some(keeper.identity()))?;
+    fault::point("up.published");
+    keeper.let_go();
     println!("{}", sandbox.id());
     if !typed.quiet {
         say(&format!(
@@ -119,7 +127,12 @@ pub(crate) fn list(dir: &Path, typed: &cli::SandboxList) -> Result<u8> {
     super::sweep(&project)?;
     let mut rows = Vec::new();
     for sandbox in project.sandboxes()? {
-        rows.push((sandbox.state()?, sandbox));
+        match sandbox.state() {
+            Ok(state) => rows.push((state, sandbox)),
+            // Destroyed while one looked.
+            Err(error) if error.is_missing() => {}
+            Err(error) => return Err(error.into()),
+        }
     }
     rows.sort_by(|(a, _), (b, _)| b.created.cmp(&a.created));
     if typed.json {
@@ -142,13 +155,20 @@ pub(crate) fn list(dir: &Path, typed: &cli::SandboxList) -> Result<u8> {
 }
 
 fn left(state: &State, sandbox: &Sandbox) -> Result<String> {
-    let running = sandbox.running()?.is_some();
-    Ok(match (state.left_ms()?, &state.ended) {
-        (_, Some(_)) => "ended".into(),
-        (0, None) => "expired".into(),
-        (left, None) if running => format!("{} (running)", words::took(left)),
-        (left, None) => words::took(left),
-    })
+    // A run that is being brought to its end goes on for a moment after its time.
+    let running = if sandbox.running()?.is_some() { "running" } else { "" };
+    let keeper = match state.kind {
+        Kind::Kept if state.ended.is_none() && recover::living_keeper(state).is_none() => "its keeper is gone",
+        _ => "",
+    };
+    let word = match state.left_ms()? {
+        _ if state.ended.is_some() => "ended".into(),
+        0 => "expired".into(),
+        _ if sandbox.is_over()? => "ended".into(),
+        left => words::took(left),
+    };
+    let notes: Vec<&str> = [running, keeper].into_iter().filter(|note| !note.is_empty()).collect();
+    Ok(if notes.is_empty() { word } else { format!("{word} ({})", notes.join(", ")) })
 }
 
 fn as_json(state: &State, sandbox: &Sandbox) -> Result<serde_json::Value> {
@@ -160,6 +180,7 @@ fn as_json(state: &State, sandbox: &Sandbox) -> Result<serde_json::Value> {
         "ttl_ms": state.ttl_ms,
         "left_ms": if state.ended.is_some() { 0 } else { state.left_ms()? },
         "ended": state.ended,
+        "keeper": recover::living_keeper(state).and(state.keeper).map(|keeper| keeper.pid),
         "running": sandbox.running()?.map(|run| run.id().to_string()),
         "runs": sandbox.runs()?.iter().map(|run| run.id().to_string()).collect::<Vec<_>>(),
         "folder": sandbox.folder(),
@@ -177,10 +198,11 @@ pub(crate) fn destroy(dir: &Path, typed: &cli::SandboxDestroy) -> Result<u8> {
     };
     super::sweep(&project)?;
     let chosen = chosen(&project, typed)?;
+    let engine = backend::engine("sweep")?;
     let mut failed = 0;
     for sandbox in chosen {
         let id = sandbox.id().to_string();
-        match end_runs(&sandbox).and_then(|()| sandbox.destroy("asked for").map_err(Into::into)) {
+        match end(sandbox, &*engine) {
             Ok(()) => println!("{id}"),
             Err(error) => {
                 say(&format!("sandbox {id}: {error}"));
@@ -204,18 +226,24 @@ fn chosen(project: &Project, typed: &cli::SandboxDestroy) -> Result<Vec<Sandbox>
     }
     let mut chosen = Vec::new();
     for sandbox in project.sandboxes()? {
-        let state = sandbox.state()?;
-        if typed.all || state.ended.is_some() || state.left_ms()? == 0 {
+        if typed.all || sandbox.is_over()? {
             chosen.push(sandbox);
         }
     }
     Ok(chosen)
 }
 
-/// Asks the supervisors of running tasks to end them, and waits until they have sealed their records.
-fn end_runs(sandbox: &Sandbox) -> Result<()> {
-    while let Some(run) = sandbox.running()? {
-        crate::supervise::stop::stop(&run)?;
+/// Ends what runs in a sandbox, removes it, and ends its keeper last: whoever is killed in between leaves
+/// one that notices that its sandbox is gone.
+fn end(sandbox: Sandbox, engine: &dyn Runtime) -> Result<()> {
+    // A state that cannot be read must not keep the sandbox from being removed.
+    let state = sandbox.state();
+    recover::end_runs(&sandbox, engine)?;
+    fault::point("destroy.ended");
+    sandbox.destroy("asked for")?;
+    fault::point("destroy.removed");
+    if let Ok(state) = state {
+        recover::end_keeper(&state);
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use crate::inputs::{InputDigest, InputKind};
 use crate::summary::{Bytes, Summary};
 use crate::words::{self, count, inert, size, took};
 use aido_evidence::{Run, Status, plain_json};
-use aido_runtime::{End, Force, Refusal, Usage};
+use aido_runtime::{End, Force, Isolation, Refusal, Usage};
 use anyhow::{Context, Result};
 use owo_colors::OwoColorize;
 use serde_json::{Value, json};
@@ -83,7 +83,7 @@ impl Page {
 }
 
 fn sealed(page: &mut Page, run: &Run, told: &Summary) {
-    page.title(run, &sentence(&told.outcome.end));
+    page.title(run, &format!("{}{}", sentence(&told.outcome.end), alone(told)));
     page.row("task", inert(&words::command_line(&told.task)));
     page.row("sandbox", format!("{} ({})", run.sandbox().id(), inert(&told.name)));
     let image = told.image_digest.as_deref().map(|digest| format!(" = {}", inert(digest))).unwrap_or_default();
@@ -153,6 +153,15 @@ fn usage(usage: &Usage) -> String {
     parts.extend(usage.pids_refused.filter(|n| *n > 0).map(|n| format!("{n} refused forks")));
     parts.extend(usage.cpu_throttled.filter(|n| *n > 0).map(|n| format!("held back {n} times")));
     parts.join(", ")
+}
+
+/// The first thing to know of a run that was not kept apart by a whole sandbox.
+fn alone(told: &Summary) -> String {
+    if told.isolation == Isolation::Full {
+        return String::new();
+    }
+    let lacking: Vec<&str> = told.enforced.lacking().map(|(control, _)| control.name()).collect();
+    format!("; kept apart by Landlock alone, which holds less of: {}", lacking.join(", "))
 }
 
 /// A system call that was not made, by whom, and what it got.

@@ -15,6 +15,10 @@ pub(crate) enum News {
     Ready { warnings: Vec<String> },
     /// There is new output in the logs.
     Output,
+    /// The task is over and nothing of it lives; its outputs are brought out, and the record is sealed.
+    Over,
+    /// That goes on.
+    Closing,
     /// The run is sealed.
     Ended { exit_code: u8 },
     /// aido failed. Unless `ran`, the task was not started.

@@ -7,16 +7,18 @@ pub(crate) mod link;
 mod record;
 pub(crate) mod stop;
 
+use crate::backend::fault;
 use crate::inputs::InputDigest;
+use crate::process::{self, Held, Process};
 use crate::summary::{self, Bytes, SUMMARY_VERSION, Streams, Summary};
 use aido_evidence::{Kind, NewSandbox, Project, Recording, Sandbox, Stream};
 use aido_runtime::{End, Error, Io, Outcome, Plan, Runtime, Usage};
 use link::{Link, News};
-use nix::unistd::Pid;
 use record::Recorder;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
 
 /// One run, ready to be started.
 pub(crate) struct Job {
@@ -39,25 +41,68 @@ pub(crate) struct Job {
 
 /// The supervisor of a run, as its parent sees it.
 pub(crate) struct Supervisor {
-    pub(crate) pid: Pid,
+    pub(crate) process: Child,
     pub(crate) link: Link,
     /// The command line's end of the task's standard input.
     pub(crate) input: Option<OwnedFd>,
 }
 
+/// Its process. Nobody else waits for it, so that its number stays its own.
+pub(crate) struct Child(Option<Held>);
+
 /// Starts the supervisor. The job is its own from here on.
 pub(crate) fn start(job: Job, input: Option<OwnedFd>) -> Result<Supervisor, Error> {
     let (link, theirs) = Link::pair()?;
+    // What a killed supervisor leaves becomes a child of this process, which can end it.
+    let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+    fault::point("run.forking");
     match fork::fork() {
-        Ok(Some(pid)) => Ok(Supervisor { pid, link, input }),
+        Ok(Some(pid)) => {
+            fault::point("run.forked");
+            Ok(Supervisor { process: Child(Held::number(pid.as_raw())), link, input })
+        }
         Ok(None) => {
             // What is the command line's alone.
             drop((link, input));
             silence();
+            fault::point("supervise.forked");
             let status = supervise(job, theirs).unwrap_or(aido_runtime::exit::AIDO_FAILED);
             std::process::exit(i32::from(status))
         }
         Err(e) => Err(Error::new(format!("cannot start the supervisor: {e}"))),
+    }
+}
+
+impl Child {
+    /// Waits for its end; one that has said its last word and does not end is killed. Says whether it is gone.
+    pub(crate) fn dismiss(&self) -> bool {
+        let patience = Duration::from_secs(10);
+        let gone = self.0.as_ref().is_none_or(|process| process.is_gone_within(patience));
+        gone || self.end()
+    }
+
+    /// Kills it, and with it the sandbox. Says whether it is gone: the kernel may hold it for a while.
+    pub(crate) fn end(&self) -> bool {
+        let gone = self.0.as_ref().is_none_or(|process| {
+            process.kill();
+            process.is_gone_within(Duration::from_secs(10))
+        });
+        self.end_orphans();
+        gone
+    }
+
+    /// A sandbox's first process dies with its supervisor, unless it was stopped before it could ask for that. One
+    /// without a PID namespace of its own ends the task's family, which may be stopped, too.
+    fn end_orphans(&self) {
+        let until = Instant::now() + Duration::from_secs(5);
+        loop {
+            let orphans = process::descendants();
+            orphans.iter().for_each(Held::kill);
+            if orphans.iter().all(Held::is_gone) || Instant::now() > until {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 
@@ -79,16 +124,11 @@ fn supervise(job: Job, link: Link) -> Result<u8, ()> {
         }
     };
     link.insist(&News::Begun { run: recording.id().to_string(), sandbox: sandbox.id().to_string() });
-    let fresh = job.sandbox.is_none();
-    let result = match Recorder::new(recording, link, job.plan.limits.output.value) {
+    fault::point("supervise.begun");
+    match Recorder::new(recording, link, &job.plan.limits) {
         Ok(recorder) => conduct(job, &sandbox, recorder),
         Err(_) => Err(()),
-    };
-    if fresh {
-        // The state only says what the lock on the record says too.
-        let _ = sandbox.end("its run ended");
     }
-    result
 }
 
 fn begin(job: &Job) -> Result<(Sandbox, Recording), Error> {
@@ -107,15 +147,18 @@ fn begin(job: &Job) -> Result<(Sandbox, Recording), Error> {
             })
             .map_err(failed)?,
     };
+    fault::point("supervise.sandbox");
     let recording = sandbox.begin_run(job.plan.limits.output.value).map_err(failed)?;
     Ok((sandbox, recording))
 }
 
 /// Runs the plan and seals the record, whatever comes.
 fn conduct(job: Job, sandbox: &Sandbox, mut recorder: Recorder) -> Result<u8, ()> {
+    let fresh = job.sandbox.is_none();
     recorder.warnings = job.warnings;
     let started = aido_evidence::now();
     let engine = (job.engine)(recorder.recording.id().as_str());
+    fault::point("supervise.engine");
     let mut draft = Draft {
         sandbox: sandbox.id().to_string(),
         plan: &job.plan,
@@ -132,6 +175,11 @@ fn conduct(job: Job, sandbox: &Sandbox, mut recorder: Recorder) -> Result<u8, ()
     });
     // From here on the image may go: nothing of the run uses it any more.
     drop(job.hold);
+    if fresh {
+        // Before the seal: whoever is killed in between leaves a run that is closed, and then this is done too.
+        let _ = sandbox.end("its run ended");
+    }
+    fault::point("supervise.over");
     match result {
         Ok(outcome) => seal(draft, recorder, outcome, None),
         Err(error) => {
@@ -146,8 +194,11 @@ fn conduct(job: Job, sandbox: &Sandbox, mut recorder: Recorder) -> Result<u8, ()
 fn prepare(draft: &mut Draft<'_>, recorder: &mut Recorder) -> Result<(), Error> {
     let plan = serde_json::to_vec_pretty(draft.plan).map_err(|e| Error::new(e.to_string()))?;
     draft.plan_digest = Some(recorder.recording.plan(&plan).map_err(|e| Error::new(e.to_string()))?);
-    recorder.note(stop::EVENT, serde_json::to_value(stop::Writer::me()).unwrap_or_default())?;
-    recorder.note("inputs", json!({"inputs": draft.inputs, "hidden": draft.hidden}))
+    fault::point("supervise.plan");
+    recorder.note(stop::EVENT, serde_json::to_value(Process::me()).unwrap_or_default())?;
+    recorder.note("inputs", json!({"inputs": draft.inputs, "hidden": draft.hidden}))?;
+    fault::point("supervise.inputs");
+    Ok(())
 }
 
 /// The parts of the summary that are known before the end.
@@ -165,6 +216,7 @@ fn seal(draft: Draft<'_>, mut recorder: Recorder, outcome: Outcome, error: Optio
     let exit_code = outcome.end.exit_code();
     let data = json!({"outcome": outcome, "exit_code": exit_code});
     let noted = recorder.note("outcome", data);
+    fault::point("supervise.outcome");
     let chain_head = recorder.recording.chain_head().unwrap_or_default();
     let bytes = |stream| {
         let captured = recorder.recording.captured(stream);
@@ -181,6 +233,7 @@ fn seal(draft: Draft<'_>, mut recorder: Recorder, outcome: Outcome, error: Optio
         runtime,
         image_digest,
         backend: draft.backend.to_string(),
+        isolation: draft.plan.isolation,
         started: draft.started,
         ended: aido_evidence::now(),
         exit_code,
@@ -204,9 +257,11 @@ fn seal(draft: Draft<'_>, mut recorder: Recorder, outcome: Outcome, error: Optio
             News::Failed { what, remedy: None, ran }
         }
     };
+    fault::point("supervise.sealed");
     let failed = matches!(news, News::Failed { .. });
     if let Some(link) = link {
         link.insist(&news);
     }
+    fault::point("supervise.told");
     if failed { Err(()) } else { Ok(exit_code) }
 }

@@ -1,13 +1,26 @@
 //! From what the engine tells to what the evidence keeps. The one place where the two meet.
 
 use super::link::{Heard, Link, News, Wish};
+use super::stop;
+use crate::backend::fault;
 use aido_evidence::{Recording, Stream as Log};
-use aido_runtime::{Collected, Command, Control, Enforced, Error, Event, Force, Listener, Stream};
+use aido_runtime::{Collected, Command, Control, Enforced, Error, Event, Force, Limits, Listener, Stream};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::time::TimeSpec;
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+/// How often the command line hears that the end of a run goes on.
+const BEAT: Duration = Duration::from_secs(1);
+
+struct Pulse {
+    timer: TimerFd,
+    until: Instant,
+}
 
 /// Writes a run's record while it goes, and listens to the command line.
 pub(super) struct Recorder {
@@ -16,8 +29,12 @@ pub(super) struct Recorder {
     wishes: VecDeque<Command>,
     /// Signals from other commands: the run is to end.
     signals: SignalFd,
-    /// Readable when the link or the signals have something to say.
+    /// Readable when the link, the signals or the pulse have something to say.
     wake: Epoll,
+    /// While outputs are brought out, the command line hears that it goes on.
+    pulse: Option<Pulse>,
+    /// How long bringing them out may take.
+    collecting: Duration,
     /// Bytes kept of each stream.
     limit: u64,
     pub(super) enforced: Enforced,
@@ -29,7 +46,7 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
-    pub(super) fn new(recording: Recording, link: Link, limit: u64) -> Result<Self, Error> {
+    pub(super) fn new(recording: Recording, link: Link, limits: &Limits) -> Result<Self, Error> {
         let failed = |e| Error::new(format!("cannot listen for commands: {e}"));
         let mut set = SigSet::empty();
         set.add(Signal::SIGTERM);
@@ -46,7 +63,9 @@ impl Recorder {
             wishes: VecDeque::new(),
             signals,
             wake,
-            limit,
+            pulse: None,
+            collecting: stop::collecting(limits.disk.value),
+            limit: limits.output.value,
             enforced: Enforced::default(),
             warnings: Vec::new(),
             collected: Collected::default(),
@@ -65,6 +84,36 @@ impl Recorder {
         self.recording.event(kind, data).map_err(|e| Error::new(e.to_string()))
     }
 
+    /// From here on there is only copying and sealing.
+    fn closing(&mut self) {
+        self.tell(&News::Over);
+        // Without a pulse the command line's patience is shorter; that is no reason to fail.
+        let Ok(timer) = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK)
+        else {
+            return;
+        };
+        let every = Expiration::Interval(TimeSpec::from_duration(BEAT));
+        if timer.set(every, TimerSetTimeFlags::empty()).is_ok()
+            && self.wake.add(&timer, EpollEvent::new(EpollFlags::EPOLLIN, 0)).is_ok()
+        {
+            self.pulse = Some(Pulse { timer, until: Instant::now() + self.collecting });
+        }
+    }
+
+    fn beat(&mut self) {
+        let Some(pulse) = &self.pulse else { return };
+        // Never blocks; what it says is only how often.
+        let _ = pulse.timer.wait();
+        if let Some(link) = &self.link {
+            link.say(&News::Closing);
+        }
+        if Instant::now() > pulse.until {
+            self.warnings.push(format!("the outputs were not brought out within {:?}", self.collecting));
+            self.pulse = None;
+            self.wishes.push_back(Command::Interrupt(nix::libc::SIGTERM));
+        }
+    }
+
     fn forget_link(&mut self) {
         if let Some(link) = self.link.take() {
             let _ = self.wake.delete(&link);
@@ -73,6 +122,7 @@ impl Recorder {
 
     /// Hears the command line out, and other commands.
     fn listen(&mut self) {
+        self.beat();
         while let Ok(Some(signal)) = self.signals.read_signal() {
             self.wishes.push_back(Command::Interrupt(signal.ssi_signo as i32));
         }
@@ -113,6 +163,7 @@ impl Listener for Recorder {
             }
             Event::Collected(collected) => self.collected = collected.clone(),
             Event::Started { .. } => self.started = true,
+            Event::Ended => self.closing(),
             _ => {}
         }
         let mut data = serde_json::to_value(&event).map_err(|e| Error::new(e.to_string()))?;
@@ -122,6 +173,7 @@ impl Listener for Recorder {
         if let Err(error) = &noted {
             self.warnings.push(format!("the record lacks an event `{kind}`: {error}"));
         }
+        after(&kind);
         noted
     }
 
@@ -134,6 +186,7 @@ impl Listener for Recorder {
             Ok(captured) => self.truncation(stream, captured.dropped),
             Err(error) => self.warnings.push(error.to_string()),
         }
+        fault::point("supervise.output");
         if let Some(link) = &self.link {
             link.say(&News::Output);
         }
@@ -147,6 +200,19 @@ impl Listener for Recorder {
     fn wake(&self) -> Option<BorrowedFd<'_>> {
         Some(self.wake.0.as_fd())
     }
+}
+
+/// Where tests stop a supervisor that has just recorded an event.
+fn after(kind: &str) {
+    fault::point(match kind {
+        "held" => "supervise.held",
+        "enforced" => "supervise.enforced",
+        "started" => "supervise.started",
+        "deadline_reached" => "supervise.deadline",
+        "ended" => "supervise.ended",
+        "collected" => "supervise.collected",
+        _ => return,
+    });
 }
 
 /// What does not hold in full, in one sentence; the reasons are in the record, control by control.

@@ -159,9 +159,15 @@ fn only_sandboxes_that_were_made_to_be_kept_and_have_time_left_take_runs() {
     assert_eq!(ids(), [second.id().to_string(), first.id().to_string()]);
     second.end("done").unwrap();
     assert_eq!(ids(), [first.id().to_string()]);
-    // What is over is not looked at again.
-    let marks: Vec<_> = fs::read_dir(project.folder().join("kept")).unwrap().flatten().map(|e| e.file_name()).collect();
-    assert_eq!(marks, [first.id().as_str()], "{}", over.id());
+    // What was ended is not looked at again; what is over waits for somebody to end it.
+    let marks = || -> Vec<_> {
+        fs::read_dir(project.folder().join("kept")).unwrap().flatten().map(|e| e.file_name()).collect()
+    };
+    let expired: Vec<_> = project.expired().unwrap().iter().map(|s| s.id().clone()).collect();
+    assert_eq!((expired, marks().len()), (vec![over.id().clone()], 2));
+    assert!(over.end("its time limit").unwrap() && !over.end("again").unwrap());
+    assert!(project.expired().unwrap().is_empty());
+    assert_eq!(marks(), [first.id().as_str()]);
     first.destroy("test").unwrap();
     assert!(ids().is_empty());
 }
@@ -186,6 +192,7 @@ fn a_damaged_state_spoils_only_its_own_sandbox() {
         fs::write(sandbox.folder().join("state.json"), bad).unwrap();
         assert!(matches!(sandbox.state(), Err(Error::Damaged { .. })), "{bad}");
         let good = project.new_sandbox(&NEW).unwrap();
+        assert!(project.expired().unwrap().is_empty() && project.kept().unwrap().is_empty());
         assert!(project.sandboxes().unwrap().iter().any(|s| s.id() == sandbox.id()));
         assert_eq!(project.sandbox("latest").unwrap().id(), good.id());
     }

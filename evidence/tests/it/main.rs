@@ -4,6 +4,7 @@ mod chain;
 mod crash;
 mod folders;
 mod ledger;
+mod moments;
 mod recording;
 mod removal;
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 /// Where the guard begins. Never returns.
 pub(super) fn main(script: &Script, ends: &Ends) -> ! {
     match build(script, ends).and_then(|wall| task::start(script, ends, wall)) {
-        Ok(task) => watch(ends.control, task, script.backstop_ms),
+        Ok(task) => watch(script, ends.control, task),
         Err((step, index, errno)) => {
             let _ = sys::send(ends.control, &Report::Failed { step, index, errno: errno.0 }.encode(), None);
             descendants::end();
@@ -40,15 +40,15 @@ fn build(script: &Script, ends: &Ends) -> Result<Option<RawFd>, Failure> {
 }
 
 /// Reaps, passes signals on, reports how the task ended, and ends what it left.
-fn watch(control: RawFd, task: i32, backstop_ms: i32) -> ! {
+fn watch(script: &Script, control: RawFd, task: i32) -> ! {
     // Not with its parent: somebody must end what the task started.
     let _ = rustix::process::set_parent_process_death_signal(None);
-    if sys::place_for_now(control, 0).is_err() {
+    if sys::place_for_now(control, 0).is_err() || sys::close_from(1).is_err() {
         end(1)
     }
-    sys::close(control);
     let Ok(children) = sys::child_watch() else { end(1) };
-    let until = Instant::now() + Duration::from_millis(u64::try_from(backstop_ms).unwrap_or_default());
+    crate::guard::confine(script);
+    let until = Instant::now() + Duration::from_millis(u64::try_from(script.backstop_ms).unwrap_or_default());
     loop {
         while let Some((pid, status)) = sys::reap() {
             if pid == task {

@@ -125,6 +125,17 @@ fn both(scope: Lack, below: Lack) -> Lack {
     Lack { remedy, ..below.after(scope.why) }
 }
 
+/// What [`destroy`] needs when this process dies while it makes the group `name`: where that may come to stand. A
+/// scope is not among it: systemd takes one away that nobody is in.
+pub(crate) fn places(name: &str) -> Option<String> {
+    let folders = match Host::look().ok()? {
+        Host::V1(map) => v1::places(&map, name),
+        Host::V2(spot) => vec![v2::parent(&spot).ok()?.join(name)],
+    };
+    let any = ending::is_name(name) && !folders.is_empty();
+    any.then(|| ending::Leftover::new(folders, false).to_json())
+}
+
 /// Makes the group `name` (`aido-…`) and sets what is wanted; for each control, what became of it.
 /// This process may be moved into another group, where it stays to its end. systemd ends what is
 /// left of the run, this process included, after `lives_ms`: time limit, grace and a margin.

@@ -97,6 +97,16 @@ pub(super) fn probe(map: &Map, controller: &str) -> Result<PathBuf, Lack> {
     parents(&spot).into_iter().find(writable).ok_or_else(|| not_allowed(&spot, controller, "no write permission"))
 }
 
+/// Where [`Groups::make`] may make groups of this name.
+pub(super) fn places(map: &Map, name: &str) -> Vec<PathBuf> {
+    let controllers = CONTROLLERS.iter().map(|(_, controller)| *controller).chain(["cpuacct"]);
+    let spots = controllers.filter_map(|controller| map.v1(controller).ok());
+    let mut all: Vec<_> = spots.flat_map(|spot| parents(&spot)).map(|parent| parent.join(name)).collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
 /// Makes the group; one that stands already, mounted together with another controller, is taken.
 fn make(map: &Map, controller: &str, name: &str) -> Result<PathBuf, Lack> {
     let spot = map.v1(controller)?;

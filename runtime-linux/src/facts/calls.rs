@@ -68,12 +68,6 @@ pub(crate) fn can_end_processes() -> bool {
     CALLS.iter().filter(|call| call.name.starts_with("pidfd")).all(|call| !call.lacking())
 }
 
-/// The version of Landlock that this kernel speaks, or why it speaks none.
-pub(crate) fn landlock_abi() -> Result<c_long, Errno> {
-    // With the flag for the version nothing is made, and no memory is looked at.
-    sys::ask(libc::SYS_landlock_create_ruleset, [0, 0, 1])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

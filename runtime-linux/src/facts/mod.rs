@@ -5,7 +5,7 @@
 mod calls;
 mod container;
 
-pub(crate) use calls::{CALLS, Call, can_end_processes, hidden, landlock_abi, missing};
+pub(crate) use calls::{CALLS, Call, can_end_processes, hidden, missing};
 pub(crate) use container::{Container, Engine};
 
 use std::fs;
@@ -64,6 +64,7 @@ impl Facts {
         let number = |path: &str| text(path)?.parse().ok();
         let mounts = mounts(&text("proc/self/mountinfo").unwrap_or_default());
         let status = text("proc/self/status").unwrap_or_default();
+        let namespaces = root.join("proc/self/ns");
         Facts {
             container: container::look(root),
             filtered: field(&status, "Seccomp:") == Some("2"),
@@ -79,7 +80,7 @@ impl Facts {
             security_modules: text("sys/kernel/security/lsm"),
             namespaces_lacking: NAMESPACES
                 .into_iter()
-                .filter(|name| root.join("proc/self/ns").exists() && !root.join("proc/self/ns").join(name).exists())
+                .filter(|name| namespaces.exists() && absent(&namespaces.join(name)))
                 .collect(),
             proc_covered: covered(&mounts),
             mounts,
@@ -122,6 +123,11 @@ const FIRST_USER_NAMESPACE: &str = "user:[4026531837]";
 
 /// The namespaces of a sandbox.
 const NAMESPACES: [&str; 7] = ["user", "mnt", "pid", "net", "ipc", "uts", "cgroup"];
+
+/// Not there at all: a module may keep a process from following its own links.
+fn absent(path: &Path) -> bool {
+    path.symlink_metadata().is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound)
+}
 
 /// The value of `name` in the form of `/proc/PID/status`.
 fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
@@ -236,6 +242,18 @@ mod tests {
         assert_eq!(facts.file_system(Path::new("/a b/c")), Some("fuse.sshfs"));
         assert_eq!(facts.file_system(Path::new("/a bc")), Some("overlay"));
         assert_eq!(facts.file_system(Path::new("/process/x")), Some("ext4"));
+    }
+
+    #[test]
+    fn a_namespace_that_cannot_be_looked_into_is_there() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("proc/self/ns");
+        fs::create_dir_all(&folder).unwrap();
+        for name in ["user", "mnt", "net", "ipc", "uts", "cgroup"] {
+            // As all of them look: links to what is no path.
+            std::os::unix::fs::symlink(format!("{name}:[1]"), folder.join(name)).unwrap();
+        }
+        assert_eq!(Facts::read(root.path()).namespaces_lacking, ["pid"]);
     }
 
     #[test]

@@ -112,7 +112,7 @@ fn own(above: &[&str], json: &str, hear: Hear) -> Result<Program, String> {
     let read = |json: &str| compile::read(json, machine);
     let above = above.iter().map(|json| read(json)).collect::<Result<Vec<_>, _>>().map_err(|e| e.to_string())?;
     let program = read(json)
-        .and_then(|profile| compile::compile_under(&above, &profile, machine, hear))
+        .and_then(|profile| compile::compile(&above, &profile, machine, hear))
         .map_err(|error| error.to_string())?;
     Ok(Program(Box::leak(program.into_iter().map(filter).collect::<Box<[_]>>())))
 }

@@ -66,6 +66,7 @@ pub(crate) fn detail(call: &str, args: &[u64; 6], flags: Option<u64>) -> Option<
             0x5423 => "TIOCSETD".into(),
             other => format!("{other:#x}"),
         }),
+        "fcntl" if args[1] as u32 == 1024 => Some("F_SETLEASE".into()),
         "prctl" => Some(format!("option {}", args[0] as i32)),
         _ => None,
     }

@@ -33,7 +33,6 @@ pub(crate) fn close_from(first: u32) -> Result<()> {
 fn close_range(first: u32, last: u32) -> Result<()> {
     // SAFETY: the caller is about to exec, or a fresh child that holds no descriptor of these by value.
     match check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) }) {
-        // A filter that is older than the call: the list of what is open does as well.
         Err(Errno(libc::ENOSYS | libc::EPERM)) => crate::descriptors::close_listed(first, last),
         done => done.map(drop),
     }

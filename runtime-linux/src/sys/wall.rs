@@ -22,13 +22,13 @@ struct PathBeneath {
     parent: i32,
 }
 
-/// The version that this kernel speaks; none: it has no Landlock, or it is switched off.
-pub(crate) fn version() -> Option<u32> {
+/// The version that this kernel speaks, or the number of the error that says why there is none.
+pub(crate) fn version() -> Result<u32> {
     // SAFETY: with this flag the kernel reads no memory.
-    let version = unsafe {
+    let version = check(unsafe {
         libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<Ruleset>(), 0usize, CREATE_VERSION)
-    };
-    u32::try_from(version).ok().filter(|version| *version > 0)
+    })?;
+    Ok(u32::try_from(version).unwrap_or(u32::MAX))
 }
 
 /// A set of rules that takes these rights away wherever no rule gives them back.

@@ -30,13 +30,9 @@ pub(crate) enum Hear {
     Refusals,
 }
 
-/// Compiles a profile for one machine.
-pub(crate) fn compile(profile: &LinuxSeccomp, machine: Machine, hear: Hear) -> Result<Vec<Instruction>, Error> {
-    compile_under(&[], profile, machine, hear)
-}
-
-/// Compiles a profile below others that allow by default: where one of those refuses, that is the answer.
-pub(crate) fn compile_under(
+/// Compiles a profile for one machine, below others that allow by default: where one of those refuses, that is the
+/// answer.
+pub(crate) fn compile(
     above: &[LinuxSeccomp],
     profile: &LinuxSeccomp,
     machine: Machine,

@@ -87,6 +87,34 @@ fn ordinary_programs_get_their_calls() {
 }
 
 #[test]
+fn a_descriptor_is_asked_and_told_anything_but_a_lease() {
+    for high in HIGH {
+        (0..2048).filter(|command| *command != 1024).for_each(|command| allowed("fcntl", &[0, high | command]));
+        refused("fcntl", &[0, high | 1024]);
+    }
+}
+
+/// The guard has the task's user, and the kernel asks for no more than that here.
+#[test]
+fn limits_and_scheduling_do_not_reach_the_guard() {
+    for high in HIGH {
+        allowed("prlimit64", &[high, 7, u64::MAX]);
+        allowed("prlimit64", &[high | 1, 7, 0]);
+        refused("prlimit64", &[high | 1, 7, 0x7FFF_0000]);
+        for call in ["sched_setaffinity", "sched_setscheduler", "sched_setparam", "sched_setattr"] {
+            refused(call, &[high | 1]);
+            [0, 2, 3, 4711, 0x8000_0001].iter().for_each(|pid| allowed(call, &[high | pid]));
+        }
+        allowed("setpriority", &[high, high, 5]);
+        refused("setpriority", &[high, high | 1, 19]);
+        refused("setpriority", &[high | 2, high, 19]);
+        allowed("ioprio_set", &[high | 1, high, 5]);
+        refused("ioprio_set", &[high | 1, high | 1, 5]);
+        refused("ioprio_set", &[high | 3, high, 5]);
+    }
+}
+
+#[test]
 fn what_reaches_the_kernel_or_the_host_is_refused() {
     let all = "unshare setns mount umount2 pivot_root chroot fsopen fsconfig fsmount fspick open_tree move_mount \
                mount_setattr bpf perf_event_open userfaultfd keyctl add_key request_key open_by_handle_at kexec_load \

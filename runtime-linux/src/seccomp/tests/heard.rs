@@ -5,7 +5,8 @@ use super::properties::check_heard;
 use super::{
     ALLOW, Call, DEFAULT_JSON, GUARD_JSON, KILL, MACHINES, NOTIFY, STRICT_JSON, bpf, compiled, compiled_to, errno,
 };
-use crate::seccomp::compile::{Hear, Machine};
+use crate::seccomp::compile::{Hear, Machine, compile, read};
+use crate::seccomp::{NO_SIGNALS, WALL_ALONE};
 
 const HERE: Machine = Machine::X86_64;
 
@@ -111,6 +112,64 @@ fn the_strict_profile_allows_nothing_that_the_default_one_refuses() {
     }
     for call in ["ptrace", "setuid", "shmget", "memfd_create", "mknodat", "seccomp", "inotify_init1"] {
         assert_eq!(of(STRICT_JSON, Hear::Nothing, call, [0; 6]), errno(libc::EPERM), "{call}");
+    }
+}
+
+/// Restrictions over a profile: where they do not allow, theirs is the answer, else the profile's.
+#[test]
+fn restrictions_lie_over_every_profile() {
+    let values = [0, 1, 2, 3, 8, 10, 15, 0o1000, 0o1001, 0o3000, 0x8901, 0x5412, 0x1000_0000, 0x1000_0011, u64::MAX];
+    let above = [WALL_ALONE, NO_SIGNALS];
+    for machine in MACHINES {
+        let restrictions = above.map(|json| read(json, machine).expect("a restriction"));
+        for json in [DEFAULT_JSON, STRICT_JSON] {
+            let profile = read(json, machine).expect("a profile");
+            for hear in [Hear::Nothing, Hear::Refusals] {
+                let both = compile(&restrictions, &profile, machine, hear).expect("a program");
+                let upper = above.map(|json| compiled_to(json, machine, hear));
+                let lower = compiled_to(json, machine, hear);
+                for number in (0..600).chain([0x4000_0000, u32::MAX]) {
+                    for (at, one) in values.iter().enumerate() {
+                        let two = values[(at * 7 + number as usize) % values.len()];
+                        let call = Call { arch: machine.audit(), number, args: [*one, two, two, 0, 0, 0] };
+                        // The last one lies on top.
+                        let answers = upper.iter().rev().map(|program| bpf::run(program, &call));
+                        let expected = answers.into_iter().find(|answer| *answer != ALLOW);
+                        let expected = expected.unwrap_or_else(|| bpf::run(&lower, &call));
+                        assert_eq!(bpf::run(&both, &call), expected, "{call:x?}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn without_namespaces_nothing_reaches_other_processes_or_files() {
+    let restrictions = [read(WALL_ALONE, HERE).expect("a restriction")];
+    let profile = read(DEFAULT_JSON, HERE).expect("a profile");
+    let program = compile(&restrictions, &profile, HERE, Hear::Nothing).expect("a program");
+    let answer = |call: &str, args: [u64; 3]| {
+        let [a, b, c] = args;
+        bpf::run(
+            &program,
+            &Call { arch: HERE.audit(), number: HERE.number(call).expect("a call"), args: [a, b, c, 0, 0, 0] },
+        )
+    };
+    for call in "socket chmod fchmodat chown utimensat setxattr truncate shmget mq_open unshare".split(' ') {
+        assert_eq!(answer(call, [1, 1, 1]), errno(libc::EPERM), "{call}");
+    }
+    for pid in [1, 4711, 0xFFFF_FFFF_0000_0001] {
+        assert_eq!(answer("prlimit64", [pid, 7, 1]), errno(libc::EPERM));
+        assert_eq!(answer("sched_setaffinity", [pid, 8, 1]), errno(libc::EPERM));
+        assert_eq!(answer("setpriority", [0, pid, 19]), errno(libc::EPERM));
+    }
+    assert_eq!(answer("open", [1, 0o1000, 0]), errno(libc::EPERM), "O_RDONLY | O_TRUNC");
+    assert_eq!(answer("openat", [1, 1, 0o1000]), errno(libc::EPERM), "O_RDONLY | O_TRUNC");
+    for (call, args) in
+        [("open", [1, 0o1001, 0]), ("openat", [1, 1, 0o1102]), ("openat", [1, 1, 0]), ("kill", [1, 9, 0])]
+    {
+        assert_eq!(answer(call, args), ALLOW, "{call}");
     }
 }
 

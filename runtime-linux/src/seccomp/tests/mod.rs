@@ -33,5 +33,7 @@ fn compiled(json: &str, machine: Machine) -> Vec<Instruction> {
 }
 
 fn compiled_to(json: &str, machine: Machine, hear: Hear) -> Vec<Instruction> {
-    read(json, machine).and_then(|profile| compile(&profile, machine, hear)).unwrap_or_else(|error| panic!("{error}"))
+    read(json, machine)
+        .and_then(|profile| compile(&[], &profile, machine, hear))
+        .unwrap_or_else(|error| panic!("{error}"))
 }

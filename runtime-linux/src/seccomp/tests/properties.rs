@@ -129,7 +129,7 @@ fn agree(profile: &Value, machine: Machine, random: &[[u64; 6]]) {
     let oracle = Oracle::new(profile, machine);
     let plain = |number| oracle.answer(&Call { arch: machine.audit(), number, args: [0; 6] });
     let program =
-        match read(&profile.to_string(), machine).and_then(|profile| compile(&profile, machine, Hear::Nothing)) {
+        match read(&profile.to_string(), machine).and_then(|profile| compile(&[], &profile, machine, Hear::Nothing)) {
             Ok(program) => program,
             Err(Error::Contradiction { .. }) => {
                 assert!(

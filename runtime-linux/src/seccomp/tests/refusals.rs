@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 fn refusal(profile: &Value) -> Error {
     let machine = Machine::X86_64;
     read(&profile.to_string(), machine)
-        .and_then(|profile| compile(&profile, machine, Hear::Nothing))
+        .and_then(|profile| compile(&[], &profile, machine, Hear::Nothing))
         .expect_err(&format!("must be refused: {profile}"))
 }
 

@@ -1,19 +1,20 @@
 //! `aido run`: from what was typed to a supervised run and its exit status.
 
+mod outcome;
+
 use super::warn;
+use crate::backend::{self, fault};
 use crate::cli;
 use crate::inputs;
 use crate::plan;
 use crate::root;
 use crate::settings::{At, Policy, Settings, Variable};
-use crate::summary::Summary;
-use crate::supervise::{self, Job, link::Wish};
+use crate::supervise::{self, Job, Supervisor, link::Wish};
 use crate::task::Invocation;
-use crate::view::{self, Ended, Show};
+use crate::view::{self, Patience, Show};
 use crate::words::say;
-use crate::{backend, progress, recover, words};
+use crate::{progress, words};
 use aido_evidence::{Project, Run, Sandbox};
-use aido_runtime::{End, Runtime};
 use anyhow::{Result, anyhow, bail};
 use std::path::Path;
 
@@ -77,10 +78,10 @@ fn place(dir: &Path, typed: &cli::Run) -> Result<(Option<Project>, Option<Sandbo
         }
         return Ok((None, None));
     };
-    super::sweep(&project)?;
+    crate::commands::sweep(&project)?;
     let sandbox = match &typed.sandbox {
         Some(asked) => Some(project.sandbox(asked)?),
-        None => super::sandbox::current(&project)?,
+        None => crate::commands::sandbox::current(&project)?,
     };
     Ok((Some(project), sandbox))
 }
@@ -102,12 +103,12 @@ fn settings(dir: &Path, typed: &cli::Run, sandbox: Option<&Sandbox>) -> Result<(
             run.id()
         );
     }
-    super::sandbox::refuse_reshaping(&typed.wanted, sandbox)?;
+    crate::commands::sandbox::refuse_reshaping(&typed.wanted, sandbox)?;
     let config = sandbox.config()?.ok_or_else(|| anyhow!("sandbox {} has lost its sandbox.yaml", sandbox.id()))?;
     let text =
         String::from_utf8(config).map_err(|_| anyhow!("the sandbox.yaml of sandbox {} is damaged", sandbox.id()))?;
     let shown = format!("sandbox.yaml of sandbox {}", sandbox.id());
-    let overrides = super::sandbox::as_made(overrides, sandbox)?;
+    let overrides = crate::commands::sandbox::as_made(overrides, sandbox)?;
     Ok((Settings::parse(&text, &shown, dir, &overrides, &policy)?, None))
 }
 
@@ -129,10 +130,10 @@ fn time_left(sandbox: &Sandbox) -> Result<u64> {
 fn watch(typed: &cli::Run, project: &Project, job: Job, input: Option<std::os::fd::OwnedFd>) -> Result<u8> {
     let mut signals = view::catch_signals()?;
     let quiet = typed.quiet;
+    let mut patience = Patience::new(job.plan.deadline)?;
     let supervisor = supervise::start(job, input)?;
-    let link = supervisor.link;
     if typed.detach {
-        return detach(&link, quiet);
+        return detach(&supervisor, project, &mut patience, quiet);
     }
     let mut found: Option<Run> = None;
     let mut begun = |run: &str, sandbox: &str| {
@@ -144,12 +145,14 @@ fn watch(typed: &cli::Run, project: &Project, job: Job, input: Option<std::os::f
             warnings.iter().for_each(|warning| warn(warning));
         }
     };
-    let show =
-        Show { raw: typed.raw, output: !typed.json, stdin: supervisor.input, begun: &mut begun, ready: &mut ready };
-    let ended = view::watch(&link, &mut signals, show)?;
+    let Supervisor { input: stdin, link, process } = supervisor;
+    let show = Show { raw: typed.raw, output: !typed.json, stdin, begun: &mut begun, ready: &mut ready };
+    let (ended, unseen) = view::watch(&link, &mut signals, patience, show)?;
+    fault::point("run.ended");
     drop(link);
-    let _ = nix::sys::wait::waitpid(supervisor.pid, None);
-    finish(typed, project, ended, found)
+    let code = outcome::finish(typed, project, &process, ended, found.as_ref())?;
+    outcome::unseen(unseen, found.as_ref());
+    Ok(code)
 }
 
 /// A file may come with a repository: which of the caller's variables it hands to the task is said.
@@ -168,82 +171,18 @@ fn passed_on(settings: &Settings) {
 }
 
 /// Waits until the task starts, so that a refusal is still told, and leaves it alone.
-fn detach(link: &supervise::link::Link, quiet: bool) -> Result<u8> {
+fn detach(supervisor: &Supervisor, project: &Project, patience: &mut Patience, quiet: bool) -> Result<u8> {
     let mut id = String::new();
-    view::until_ready(link, &mut |run| id = run.to_string(), &mut |warnings| {
+    let overdue = view::until_ready(&supervisor.link, patience, &mut |run| id = run.to_string(), &mut |warnings| {
         if !quiet {
             warnings.iter().for_each(|warning| warn(warning));
         }
     })?;
-    link.insist(&Wish::Detach);
+    if overdue.is_some() {
+        supervisor.process.end();
+        return Err(outcome::never_stood(project));
+    }
+    supervisor.link.insist(&Wish::Detach);
     println!("{id}");
     Ok(0)
-}
-
-fn finish(typed: &cli::Run, project: &Project, ended: Ended, found: Option<Run>) -> Result<u8> {
-    let code = view::exit_code(&ended);
-    match ended {
-        Ended::Sealed { run, .. } => {
-            let run = found.ok_or_else(|| anyhow!("run {run} is not to be found any more"))?;
-            let summary: Summary = run.summary()?.ok_or_else(|| anyhow!("run {} has no summary", run.id()))?;
-            cut_output(&summary);
-            if typed.json {
-                println!("{}", serde_json::to_string_pretty(&serde_json::to_value(&summary)?)?);
-            } else if !typed.quiet {
-                say(&closing_words(&run, &summary));
-            }
-        }
-        Ended::Failed { run, error, ran } => {
-            if let Some(run) = run.filter(|_| !typed.quiet) {
-                let what = if ran { "the task ran" } else { "nothing ran" };
-                say(&format!("{what}; the record is run {run}"));
-            }
-            return Err(error.into());
-        }
-        Ended::Lost => {
-            let engine: Box<dyn Runtime> = backend::engine("sweep")?;
-            let said = recover::sweep(project, &*engine);
-            let said = if said.is_empty() { String::new() } else { format!("\n  {}", said.join("\n  ")) };
-            bail!("the run's supervisor was killed, and the sandbox with it{said}");
-        }
-    }
-    Ok(code)
-}
-
-/// Output that was not kept was not shown either: whoever reads it must know, quiet or not.
-fn cut_output(summary: &Summary) {
-    for (name, bytes) in [("output", &summary.output.stdout), ("error", &summary.output.stderr)] {
-        if bytes.dropped > 0 {
-            warn(&format!(
-                "standard {name} was cut after {}: {} more were dropped; raise `resources: {{output: …}}`",
-                words::size(bytes.kept),
-                words::size(bytes.dropped)
-            ));
-        }
-    }
-}
-
-/// One line on how it ended and where the rest is to be found.
-fn closing_words(run: &Run, summary: &Summary) -> String {
-    let took = words::took(summary.outcome.usage.wall_ms);
-    let end = match &summary.outcome.end {
-        End::Exited { code } => format!("exit {code}"),
-        End::Signalled { signal } => format!("ended by {}", words::signal(*signal)),
-        End::OutOfMemory { limit, .. } => format!("the memory limit of {} ended it", words::size(*limit)),
-        End::Deadline { ttl_ms } => format!("the time limit of {} ended it", words::took(*ttl_ms)),
-        End::Interrupted { signal } => format!("interrupted ({})", words::signal(*signal)),
-        End::NotFound { program } => format!("{} was not found in {}", words::inert(program), summary.runtime),
-        End::NotExecutable { program, why } => format!("{} cannot be executed: {why}", words::inert(program)),
-        End::Refused { why } | End::Lost { why } => words::inert(why),
-    };
-    let mut line = format!("{end} after {took}, run {}", run.id());
-    let kept = &summary.outputs;
-    if !kept.artifacts.is_empty() {
-        let folder = run.sandbox().outputs();
-        line.push_str(&format!("; {} in {}", words::count(kept.artifacts.len(), "output"), folder.display()));
-    }
-    if !kept.omitted.is_empty() {
-        line.push_str(&format!("; {} left out, see `aido show`", kept.omitted.len()));
-    }
-    line
 }

@@ -1,0 +1,140 @@
+//! What the end of a watched run comes to: words, a summary, an exit status.
+
+use crate::cli;
+use crate::commands::warn;
+use crate::summary::Summary;
+use crate::supervise::Child;
+use crate::view::{Ended, Overdue};
+use crate::words::{self, say};
+use crate::{backend, recover};
+use aido_evidence::{Project, Run};
+use aido_runtime::{End, Error};
+use anyhow::{Result, anyhow, bail};
+
+/// The supervisor has said its last word, or will not say it: nothing of it may stay.
+pub(super) fn finish(
+    typed: &cli::Run,
+    project: &Project,
+    process: &Child,
+    ended: Ended,
+    found: Option<&Run>,
+) -> Result<u8> {
+    match ended {
+        Ended::Sealed { run } => {
+            process.dismiss();
+            let run = found.ok_or_else(|| anyhow!("run {run} is not to be found any more"))?;
+            tell(typed, run)?.ok_or_else(|| anyhow!("run {} has no summary", run.id()))
+        }
+        Ended::Failed { run, error, ran } => {
+            process.dismiss();
+            if let Some(run) = run.filter(|_| !typed.quiet) {
+                let what = if ran { "the task ran" } else { "nothing ran" };
+                say(&format!("{what}; the record is run {run}"));
+            }
+            Err(error.into())
+        }
+        Ended::Lost => {
+            process.end();
+            // It may have sealed the run and died before it could say so.
+            if let Some(code) = found.map_or(Ok(None), |run| tell(typed, run))? {
+                return Ok(code);
+            }
+            bail!("the run's supervisor was killed, and the sandbox with it{}", swept(project)?);
+        }
+        Ended::Overdue { why } => overdue(typed, project, process, why, found),
+    }
+}
+
+/// The supervisor did not do in time what it should: it is killed, and its record closed.
+fn overdue(typed: &cli::Run, project: &Project, process: &Child, why: Overdue, found: Option<&Run>) -> Result<u8> {
+    let stuck = if process.end() { "was killed" } else { "does not even end when it is killed" };
+    let end = match why {
+        Overdue::Building => return Err(never_stood(project)),
+        Overdue::Deadline { ttl_ms } => Some(End::Deadline { ttl_ms }),
+        Overdue::Interrupted { signal } => Some(End::Interrupted { signal }),
+        Overdue::Closing => None,
+    };
+    let engine = backend::engine("sweep")?;
+    let said = found.map(|run| recover::close(run, &*engine, end.clone())).unwrap_or_default();
+    let told = found.map_or(Ok(None), |run| tell(typed, run))?;
+    let Some(end) = end else {
+        let what = "the task is over, but the run's supervisor did not seal its record in time and";
+        bail!("{what} {stuck}; what there is was recorded{}", listed(&said));
+    };
+    say(&format!("the run's supervisor did not end the run in time and {stuck}, and the sandbox with it"));
+    Ok(told.unwrap_or(end.exit_code()))
+}
+
+/// The error of a run whose supervisor never came so far as to start the task.
+pub(super) fn never_stood(project: &Project) -> anyhow::Error {
+    let said = swept(project).unwrap_or_else(|error| format!("; {error}"));
+    let what = format!("nothing ran: the run's supervisor did not build the sandbox in time and was killed{said}");
+    Error::new(what).remedy("try again; on a machine that is very busy a sandbox can take long").into()
+}
+
+fn swept(project: &Project) -> Result<String> {
+    Ok(listed(&recover::sweep(project, &*backend::engine("sweep")?)))
+}
+
+fn listed(said: &[String]) -> String {
+    said.iter().map(|line| format!("\n  {line}")).collect()
+}
+
+/// Tells how the run ended, by its summary; its exit status, if there is one.
+fn tell(typed: &cli::Run, run: &Run) -> Result<Option<u8>> {
+    let Some(summary) = run.summary::<Summary>()? else { return Ok(None) };
+    cut_output(&summary);
+    if typed.json {
+        words::print(&(serde_json::to_string_pretty(&serde_json::to_value(&summary)?)? + "\n"));
+    } else if !typed.quiet {
+        say(&closing_words(run, &summary));
+    }
+    Ok(Some(summary.exit_code))
+}
+
+/// What nobody took of the output while there was time. Said quiet or not: whoever reads it must know.
+pub(super) fn unseen(bytes: [u64; 2], found: Option<&Run>) {
+    let logs = [("output", aido_evidence::Stream::Stdout), ("error", aido_evidence::Stream::Stderr)];
+    for ((name, log), bytes) in logs.into_iter().zip(bytes).filter(|(_, bytes)| *bytes > 0) {
+        let all = found.map(|run| format!("; all of it is in {}", run.output_path(log).display())).unwrap_or_default();
+        warn(&format!("{} of standard {name} were not shown: nothing took them{all}", words::size(bytes)));
+    }
+}
+
+/// Output that was not kept was not shown either: whoever reads it must know, quiet or not.
+fn cut_output(summary: &Summary) {
+    for (name, bytes) in [("output", &summary.output.stdout), ("error", &summary.output.stderr)] {
+        if bytes.dropped > 0 {
+            warn(&format!(
+                "standard {name} was cut after {}: {} more were dropped; raise `resources: {{output: …}}`",
+                words::size(bytes.kept),
+                words::size(bytes.dropped)
+            ));
+        }
+    }
+}
+
+/// One line on how it ended and where the rest is to be found.
+fn closing_words(run: &Run, summary: &Summary) -> String {
+    let took = words::took(summary.outcome.usage.wall_ms);
+    let end = match &summary.outcome.end {
+        End::Exited { code } => format!("exit {code}"),
+        End::Signalled { signal } => format!("ended by {}", words::signal(*signal)),
+        End::OutOfMemory { limit, .. } => format!("the memory limit of {} ended it", words::size(*limit)),
+        End::Deadline { ttl_ms } => format!("the time limit of {} ended it", words::took(*ttl_ms)),
+        End::Interrupted { signal } => format!("interrupted ({})", words::signal(*signal)),
+        End::NotFound { program } => format!("{} was not found in {}", words::inert(program), summary.runtime),
+        End::NotExecutable { program, why } => format!("{} cannot be executed: {why}", words::inert(program)),
+        End::Refused { why } | End::Lost { why } => words::inert(why),
+    };
+    let mut line = format!("{end} after {took}, run {}", run.id());
+    let kept = &summary.outputs;
+    if !kept.artifacts.is_empty() {
+        let folder = run.sandbox().outputs();
+        line.push_str(&format!("; {} in {}", words::count(kept.artifacts.len(), "output"), folder.display()));
+    }
+    if !kept.omitted.is_empty() {
+        line.push_str(&format!("; {} left out, see `aido show`", kept.omitted.len()));
+    }
+    line
+}

@@ -1,0 +1,233 @@
+//! The command line as a viewer: shows a run's output while it is written, passes signals and
+//! standard input on. It owns nothing; if it dies, the supervisor knows. If the supervisor does not do what
+//! it should in time, it is given up.
+
+mod patience;
+mod stream;
+
+use crate::supervise::link::{Heard, Link, News, Wish};
+use aido_runtime::Error;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+pub(crate) use patience::{Overdue, Patience};
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+pub(crate) use stream::input_pipe;
+use stream::{Input, Tail};
+
+/// When the run's whole time is over, a reader that takes nothing for so long is given up.
+const READER: Duration = Duration::from_secs(5);
+
+/// How a watched run ended.
+pub(crate) enum Ended {
+    /// Sealed: its summary tells the rest.
+    Sealed { run: String },
+    /// aido failed; unless `ran`, the task was not started.
+    Failed { run: Option<String>, error: Error, ran: bool },
+    /// The supervisor is gone without a word.
+    Lost,
+    /// The supervisor is there, and does not do what it should.
+    Overdue { why: Overdue },
+}
+
+/// What is to be shown.
+pub(crate) struct Show<'a> {
+    /// Whether bytes pass to a terminal as they are.
+    pub(crate) raw: bool,
+    /// Whether the task's output goes to the caller's streams.
+    pub(crate) output: bool,
+    /// Where the caller's standard input goes.
+    pub(crate) stdin: Option<OwnedFd>,
+    /// Finds the folder of a run and hears the warnings.
+    pub(crate) begun: &'a mut dyn FnMut(&str, &str) -> Option<std::path::PathBuf>,
+    pub(crate) ready: &'a mut dyn FnMut(&[String]),
+}
+
+/// Catches the signals that are meant for the run. Before the supervisor is made, so that none is lost.
+pub(crate) fn catch_signals() -> Result<SignalFd, Error> {
+    let mut set = SigSet::empty();
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT] {
+        set.add(signal);
+    }
+    let failed = |e| Error::new(format!("cannot catch signals: {e}"));
+    set.thread_block().map_err(failed)?;
+    SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).map_err(failed)
+}
+
+/// Waits until the task is about to start: for those who do not stay.
+pub(crate) fn until_ready(
+    link: &Link,
+    patience: &mut Patience,
+    begun: &mut dyn FnMut(&str),
+    ready: &mut dyn FnMut(&[String]),
+) -> Result<Option<Overdue>, Error> {
+    loop {
+        match link.hear() {
+            Heard::Said(News::Begun { run, .. }) => begun(&run),
+            Heard::Said(News::Ready { warnings }) => {
+                ready(&warnings);
+                return Ok(None);
+            }
+            Heard::Said(News::Failed { what, remedy, .. }) => return Err(Error { what, remedy }),
+            Heard::Said(News::Ended { .. }) => return Ok(None),
+            Heard::Said(News::Output | News::Over | News::Closing) => {}
+            Heard::Gone => return Err(Error::new("the run's supervisor was killed")),
+            Heard::Nothing => {
+                if let Some(overdue) = patience.overdue()? {
+                    return Ok(Some(overdue));
+                }
+                let both = [link.as_fd(), patience.wake()];
+                let mut polled = both.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+                match poll(&mut polled, PollTimeout::NONE) {
+                    Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+                    Err(e) => return Err(Error::new(format!("cannot wait for the run: {e}"))),
+                }
+            }
+        }
+    }
+}
+
+/// Watches a run to its end.
+pub(crate) fn watch(
+    link: &Link,
+    signals: &mut SignalFd,
+    patience: Patience,
+    show: Show<'_>,
+) -> Result<(Ended, [u64; 2]), Error> {
+    let stdout = std::io::stdout();
+    let stderr = std::io::stderr();
+    let mut viewer = Viewer {
+        link,
+        patience,
+        tails: [Tail::new(stdout.as_fd(), show.raw)?, Tail::new(stderr.as_fd(), show.raw)?],
+        input: Input::new(show.stdin),
+        output: show.output,
+        run: None,
+        ended: None,
+    };
+    let ended = viewer.turns(signals, show.begun, show.ready)?;
+    Ok((ended, viewer.tails.each_ref().map(Tail::unseen)))
+}
+
+struct Viewer<'a> {
+    link: &'a Link,
+    patience: Patience,
+    tails: [Tail; 2],
+    input: Input,
+    output: bool,
+    run: Option<String>,
+    ended: Option<News>,
+}
+
+impl Viewer<'_> {
+    fn turns(
+        &mut self,
+        signals: &mut SignalFd,
+        begun: &mut dyn FnMut(&str, &str) -> Option<std::path::PathBuf>,
+        ready: &mut dyn FnMut(&[String]),
+    ) -> Result<Ended, Error> {
+        loop {
+            loop {
+                let news = match self.link.hear() {
+                    Heard::Said(news) => news,
+                    Heard::Nothing => break,
+                    Heard::Gone => return self.finish(signals),
+                };
+                self.patience.heard(&news)?;
+                match news {
+                    News::Begun { run, sandbox } => {
+                        if let (Some(folder), true) = (begun(&run, &sandbox), self.output) {
+                            self.tails[0].follow(&folder.join("stdout.log"))?;
+                            self.tails[1].follow(&folder.join("stderr.log"))?;
+                        }
+                        self.run = Some(run);
+                    }
+                    News::Ready { warnings } => ready(&warnings),
+                    News::Output | News::Over | News::Closing => {}
+                    ended => self.ended = Some(ended),
+                }
+            }
+            if self.ended.is_some() {
+                return self.finish(signals);
+            }
+            if let Some(why) = self.patience.overdue()? {
+                self.pass_output(false)?;
+                return Ok(Ended::Overdue { why });
+            }
+            self.pass_output(false)?;
+            self.wait(signals)?;
+            self.pass_signals(signals)?;
+            self.input.pass();
+        }
+    }
+
+    /// Shows what is left of the output, to a reader that takes it. A second signal ends even that.
+    fn finish(&mut self, signals: &mut SignalFd) -> Result<Ended, Error> {
+        let shown = |tails: &[Tail; 2]| tails.each_ref().map(Tail::unseen);
+        let (mut before, mut moved) = (shown(&self.tails), Instant::now());
+        while self.pass_output(true)? {
+            let now = shown(&self.tails);
+            if now != before {
+                (before, moved) = (now, Instant::now());
+            }
+            let given_up = self.patience.is_spent() && moved.elapsed() > READER;
+            if given_up || signals.read_signal().ok().flatten().is_some() {
+                break;
+            }
+        }
+        for tail in &mut self.tails {
+            tail.complete();
+        }
+        let run = self.run.take();
+        Ok(match (self.ended.take(), run) {
+            (Some(News::Ended { .. }), Some(run)) => Ended::Sealed { run },
+            (Some(News::Failed { what, remedy, ran }), run) => {
+                Ended::Failed { run, error: Error { what, remedy }, ran }
+            }
+            _ => Ended::Lost,
+        })
+    }
+
+    fn wait(&self, signals: &SignalFd) -> Result<(), Error> {
+        let always = [self.link.as_fd(), signals.as_fd(), self.patience.wake()];
+        let mut polled: Vec<PollFd<'_>> = always.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).into();
+        polled.extend(self.tails.iter().filter_map(Tail::waits_for).map(|fd| PollFd::new(fd, PollFlags::POLLOUT)));
+        let stdin = std::io::stdin();
+        if let Some(target) = self.input.waits_for_room() {
+            polled.push(PollFd::new(target, PollFlags::POLLOUT));
+        } else if self.input.reads() {
+            polled.push(PollFd::new(stdin.as_fd(), PollFlags::POLLIN));
+        }
+        match poll(&mut polled, PollTimeout::NONE) {
+            Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
+            Err(e) => Err(Error::new(format!("cannot wait for the run: {e}"))),
+        }
+    }
+
+    fn pass_signals(&mut self, signals: &mut SignalFd) -> Result<(), Error> {
+        while let Ok(Some(signal)) = signals.read_signal() {
+            self.ask_to_end(signal.ssi_signo as i32)?;
+        }
+        Ok(())
+    }
+
+    fn ask_to_end(&mut self, signal: i32) -> Result<(), Error> {
+        self.link.say(&Wish::Interrupt { signal });
+        self.patience.asked_to_end(signal)
+    }
+
+    /// Copies new output as far as the targets take it; true if it may have more to copy.
+    fn pass_output(&mut self, patiently: bool) -> Result<bool, Error> {
+        let (mut more, mut gone) = (false, false);
+        for tail in &mut self.tails {
+            more |= tail.pass(patiently)?;
+            gone |= tail.take_end()?;
+        }
+        if gone {
+            // As in any pipeline: nobody reads on, so there is no point in going on.
+            self.ask_to_end(nix::libc::SIGPIPE)?;
+        }
+        Ok(more)
+    }
+}

@@ -1,0 +1,190 @@
+//! The streams between the caller and the task. No caller can hold this process up by not reading.
+
+use crate::words::Inert;
+use aido_runtime::Error;
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::fs::{File, OpenOptions};
+use std::io::{IsTerminal, Read};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::Path;
+use std::time::Duration;
+
+/// So much is written at once: a pipe that is ready takes it without blocking.
+const PIECE: usize = 4096;
+
+/// One log and where it goes.
+pub(super) struct Tail {
+    log: Option<File>,
+    target: OwnedFd,
+    /// Bytes of the log that were read so far.
+    read: u64,
+    pending: Vec<u8>,
+    /// The target takes no more: why.
+    closed: Option<Errno>,
+    /// Makes harmless what could drive a terminal; none where bytes pass as they are.
+    inert: Option<Inert>,
+}
+
+impl Tail {
+    pub(super) fn new(target: BorrowedFd<'_>, raw: bool) -> Result<Tail, Error> {
+        let inert = (!raw && target.is_terminal()).then(Inert::default);
+        let target = match unblocked(target) {
+            Some(own) => own,
+            None => target.try_clone_to_owned().map_err(|e| Error::new(format!("cannot use this stream: {e}")))?,
+        };
+        Ok(Tail { log: None, target, read: 0, pending: Vec::new(), closed: None, inert })
+    }
+
+    pub(super) fn follow(&mut self, path: &Path) -> Result<(), Error> {
+        let log = File::open(path).map_err(|e| Error::new(format!("cannot follow {}: {e}", path.display())))?;
+        self.log = Some(log);
+        Ok(())
+    }
+
+    /// What it waits for, if it has something to write.
+    pub(super) fn waits_for(&self) -> Option<BorrowedFd<'_>> {
+        (!self.pending.is_empty()).then(|| self.target.as_fd())
+    }
+
+    /// Bytes that nothing has taken so far. Nobody misses what a closed target would have got.
+    pub(super) fn unseen(&self) -> u64 {
+        let Some(log) = &self.log else { return 0 };
+        let length = log.metadata().map_or(self.read, |meta| meta.len());
+        length.saturating_sub(self.read) + self.pending.len() as u64
+    }
+
+    /// Whether the target has just been found to be closed; an error if it failed.
+    pub(super) fn take_end(&mut self) -> Result<bool, Error> {
+        match (self.closed, self.log.take_if(|_| self.closed.is_some())) {
+            (Some(Errno::EPIPE), Some(_)) => Ok(true),
+            (Some(errno), Some(_)) => Err(Error::new(format!("cannot write the task's output: {errno}"))),
+            _ => Ok(false),
+        }
+    }
+
+    /// Copies until the log has no more for now, or the target is full; true in the second case.
+    pub(super) fn pass(&mut self, patiently: bool) -> Result<bool, Error> {
+        loop {
+            if self.pending.is_empty() {
+                let Some(log) = &mut self.log else { return Ok(false) };
+                let mut piece = vec![0; PIECE];
+                let length = log.read(&mut piece).map_err(|e| Error::new(format!("cannot read the log: {e}")))?;
+                if length == 0 {
+                    return Ok(false);
+                }
+                piece.truncate(length);
+                self.read += length as u64;
+                self.pending = match &mut self.inert {
+                    Some(inert) => {
+                        let mut shown = String::new();
+                        inert.push(&piece, &mut shown);
+                        shown.into_bytes()
+                    }
+                    None => piece,
+                };
+                continue;
+            }
+            let timeout = if patiently { PollTimeout::from(200u16) } else { PollTimeout::ZERO };
+            let mut polled = [PollFd::new(self.target.as_fd(), PollFlags::POLLOUT)];
+            if poll(&mut polled, timeout).is_ok_and(|ready| ready == 0) {
+                return Ok(true);
+            }
+            match nix::unistd::write(&self.target, &self.pending[..self.pending.len().min(PIECE)]) {
+                Ok(length) => drop(self.pending.drain(..length)),
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => {
+                    std::thread::sleep(Duration::from_millis(20));
+                    return Ok(true);
+                }
+                Err(errno) => {
+                    self.closed = Some(errno);
+                    self.pending.clear();
+                    return Ok(false);
+                }
+            }
+        }
+    }
+}
+
+impl Tail {
+    /// A terminal is shown the beginning of a character that never came to its end, too.
+    pub(super) fn complete(&mut self) {
+        if let (Some(inert), None) = (&mut self.inert, self.closed) {
+            let mut shown = String::new();
+            inert.finish(&mut shown);
+            let _ = nix::unistd::write(&self.target, shown.as_bytes());
+        }
+    }
+}
+
+/// A terminal or pipe of the caller's, opened once more, so that our writes to it never block and those of
+/// others stay as they are. A terminal that was stopped with Ctrl-S can have room for less than is written.
+fn unblocked(target: BorrowedFd<'_>) -> Option<OwnedFd> {
+    let path = format!("/proc/self/fd/{}", target.as_raw_fd());
+    let kind = std::fs::metadata(&path).ok()?.file_type();
+    if !kind.is_fifo() && !target.is_terminal() {
+        return None;
+    }
+    let flags = nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY;
+    OpenOptions::new().write(true).custom_flags(flags).open(path).ok().map(OwnedFd::from)
+}
+
+/// The caller's standard input on its way to the task.
+pub(super) struct Input {
+    target: Option<OwnedFd>,
+    pending: Vec<u8>,
+}
+
+impl Input {
+    pub(super) fn new(target: Option<OwnedFd>) -> Input {
+        Input { target, pending: Vec::new() }
+    }
+
+    pub(super) fn reads(&self) -> bool {
+        self.target.is_some() && self.pending.is_empty()
+    }
+
+    pub(super) fn waits_for_room(&self) -> Option<BorrowedFd<'_>> {
+        self.target.as_ref().filter(|_| !self.pending.is_empty()).map(AsFd::as_fd)
+    }
+
+    /// One step: from the caller into memory, or from memory to the task.
+    pub(super) fn pass(&mut self) {
+        let Some(target) = &self.target else { return };
+        if self.pending.is_empty() {
+            let stdin = std::io::stdin();
+            let mut polled = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
+            if !poll(&mut polled, PollTimeout::ZERO).is_ok_and(|ready| ready > 0) {
+                return;
+            }
+            let mut piece = vec![0; 1 << 16];
+            match nix::unistd::read(stdin.as_fd(), &mut piece) {
+                Ok(length) if length > 0 => {
+                    piece.truncate(length);
+                    self.pending = piece;
+                }
+                Err(Errno::EINTR | Errno::EAGAIN) => {}
+                // The end, or a broken terminal: the task sees the end.
+                _ => self.target = None,
+            }
+            return;
+        }
+        match nix::unistd::write(target, &self.pending) {
+            Ok(length) => drop(self.pending.drain(..length)),
+            Err(Errno::EINTR | Errno::EAGAIN) => {}
+            // The task reads no more.
+            Err(_) => self.target = None,
+        }
+    }
+}
+
+/// A pipe for standard input: the task's end, and ours, which never blocks.
+pub(crate) fn input_pipe() -> Result<(OwnedFd, OwnedFd), Error> {
+    let failed = |e| Error::new(format!("cannot make a pipe: {e}"));
+    let (theirs, ours) = nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(failed)?;
+    fcntl(&ours, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(failed)?;
+    Ok((theirs, ours))
+}

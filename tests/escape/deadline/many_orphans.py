@@ -1,0 +1,23 @@
+# promise: 9
+# tries: keeping aido's first process busy with orphans while the time limit passes
+# refused: gone
+# record: end deadline
+# options: --ttl 2s
+# proof: bare
+# judge: survivor
+# within: 20
+import os
+import time
+
+if os.fork() == 0:
+    os.setsid()
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        if (child := os.fork()) == 0:
+            for _ in range(5):
+                if os.fork() == 0:
+                    os._exit(0)
+            os._exit(0)
+        os.waitpid(child, 0)
+    time.sleep(300)
+time.sleep(5)

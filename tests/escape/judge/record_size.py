@@ -1,0 +1,9 @@
+"""Whether the record of refused calls grows with them: 8,000 may not fill more than half a megabyte."""
+import os
+
+if os.environ["JUDGE_WHERE"] == "aido":
+    files = [os.path.join(os.environ["JUDGE_RUN"], name) for name in ("events.log", "summary.json")]
+else:
+    files = [os.environ["JUDGE_STDOUT"]]
+sizes = [os.path.getsize(path) for path in files]
+print(f"SUCCEEDED {sizes} bytes" if max(sizes) > 512 << 10 else "REFUSED bounded")
