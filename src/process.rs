@@ -4,7 +4,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 /// A number, and when the process with it began, in clock ticks since the machine did.
@@ -43,6 +43,11 @@ impl Held {
     pub(crate) fn number(pid: i32) -> Option<Held> {
         let fd = pidfd_open(rustix::process::Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
         Some(Held { pid, fd })
+    }
+
+    /// Readable when the process has ended.
+    pub(crate) fn end(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 
     pub(crate) fn ask(&self) {

@@ -17,7 +17,7 @@ use link::{Link, News};
 use record::Recorder;
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 /// One run, ready to be started.
@@ -74,6 +74,15 @@ pub(crate) fn start(job: Job, input: Option<OwnedFd>) -> Result<Supervisor, Erro
 }
 
 impl Child {
+    /// Readable when it has ended. Its end of the link can outlive it: in a sandbox that was stopped at birth.
+    pub(crate) fn wake(&self) -> Option<BorrowedFd<'_>> {
+        self.0.as_ref().map(Held::end)
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        self.0.as_ref().is_some_and(Held::is_gone)
+    }
+
     /// Waits for its end; one that has said its last word and does not end is killed. Says whether it is gone.
     pub(crate) fn dismiss(&self) -> bool {
         let patience = Duration::from_secs(10);
