@@ -5,7 +5,7 @@
 # record: end exited 1
 # options: --disk 1MiB
 # proof: bare
-# within: 30
+# within: 40
 import os
 from attack import aim, attempt, refused_as, verdict
 
