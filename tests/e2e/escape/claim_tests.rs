@@ -96,3 +96,29 @@ fn verdicts_are_read_from_the_first_line_that_has_one() {
     assert!(refused.is_refused_as(&["ENOSYS".into(), "EPERM".into()]) && !refused.is_refused_as(&["EPERM".into()]));
     assert!(!Verdict::Refused(Vec::new()).is_refused_as(&["EPERM".into()]), "nothing was tried");
 }
+
+#[test]
+fn a_head_with_a_mistake_is_no_case() {
+    let folder = tempfile::tempdir().unwrap();
+    let read = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        super::head::Attack::read("kernel", &path)
+    };
+    let whole =
+        "# promise: 2\n# tries: x\n# refused: EPERM\n# record: call bpf\n# proof: bare\n#\n# prose: of any kind\n";
+    let attack = read("a.py", &format!("#!/bin/python\n{whole}import os\n")).unwrap();
+    assert_eq!((attack.title().as_str(), attack.promise, attack.record.len()), ("kernel/a", 2, 1));
+    for line in ["promise", "tries", "refused", "record", "proof"] {
+        let rest: String =
+            whole.lines().filter(|l| !l.contains(&format!("{line}:"))).map(|l| format!("{l}\n")).collect();
+        assert!(read("b.py", &rest).is_err(), "without `{line}:` it says too little");
+    }
+    for (from, to) in
+        [("proof: bare", "proof: bear"), ("tries", "trys"), ("call bpf", "calls bpf"), ("promise: 2", "promise: 20")]
+    {
+        assert!(read("c.py", &whole.replace(from, to)).is_err(), "{to}");
+    }
+    assert!(read("d.txt", whole).is_err() && read("e.c", whole).is_err());
+    assert!(read("f.py", &whole.replace("# proof: bare", "# proof: unwrapped")).is_err(), "nothing to unwrap");
+}
