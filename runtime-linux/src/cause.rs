@@ -106,14 +106,17 @@ fn restricted(facts: &Facts) -> Option<Cause> {
 
 fn confined(what: &str, facts: &Facts) -> Option<Cause> {
     let profile = facts.apparmor_profile.as_ref()?;
-    let cause = Cause::new(format!("the AppArmor profile `{profile}`, under which aido runs here, denies {what}"));
+    let why = format!("the AppArmor profile `{profile}`, under which aido runs here, denies {what}");
     Some(match outer(facts) {
-        Some(mend) => cause.mend(mend),
-        None => cause.mend(format!(
-            "start aido from a program that this profile does not confine, or add `userns,` and `capability,` to the \
-             profile `{profile}` in /etc/apparmor.d and load it: {}apparmor_parser -r FILE",
-            facts.sudo()
-        )),
+        Some(mend) => Cause::new(why).mend(mend),
+        None => {
+            // A profile of its own frees a program where the one around it lets programs go over to theirs (px, pix).
+            let else_there = format!(
+                "{why}; if it keeps its programs even from profiles of their own, start aido from another program, or add \
+                 `userns,` and `capability,` to `{profile}`"
+            );
+            Cause::new(else_there).mend(apparmor::install(facts))
+        }
     })
 }
 

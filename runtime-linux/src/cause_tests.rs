@@ -61,7 +61,8 @@ fn ubuntu_is_mended_by_the_profile() {
 fn a_profile_that_confines_aido_is_named() {
     let facts = Facts { apparmor_profile: Some("ci-runner".into()), apparmor_restricts: true, ..user() };
     for cause in [namespaces(libc::EACCES, &facts), no_rights("mounts", &facts), id_map(&facts)] {
-        says(cause, "`ci-runner`", "add `userns,`");
+        assert!(cause.as_ref().unwrap().why.contains("add `userns,`"), "{cause:?}");
+        says(cause, "`ci-runner`", "doctor --apparmor-profile | sudo tee /etc/apparmor.d/aido");
     }
     says(no_rights("mounts", &inside(Engine::Docker, facts)), "denies mounts", "--security-opt apparmor=unconfined");
 }

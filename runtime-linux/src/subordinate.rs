@@ -155,7 +155,13 @@ fn lend(files: &[&'static str], facts: &Facts) -> String {
             let flags = files
                 .iter()
                 .map(|file| format!("--add-{}s {first}-{}", file.trim_start_matches("/etc/"), first + ENOUGH));
-            format!("{}usermod {} {name}", facts.sudo(), flags.collect::<Vec<_>>().join(" "))
+            let usermod = format!("{}usermod {} {name}", facts.sudo(), flags.collect::<Vec<_>>().join(" "));
+            // It adds to a file and makes none.
+            let missing: Vec<&str> = files.iter().copied().filter(|file| !Path::new(file).exists()).collect();
+            match missing.is_empty() {
+                true => usermod,
+                false => format!("{}touch {} && {usermod}", facts.sudo(), missing.join(" ")),
+            }
         }
         // A user of a number only, as in many containers.
         None => {

@@ -4,13 +4,14 @@
 undo() {
     [ ! -e /etc/apparmor.d/aido ] || apparmor_parser -R /etc/apparmor.d/aido
     rm -f /etc/apparmor.d/aido
-    apparmor_parser -R "$room/profile"
+    apparmor_parser -R "$room/profile" 2>/dev/null
 }
 cp /usr/bin/env /usr/local/bin/unprofiled
 cat >"$room/profile" <<PROFILE
 abi <abi/4.0>,
 profile unprofiled /usr/local/bin/unprofiled {
-  file, network, signal, ptrace, unix, mount, umount, pivot_root, dbus, mqueue, io_uring,
+  /** rwlkm,
+  network, signal, ptrace, unix, mount, umount, pivot_root, dbus, mqueue, io_uring,
   /** pix,
   $rule
 }
