@@ -36,13 +36,15 @@ static inline void refused_as(const char *how) {
         strcat(attack_seen, word);
 }
 
-// A call that has failed with -1 was refused; any other value is success.
+// A call that has failed with -1 was refused; any other value is success. Each error is told once.
 static inline long attempt(const char *what, long result) {
     if (result != -1)
         succeeded(what);
     const char *name = strerrorname_np(errno);
-    fprintf(stderr, "%s: %s\n", what, name ? name : "?");
+    size_t before = strlen(attack_seen);
     refused_as(name ? name : "?");
+    if (strlen(attack_seen) > before)
+        fprintf(stderr, "%s: %s\n", what, name ? name : "?");
     return result;
 }
 

@@ -6,7 +6,7 @@
 # options: --ttl 1s
 # proof: bare
 # judge: survivor
-# within: 20
+# within: 40
 import os
 import signal
 import time

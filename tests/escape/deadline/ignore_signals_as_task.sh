@@ -5,7 +5,7 @@
 # options: --ttl 1s
 # proof: bare
 # judge: survivor
-# within: 20
+# within: 40
 MARK=$1
 trap 'echo "not yet"' INT TERM HUP QUIT
 # Outside nobody sends it a signal: its child stands for it.

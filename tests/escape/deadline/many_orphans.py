@@ -5,7 +5,7 @@
 # options: --ttl 2s
 # proof: bare
 # judge: survivor
-# within: 20
+# within: 40
 import os
 import time
 

@@ -5,7 +5,7 @@
 # options: --ttl 1s
 # proof: bare
 # judge: survivor
-# within: 20
+# within: 40
 import ctypes
 import os
 import signal

@@ -3,6 +3,7 @@
 // refused: EPERM ENOSYS
 // record: control syscalls
 // proof: bare
+// lacks: ENOSYS
 //
 // A deny list would let a new call through. The kernel's own refusals differ (EINVAL, EBADF, EFAULT), and these are
 // success: it was reached. The calls are made with arguments that are nothing.

@@ -6,7 +6,7 @@
 # only: host this second mechanism has no image roots
 # proof: bare
 # judge: survivor
-# within: 15
+# within: 40
 MARK=$1
 (setsid sh -c "trap '' TERM HUP INT; (sleep $MARK &) ; sleep $MARK" >/dev/null 2>&1 &)
 (trap '' HUP TERM INT; sleep "$MARK" >/dev/null 2>&1 &)

@@ -6,7 +6,7 @@
 # only: host this second mechanism has no image roots
 # proof: bare
 # judge: survivor
-# within: 15
+# within: 40
 import os
 import time
 

@@ -5,7 +5,7 @@
 # yaml: resources: {output: 64KiB}
 # proof: bare
 # judge: kept
-# within: 30
+# within: 40
 for _ in 1 2 3 4; do
     (head -c 1000000 /dev/zero >&2) &
     (yes "a line of output" | head -c 1000000) &

@@ -6,7 +6,7 @@
 # yaml: resources: {output: 64KiB}
 # proof: bare
 # judge: kept
-# within: 30
+# within: 40
 import os
 
 for _ in range(64):

@@ -5,7 +5,7 @@
 # record: collected plain
 # proof: bare
 # judge: outputs
-# within: 30
+# within: 40
 import os
 
 os.chdir(os.environ["AIDO_OUTPUTS"])

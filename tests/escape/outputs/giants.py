@@ -6,7 +6,7 @@
 # options: --disk 16MiB
 # proof: bare
 # judge: outputs
-# within: 30
+# within: 40
 import os
 
 os.chdir(os.environ["AIDO_OUTPUTS"])

@@ -6,7 +6,7 @@
 # record: collected plain
 # proof: bare
 # judge: outputs
-# within: 20
+# within: 40
 import os
 import socket
 

@@ -4,7 +4,7 @@
 # record: end exited 0
 # proof: bare
 # judge: outputs
-# within: 20
+# within: 40
 import os
 import time
 from attack import aim

@@ -5,7 +5,7 @@
 // record: call bpf
 // proof: bare
 // judge: survivor
-// within: 10
+// within: 40
 #include "attack.h"
 #include <sys/file.h>
 

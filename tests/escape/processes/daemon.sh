@@ -5,7 +5,7 @@
 # record: control deadline
 # proof: bare
 # judge: survivor
-# within: 10
+# within: 40
 MARK=$1
 (setsid sh -c "setsid sleep $MARK & sleep $MARK" >/dev/null 2>&1 &)
 (trap '' HUP TERM INT; sleep "$MARK" >/dev/null 2>&1 &)

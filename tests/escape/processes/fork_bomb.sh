@@ -5,7 +5,7 @@
 # options: --ttl 3s
 # proof: bare
 # judge: survivor
-# within: 20
+# within: 40
 #
 # Seven generations and no more, so that a sandbox without a bound does not take the machine along.
 MARK=$1

@@ -5,7 +5,7 @@
 // record: control deadline
 // proof: bare
 // judge: survivor
-// within: 10
+// within: 40
 #include "attack.h"
 
 int main(void) {

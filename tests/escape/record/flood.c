@@ -5,7 +5,7 @@
 // record: end exited 0
 // proof: bare
 // judge: record_size
-// within: 60
+// within: 120
 //
 // Outside its own words stand for a record that keeps each.
 #include "attack.h"
