@@ -1,7 +1,7 @@
 //! Which engine runs plans here, and where the user's own state lies. The one place that knows the platform.
 
 use aido_runtime::{Error, Runtime};
-pub(crate) use aido_runtime_linux::{SCRATCH, fault};
+pub(crate) use aido_runtime_linux::{SCRATCH, end_descendants, fault};
 use std::path::PathBuf;
 
 /// The engine for one run; `name` tells it from others.
@@ -15,6 +15,12 @@ pub(crate) fn engine(name: &str) -> Result<Box<dyn Runtime>, Error> {
 pub(crate) fn start_afresh() {
     aido_runtime_linux::start_afresh();
     fault::arm();
+}
+
+/// What a killed supervisor leaves becomes a child of this process, which can end it. Where that cannot be had, the
+/// sandbox's own ties have to do.
+pub(crate) fn adopt_orphans() {
+    let _ = aido_runtime_linux::adopt_orphans();
 }
 
 /// For commands that only print: a reader that goes away ends them.

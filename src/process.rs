@@ -3,8 +3,7 @@
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 /// A number, and when the process with it began, in clock ticks since the machine did.
@@ -45,6 +44,11 @@ impl Held {
         Some(Held { pid, fd })
     }
 
+    /// Readable when the process has ended.
+    pub(crate) fn end(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
     pub(crate) fn ask(&self) {
         let _ = pidfd_send_signal(&self.fd, Signal::TERM);
     }
@@ -77,27 +81,6 @@ impl Held {
     }
 }
 
-/// All processes below this one, those included that lost their parents on the way. Held, so that no number can
-/// become another's; what is not below this one any more when it is held is left out.
-pub(crate) fn descendants() -> Vec<Held> {
-    let me = std::process::id() as i32;
-    let pids = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    let parents: HashMap<i32, i32> = pids.filter_map(|pid| Some((pid, parent(pid)?))).collect();
-    let below = parents.keys().copied().filter(|pid| is_below(*pid, me, |pid| parents.get(&pid).copied()));
-    below.filter_map(Held::number).filter(|held| is_below(held.pid, me, parent) && !held.is_gone()).collect()
-}
-
-fn parent(pid: i32) -> Option<i32> {
-    field(pid, 4)?.parse().ok()
-}
-
-/// A table that was read while it changed may have a circle.
-fn is_below(pid: i32, me: i32, parent: impl Fn(i32) -> Option<i32>) -> bool {
-    const DEEPEST: usize = 4096;
-    std::iter::successors(parent(pid), |above| parent(*above)).take(DEEPEST).any(|above| above == me)
-}
-
 /// A field of `/proc/PID/stat`, counted as in its manual; the second may hold anything, up to the last `)`.
 fn field(pid: i32, number: usize) -> Option<String> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
@@ -108,19 +91,6 @@ fn field(pid: i32, number: usize) -> Option<String> {
 mod tests {
     use super::*;
     use std::process::Command;
-
-    #[test]
-    fn a_family_is_what_hangs_below() {
-        let parents = HashMap::from([(10, 1), (11, 10), (12, 11), (20, 1), (30, 31), (31, 30)]);
-        let below = |pid| is_below(pid, 10, |pid| parents.get(&pid).copied());
-        assert_eq!([11, 12, 10, 20, 30, 1].map(below), [true, true, false, false, false, false]);
-        let mut child = Command::new("sh").args(["-c", "sleep 60 & wait"]).spawn().unwrap();
-        while descendants().len() < 2 {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        descendants().iter().for_each(Held::kill);
-        child.wait().unwrap();
-    }
 
     #[test]
     fn a_process_is_ended_only_if_it_is_the_one_that_was_recorded() {

@@ -71,6 +71,7 @@ pub(crate) fn expect(control: RawFd, order: Order) -> Result<(), Failure> {
 /// From the bare clone to a finished sandbox that the supervisor knows of. The second wall's rules come back, if
 /// there are some.
 fn build(script: &Script, ends: &Ends) -> Result<Option<RawFd>, Failure> {
+    fault::point("guard.born");
     // Whoever made us is the only one who knows of us: if it dies, so do we. We hold copies of all its
     // descriptors; with those gone, its death is also the end of the file that we read orders from.
     let mut kept = [ends.control, ends.stdin, ends.stdout, ends.stderr, ends.started];

@@ -33,6 +33,7 @@ pub const POINTS: &[&str] = &[
     "supervise.sealed",
     "supervise.told",
     // The sandbox's first process, and the task's before it is confined.
+    "guard.born",
     "guard.bound",
     "guard.standing",
     "guard.forked",

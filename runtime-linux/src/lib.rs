@@ -45,6 +45,7 @@ mod watch;
 mod weakened_tests;
 mod wire;
 
+pub use alone::{adopt_orphans, end_descendants};
 pub use apparmor::apparmor_profile;
 pub use engine::{Linux, SCRATCH};
 pub use ids::image_ownership;

@@ -7,9 +7,9 @@ pub(crate) mod link;
 mod record;
 pub(crate) mod stop;
 
-use crate::backend::fault;
+use crate::backend::{self, fault};
 use crate::inputs::InputDigest;
-use crate::process::{self, Held, Process};
+use crate::process::{Held, Process};
 use crate::summary::{self, Bytes, SUMMARY_VERSION, Streams, Summary};
 use aido_evidence::{Kind, NewSandbox, Project, Recording, Sandbox, Stream};
 use aido_runtime::{End, Error, Io, Outcome, Plan, Runtime, Usage};
@@ -17,8 +17,8 @@ use link::{Link, News};
 use record::Recorder;
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
-use std::time::{Duration, Instant};
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 /// One run, ready to be started.
 pub(crate) struct Job {
@@ -54,7 +54,7 @@ pub(crate) struct Child(Option<Held>);
 pub(crate) fn start(job: Job, input: Option<OwnedFd>) -> Result<Supervisor, Error> {
     let (link, theirs) = Link::pair()?;
     // What a killed supervisor leaves becomes a child of this process, which can end it.
-    let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+    backend::adopt_orphans();
     fault::point("run.forking");
     match fork::fork() {
         Ok(Some(pid)) => {
@@ -74,6 +74,15 @@ pub(crate) fn start(job: Job, input: Option<OwnedFd>) -> Result<Supervisor, Erro
 }
 
 impl Child {
+    /// Readable when it has ended. Its end of the link can outlive it: in a sandbox that was stopped at birth.
+    pub(crate) fn wake(&self) -> Option<BorrowedFd<'_>> {
+        self.0.as_ref().map(Held::end)
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        self.0.as_ref().is_some_and(Held::is_gone)
+    }
+
     /// Waits for its end; one that has said its last word and does not end is killed. Says whether it is gone.
     pub(crate) fn dismiss(&self) -> bool {
         let patience = Duration::from_secs(10);
@@ -94,15 +103,7 @@ impl Child {
     /// A sandbox's first process dies with its supervisor, unless it was stopped before it could ask for that. One
     /// without a PID namespace of its own ends the task's family, which may be stopped, too.
     fn end_orphans(&self) {
-        let until = Instant::now() + Duration::from_secs(5);
-        loop {
-            let orphans = process::descendants();
-            orphans.iter().for_each(Held::kill);
-            if orphans.iter().all(Held::is_gone) || Instant::now() > until {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        backend::end_descendants();
     }
 }
 

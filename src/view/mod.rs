@@ -6,6 +6,7 @@ mod patience;
 mod stream;
 
 use crate::supervise::link::{Heard, Link, News, Wish};
+use crate::supervise::{Child, Supervisor};
 use aido_runtime::Error;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
@@ -57,13 +58,15 @@ pub(crate) fn catch_signals() -> Result<SignalFd, Error> {
 
 /// Waits until the task is about to start: for those who do not stay.
 pub(crate) fn until_ready(
-    link: &Link,
+    supervisor: &Supervisor,
     patience: &mut Patience,
     begun: &mut dyn FnMut(&str),
     ready: &mut dyn FnMut(&[String]),
 ) -> Result<Option<Overdue>, Error> {
     loop {
-        match link.hear() {
+        // Asked for first: what it said before its end is still to be heard.
+        let gone = supervisor.process.is_gone();
+        match supervisor.link.hear() {
             Heard::Said(News::Begun { run, .. }) => begun(&run),
             Heard::Said(News::Ready { warnings }) => {
                 ready(&warnings);
@@ -72,13 +75,15 @@ pub(crate) fn until_ready(
             Heard::Said(News::Failed { what, remedy, .. }) => return Err(Error { what, remedy }),
             Heard::Said(News::Ended { .. }) => return Ok(None),
             Heard::Said(News::Output | News::Over | News::Closing) => {}
+            Heard::Nothing if gone => return Err(Error::new("the run's supervisor was killed")),
             Heard::Gone => return Err(Error::new("the run's supervisor was killed")),
             Heard::Nothing => {
                 if let Some(overdue) = patience.overdue()? {
                     return Ok(Some(overdue));
                 }
-                let both = [link.as_fd(), patience.wake()];
-                let mut polled = both.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+                let all = [Some(supervisor.link.as_fd()), Some(patience.wake()), supervisor.process.wake()];
+                let all = all.into_iter().flatten();
+                let mut polled: Vec<_> = all.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
                 match poll(&mut polled, PollTimeout::NONE) {
                     Ok(_) | Err(nix::errno::Errno::EINTR) => {}
                     Err(e) => return Err(Error::new(format!("cannot wait for the run: {e}"))),
@@ -90,6 +95,7 @@ pub(crate) fn until_ready(
 
 /// Watches a run to its end.
 pub(crate) fn watch(
+    process: &Child,
     link: &Link,
     signals: &mut SignalFd,
     patience: Patience,
@@ -98,6 +104,7 @@ pub(crate) fn watch(
     let stdout = std::io::stdout();
     let stderr = std::io::stderr();
     let mut viewer = Viewer {
+        process,
         link,
         patience,
         tails: [Tail::new(stdout.as_fd(), show.raw)?, Tail::new(stderr.as_fd(), show.raw)?],
@@ -111,6 +118,7 @@ pub(crate) fn watch(
 }
 
 struct Viewer<'a> {
+    process: &'a Child,
     link: &'a Link,
     patience: Patience,
     tails: [Tail; 2],
@@ -128,6 +136,8 @@ impl Viewer<'_> {
         ready: &mut dyn FnMut(&[String]),
     ) -> Result<Ended, Error> {
         loop {
+            // Asked for first: what it said before its end is still to be heard.
+            let gone = self.process.is_gone();
             loop {
                 let news = match self.link.hear() {
                     Heard::Said(news) => news,
@@ -148,7 +158,7 @@ impl Viewer<'_> {
                     ended => self.ended = Some(ended),
                 }
             }
-            if self.ended.is_some() {
+            if gone || self.ended.is_some() {
                 return self.finish(signals);
             }
             if let Some(why) = self.patience.overdue()? {
@@ -191,7 +201,8 @@ impl Viewer<'_> {
 
     fn wait(&self, signals: &SignalFd) -> Result<(), Error> {
         let always = [self.link.as_fd(), signals.as_fd(), self.patience.wake()];
-        let mut polled: Vec<PollFd<'_>> = always.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).into();
+        let always = always.into_iter().chain(self.process.wake());
+        let mut polled: Vec<PollFd<'_>> = always.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
         polled.extend(self.tails.iter().filter_map(Tail::waits_for).map(|fd| PollFd::new(fd, PollFlags::POLLOUT)));
         let stdin = std::io::stdin();
         if let Some(target) = self.input.waits_for_room() {

@@ -38,7 +38,21 @@ macro_rules! areas {
     };
 }
 
-areas!(config, deadline, environment, files, init, kernel, limits, network, outputs, processes, record, start);
+areas!(
+    config,
+    deadline,
+    environment,
+    files,
+    init,
+    kernel,
+    landlock,
+    limits,
+    network,
+    outputs,
+    processes,
+    record,
+    start
+);
 
 /// Where the attacks lie.
 fn attacks() -> PathBuf {

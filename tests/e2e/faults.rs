@@ -3,17 +3,14 @@
 //! outlives its time, the next command closes the record, and what was recorded before stays as it was.
 
 use crate::family::{self, Family};
+use crate::ground::{Ground, debug_build, ended, send, start, until};
 use crate::host::{alive, marker};
 use crate::project::Project;
-use crate::running::Running;
 use aido_runtime_linux::fault::POINTS;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use serde_json::Value;
+use nix::sys::signal::Signal;
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -40,136 +37,6 @@ struct Case {
     signal: Signal,
     /// In a run without namespaces.
     alone: bool,
-}
-
-fn debug_build() -> bool {
-    // In a release build the variable means nothing.
-    let p = Project::new();
-    let mut command = p.command(["--version"]);
-    command.env("AIDO_FAULT", "none");
-    Running::start(command).end().code == Some(125)
-}
-
-/// A project whose first run must stay as it is.
-struct Ground {
-    project: Project,
-    before: BTreeMap<PathBuf, Vec<u8>>,
-}
-
-impl Ground {
-    fn new() -> Ground {
-        let project = Project::new();
-        project.sh("echo first").ok();
-        let run = fs::canonicalize(project.last_run()).unwrap();
-        let files = fs::read_dir(&run).unwrap().flatten().map(|entry| entry.path());
-        let before = files.map(|path| (path.clone(), fs::read(path).unwrap())).collect();
-        Ground { project, before }
-    }
-
-    /// What must be so when everything is over: the next command closes what is left, and all that is recorded is true.
-    fn check(&self, what: &str) -> Result<(), String> {
-        let p = &self.project;
-        let runs = p.aido(["runs", "--json"]);
-        if runs.code != Some(0) {
-            return Err(format!("{what}: the next command fails: {runs}"));
-        }
-        for (path, bytes) in &self.before {
-            if fs::read(path).ok().as_ref() != Some(bytes) {
-                return Err(format!("{what}: {} has changed", path.display()));
-            }
-        }
-        let aido = p.path().join(".aido");
-        crate::chain::check(&fs::read(aido.join("ledger.jsonl")).unwrap())
-            .map_err(|e| format!("{what}: ledger: {e}"))?;
-        let marks = |name: &str| fs::read_dir(aido.join(name)).map(|all| all.count()).unwrap_or(0);
-        if (marks("unsealed"), marks("trash")) != (0, 0) {
-            return Err(format!("{what}: marks or rubbish are left"));
-        }
-        for run in runs.json().as_array().unwrap() {
-            self.check_run(run).map_err(|e| format!("{what}: {e}"))?;
-        }
-        self.check_sandboxes(what)?;
-        let again = p.sh("echo again");
-        if (again.code, again.stdout.as_slice()) != (Some(0), b"again\n") {
-            return Err(format!("{what}: the project does not work on: {again}"));
-        }
-        Ok(())
-    }
-
-    fn check_run(&self, run: &Value) -> Result<(), String> {
-        let folder = PathBuf::from(run["folder"].as_str().unwrap());
-        let id = run["run"].as_str().unwrap();
-        let events = crate::chain::check(&fs::read(folder.join("events.log")).unwrap())
-            .map_err(|e| format!("events of {id}: {e}"))?;
-        if run["status"] != "sealed" {
-            return Err(format!("run {id} is {}", run["status"]));
-        }
-        let summary: Value = serde_json::from_slice(&fs::read(folder.join("summary.json")).unwrap()).unwrap();
-        if summary["chain_head"] != events.last().unwrap()["hash"] {
-            return Err(format!("the summary of {id} does not speak of its last event"));
-        }
-        for group in family::groups(id) {
-            return Err(format!("{} is left of {id}", group.display()));
-        }
-        let ledger = crate::chain::check(self.project.read(".aido/ledger.jsonl").as_bytes()).unwrap();
-        let closing = |line: &&Value| ["run_sealed", "run_interrupted"].contains(&line["type"].as_str().unwrap());
-        let closed = ledger.iter().filter(closing).filter(|line| line["data"]["run"] == id).count();
-        if closed != 1 {
-            return Err(format!("the ledger closes {id} {closed} times"));
-        }
-        Ok(())
-    }
-
-    /// None of a single run still has time left; the others are as they say.
-    fn check_sandboxes(&self, what: &str) -> Result<(), String> {
-        let listed = self.project.aido(["sandbox", "list"]).text();
-        let folders = fs::read_dir(self.project.path().join(".aido/sandboxes")).unwrap().flatten();
-        for folder in folders.filter(|f| f.file_name().to_str().is_some_and(|name| name.starts_with('s'))) {
-            let state: Value = serde_json::from_slice(&fs::read(folder.path().join("state.json")).unwrap()).unwrap();
-            let id = folder.file_name().into_string().unwrap();
-            let line = listed.lines().find(|line| line.starts_with(&id)).unwrap_or_default();
-            if state["kind"] == "single" && folder.path().join("runs/latest").exists() && !line.contains("ended") {
-                return Err(format!("{what}: {line}"));
-            }
-        }
-        let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
-        if mounts.contains(self.project.path().to_str().unwrap()) {
-            return Err(format!("{what}: a mount is left"));
-        }
-        Ok(())
-    }
-}
-
-fn send(pid: i32, signal: Signal) {
-    let _ = kill(Pid::from_raw(pid), signal);
-}
-
-/// Starts a command that stops at the point; its streams lead nowhere, so that nothing can hold it up.
-fn start(p: &Project, point: &str, args: &[&str]) -> Child {
-    let mut command = p.command(args);
-    command.env("AIDO_FAULT", point).stdout(Stdio::null()).stderr(Stdio::null());
-    command.spawn().unwrap()
-}
-
-fn ended(child: &mut Child, patience: Duration) -> bool {
-    let until = Instant::now() + patience;
-    while child.try_wait().unwrap().is_none() {
-        if Instant::now() > until {
-            return false;
-        }
-        thread::sleep(Duration::from_millis(20));
-    }
-    true
-}
-
-fn until<T>(patience: Duration, mut found: impl FnMut() -> Option<T>) -> Option<T> {
-    let end = Instant::now() + patience;
-    loop {
-        match found() {
-            None if Instant::now() < end => thread::sleep(Duration::from_millis(10)),
-            other => return other,
-        }
-    }
 }
 
 /// What a run is to do so that it comes to this point, and how long its end may take.
@@ -294,6 +161,27 @@ fn whatever_dies_or_stands_still_at_any_step_of_a_run_ends_in_time_and_is_record
     }
 }
 
+/// Stopped as soon as it exists, it has not asked to die with its supervisor yet, and holds all that one had open.
+#[test]
+fn a_guard_that_was_stopped_at_birth_does_not_outlive_its_supervisor() {
+    if !debug_build() {
+        skip!("this aido was built without fault points");
+    }
+    let ground = Ground::new();
+    let mut run = start(&ground.project, "guard.born", &["run", "--quiet", "--", "true"]);
+    let me = run.id() as i32;
+    let guard = until(Duration::from_secs(20), || Family::of(me).held()).expect("the guard is held");
+    let supervisor = Family::of(me).supervisor().unwrap();
+    assert_ne!(guard, supervisor);
+    send(guard, Signal::SIGSTOP);
+    send(supervisor, Signal::SIGKILL);
+    assert!(ended(&mut run, Duration::from_secs(20)), "the command line waits");
+    let outlived = family::lives(guard);
+    send(guard, Signal::SIGKILL);
+    assert!(!outlived, "the guard is still there");
+    ground.check("a guard stopped at birth").unwrap();
+}
+
 /// No kernel ends the family of a task that has no PID namespace: each of aido's processes has to.
 #[test]
 fn whatever_dies_or_stands_still_in_a_run_without_namespaces_ends_in_time_and_is_recorded() {
@@ -342,6 +230,7 @@ fn strike_up(case: Case) -> Result<(), String> {
     let keepers = || family::with_arguments(&["aido-keeper", &path]);
     let held = || keepers().into_iter().chain([me]).find(|pid| family::is_held(*pid));
     let Some(held) = until(Duration::from_secs(30), held) else {
+        let _ = up.kill().and_then(|()| up.wait());
         return Err(format!("{what}: never came to the point"));
     };
     let victim = if case.victim == Victim::CommandLine { Some(me) } else { keepers().first().copied() };

@@ -6,6 +6,7 @@
 mod host;
 mod chain;
 mod family;
+mod ground;
 mod output;
 mod project;
 mod relay;

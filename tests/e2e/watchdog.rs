@@ -140,27 +140,28 @@ fn ended_within(child: &mut Child, patience: Duration) -> Option<i32> {
 
 #[test]
 fn a_reader_who_never_reads_is_waited_for_until_the_time_is_over_and_no_longer() {
+    thread::scope(|scope| [false, true].into_iter().for_each(|too| drop(scope.spawn(move || never_read(too)))));
+}
+
+fn never_read(stderr_too: bool) {
     let p = Project::new();
     let script = "head -c 300000 /dev/zero; echo told >&2; exit 7";
-    for stderr_too in [false, true] {
-        let args = ["run", "--ttl", "1s", "--", "sh", "-c", script];
-        let mut child = unread(&p, &args, stderr_too);
-        wait_for("the seal", || p.last_run().join("summary.json").is_file().then_some(()));
-        let sealed = fs::canonicalize(p.last_run()).unwrap();
-        // Somebody may look at the first page for as long as the run could have taken.
-        thread::sleep(Duration::from_secs(5));
-        assert!(child.try_wait().unwrap().is_none(), "it did not wait for its reader");
-        // Limit, grace, margin; a reader's five seconds; ten for a word that nobody hears, twice.
-        let code = ended_within(&mut child, Duration::from_secs(1) + AFTER + Duration::from_secs(5 + 25));
-        assert_eq!(code, Some(7), "it waits for a reader for ever");
-        if !stderr_too {
-            let mut said = String::new();
-            child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-            assert!(said.contains("of standard output were not shown") && said.contains("stdout.log"), "{said}");
-        }
-        assert_eq!(fs::read(sealed.join("stdout.log")).unwrap().len(), 300_000);
-        p.aido(["sandbox", "destroy", "--all"]).ok();
+    let args = ["run", "--ttl", "1s", "--", "sh", "-c", script];
+    let mut child = unread(&p, &args, stderr_too);
+    wait_for("the seal", || p.last_run().join("summary.json").is_file().then_some(()));
+    let sealed = fs::canonicalize(p.last_run()).unwrap();
+    // Somebody may look at the first page for as long as the run could have taken.
+    thread::sleep(Duration::from_secs(5));
+    assert!(child.try_wait().unwrap().is_none(), "it did not wait for its reader");
+    // Limit, grace, margin; a reader's five seconds; ten for a word that nobody hears, twice.
+    let code = ended_within(&mut child, Duration::from_secs(1) + AFTER + Duration::from_secs(5 + 25));
+    assert_eq!(code, Some(7), "it waits for a reader for ever");
+    if !stderr_too {
+        let mut said = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        assert!(said.contains("of standard output were not shown") && said.contains("stdout.log"), "{said}");
     }
+    assert_eq!(fs::read(sealed.join("stdout.log")).unwrap().len(), 300_000);
 }
 
 #[test]

@@ -62,7 +62,7 @@ static inline const char *aim(const char *name) {
         fprintf(stderr, "%s is not set\n", name);
         exit(3);
     }
-    return value;
+    return value + (*value == '@'); // A path of the host.
 }
 
 // In a child, since it may change that process for good: 0, or the errno that `act` returns. A child that a

@@ -13,7 +13,7 @@ _seen = []
 
 def aim(name):
     """What the tests tell of the host: TCP, HOME and so on."""
-    return os.environ["AIM_" + name]
+    return os.environ["AIM_" + name].removeprefix("@")  # a path of the host
 
 
 def succeeded(what):

@@ -2,6 +2,7 @@
 # `SUCCEEDED`, and when all were refused it says with which errors.
 # shellcheck shell=sh
 MARK=$1
+AIM_HOME=${AIM_HOME#@} AIM_PROJECT=${AIM_PROJECT#@} AIM_SOCKET=${AIM_SOCKET#@}   # paths of the host
 seen=''
 
 succeeded() { echo "SUCCEEDED $*"; exit 0; }

@@ -152,3 +152,25 @@ fn what_an_older_program_wrote_is_understood() {
     fs::write(&path, text.replace("\"version\": 2", "\"version\": 3")).unwrap();
     assert!(made.state().is_err());
 }
+
+/// A mark that cannot be made is like a death just before it: then nothing may be seen that has none.
+#[test]
+fn nothing_is_seen_before_its_mark_is_there() {
+    for (folder, run) in [("unsealed", true), ("kept", false)] {
+        let (_dir, sandbox) = sandbox();
+        let project = sandbox.project();
+        let marks = project.folder().join(folder);
+        fs::remove_dir_all(&marks).unwrap();
+        fs::write(&marks, "in the way").unwrap();
+        if run {
+            sandbox.begin_run(10).unwrap_err();
+            assert!(sandbox.runs().unwrap().is_empty());
+        } else {
+            project.draft(&KEPT).unwrap().publish(None).unwrap_err();
+            assert_eq!(project.sandboxes().unwrap().len(), 1, "only the one from before");
+        }
+        fs::remove_file(&marks).unwrap();
+        let mine = Project::open(project.folder().parent().unwrap()).unwrap().unwrap();
+        assert!(mine.interrupted().unwrap().is_empty() && mine.expired().unwrap().is_empty());
+    }
+}

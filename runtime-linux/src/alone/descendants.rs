@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// From now on orphans of this process's family become its children.
-pub(crate) fn adopt() -> std::io::Result<()> {
+pub fn adopt() -> std::io::Result<()> {
     rustix::process::set_child_subreaper(Pid::from_raw(1)).map_err(Into::into)
 }
 
@@ -22,8 +22,9 @@ pub(super) fn signal(number: i32) {
     }
 }
 
-/// Kills every descendant and collects them all; false if some outlast it.
-pub(crate) fn end() -> bool {
+/// Kills every descendant, and what has lost its parent on the way, and collects them all; false if some outlast it.
+/// Statuses of children are lost: for who needs none, or holds them by descriptor.
+pub fn end() -> bool {
     let me = std::process::id() as i32;
     let until = Instant::now() + PATIENCE;
     loop {

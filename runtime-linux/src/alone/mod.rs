@@ -9,7 +9,7 @@ mod descendants;
 mod guard;
 mod view;
 
-pub(crate) use descendants::{adopt, end as end_descendants};
+pub use descendants::{adopt as adopt_orphans, end as end_descendants};
 pub(crate) use view::{View, translated};
 
 use crate::cgroup::Group;
@@ -22,7 +22,7 @@ use std::os::fd::AsFd;
 
 /// Makes the guard of a run. In the child it never returns.
 pub(crate) fn fork(script: &Script, ends: &Ends, group: Option<&Group>) -> Result<Guard, Error> {
-    adopt().map_err(|e| Error::new(format!("cannot look after what a task leaves behind: {e}")))?;
+    adopt_orphans().map_err(|e| Error::new(format!("cannot look after what a task leaves behind: {e}")))?;
     let failed = |e: std::io::Error| Error::new(format!("cannot make the task's guard: {e}"));
     let pid = sys::fork().map_err(|e| failed(e.into()))?;
     if pid == 0 {

@@ -147,7 +147,7 @@ fn watch(typed: &cli::Run, project: &Project, job: Job, input: Option<std::os::f
     };
     let Supervisor { input: stdin, link, process } = supervisor;
     let show = Show { raw: typed.raw, output: !typed.json, stdin, begun: &mut begun, ready: &mut ready };
-    let (ended, unseen) = view::watch(&link, &mut signals, patience, show)?;
+    let (ended, unseen) = view::watch(&process, &link, &mut signals, patience, show)?;
     fault::point("run.ended");
     drop(link);
     let code = outcome::finish(typed, project, &process, ended, found.as_ref())?;
@@ -173,10 +173,15 @@ fn passed_on(settings: &Settings) {
 /// Waits until the task starts, so that a refusal is still told, and leaves it alone.
 fn detach(supervisor: &Supervisor, project: &Project, patience: &mut Patience, quiet: bool) -> Result<u8> {
     let mut id = String::new();
-    let overdue = view::until_ready(&supervisor.link, patience, &mut |run| id = run.to_string(), &mut |warnings| {
+    let mut begun = |run: &str| id = run.to_string();
+    let mut ready = |warnings: &[String]| {
         if !quiet {
             warnings.iter().for_each(|warning| warn(warning));
         }
+    };
+    let overdue = view::until_ready(supervisor, patience, &mut begun, &mut ready).inspect_err(|_| {
+        supervisor.process.dismiss();
+        supervisor.process.end();
     })?;
     if overdue.is_some() {
         supervisor.process.end();

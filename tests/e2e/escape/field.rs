@@ -11,7 +11,7 @@ use std::ffi::OsString;
 use std::net::{TcpListener, UdpSocket};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::symlink;
-use std::os::unix::net::{SocketAddr, UnixListener};
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -56,6 +56,7 @@ pub(crate) struct Field {
     _tcp: TcpListener,
     _udp: UdpSocket,
     _sockets: [UnixListener; 3],
+    _datagrams: UnixDatagram,
     /// On an input: who feels it could hold the host up with one.
     _lock: fs::File,
 }
@@ -76,16 +77,29 @@ impl Field {
             ("AIM_TCP", tcp.local_addr().unwrap().port().to_string()),
             ("AIM_UDP", udp.local_addr().unwrap().port().to_string()),
             ("AIM_ABSTRACT", name),
-            ("AIM_SOCKET", at_home.display().to_string()),
-            ("AIM_HOME", project.home().display().to_string()),
-            ("AIM_PROJECT", project.path().display().to_string()),
+            ("AIM_DATAGRAMS", host_path(&project.home().join("datagrams"))),
+            ("AIM_SOCKET", host_path(&at_home)),
+            ("AIM_HOME", host_path(&project.home())),
+            ("AIM_PROJECT", host_path(&project.path())),
             ("AIM_PID", std::process::id().to_string()),
         ]);
         let lock = fs::File::open(project.path().join("input")).unwrap();
         lock.lock().unwrap();
+        let datagrams = UnixDatagram::bind(project.home().join("datagrams")).unwrap();
         let task = placed(attack, tools, &project, &mark);
         let store = tools.store.clone();
-        Field { project, mark, aims, store, task, _tcp: tcp, _udp: udp, _sockets: sockets, _lock: lock }
+        Field {
+            project,
+            mark,
+            aims,
+            store,
+            task,
+            _tcp: tcp,
+            _udp: udp,
+            _sockets: sockets,
+            _datagrams: datagrams,
+            _lock: lock,
+        }
     }
 
     fn place(&self) -> PathBuf {
@@ -173,6 +187,11 @@ pub(crate) fn script(folder: &str, name: &str) -> PathBuf {
     super::attacks().join(folder).join(name).with_extension("sh")
 }
 
+/// With a sign before it, so that nobody takes it for a path of the sandbox's and translates it.
+fn host_path(path: &Path) -> String {
+    format!("@{}", path.display())
+}
+
 /// A project and a home with what an attack might want.
 fn bait() -> Project {
     let p = Project::with(&[
@@ -209,7 +228,8 @@ fn placed(attack: &Attack, tools: &Tools, project: &Project, mark: &str) -> Vec<
         Kind::Python => {
             helper("attack.py");
             fs::copy(&attack.path, here("case.py")).unwrap();
-            vec!["python3", "-B", "case.py"]
+            // Not by its name: Python would look for `attack` where a link leads to.
+            vec!["python3", "-B", "-c", "exec(compile(open('case.py').read(), 'case.py', 'exec'))"]
         }
         Kind::Shell => {
             helper("attack.sh");

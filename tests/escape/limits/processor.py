@@ -11,10 +11,10 @@ from attack import refused_as, succeeded, verdict
 
 # A fifth of a processor is a fifth of a second each time, and a tenth more at most. Elsewhere a busy machine may need
 # some rounds before it gives more.
-for _ in range(4):
+for _ in range(6):
     before, end = os.times(), time.monotonic() + 1
     children = []
-    for _ in range(3):
+    for _ in range(8):
         if (pid := os.fork()) == 0:
             while time.monotonic() < end:
                 pass

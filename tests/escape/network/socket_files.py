@@ -8,7 +8,7 @@ import glob
 import socket
 from attack import aim, attempt, verdict
 
-paths = [aim("SOCKET"), "folder/socket", "/run/docker.sock", "/var/run/docker.sock", "/run/podman/podman.sock",
+paths = [aim("SOCKET"), aim("DATAGRAMS"), "folder/socket", "/run/docker.sock", "/var/run/docker.sock", "/run/podman/podman.sock",
          "/run/containerd/containerd.sock", "/run/dbus/system_bus_socket", "/run/systemd/private",
          "/run/systemd/notify", "/run/user/0/bus", "/run/user/1000/bus", "/tmp/.X11-unix/X0", "/dev/log",
          "/run/systemd/journal/socket", "/var/run/nscd/socket"]

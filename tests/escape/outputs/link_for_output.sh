@@ -5,6 +5,7 @@
 # yaml: outputs: [result.txt, results/]
 # proof: bare
 # judge: outputs
+. ./attack.sh
 cd "$AIDO_OUTPUTS" || exit 3
 rm -rf result.txt results
 ln -s "$AIM_HOME/secret" result.txt

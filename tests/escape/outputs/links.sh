@@ -8,6 +8,7 @@
 # record: collected plain
 # proof: bare
 # judge: outputs
+. ./attack.sh
 cd "$AIDO_OUTPUTS" || exit 3
 ln -s "$AIM_HOME/secret" absolute
 ln -s ../../../../../../etc/passwd climbing

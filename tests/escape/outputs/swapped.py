@@ -7,6 +7,7 @@
 # within: 20
 import os
 import time
+from attack import aim
 
 os.chdir(os.environ["AIDO_OUTPUTS"])
 if os.fork():
@@ -14,10 +15,10 @@ if os.fork():
     os._exit(0)
 os.setsid()
 end = time.monotonic() + 60
-os.symlink(os.path.join(os.environ["AIM_HOME"], "secret"), "link")
+os.symlink(os.path.join(aim("HOME"), "secret"), "link")
 while time.monotonic() < end:
     with open("file", "w") as file:
         file.write("x" * 65536)
     os.rename("file", "result")
-    os.symlink(os.path.join(os.environ["AIM_HOME"], "secret"), "next")
+    os.symlink(os.path.join(aim("HOME"), "secret"), "next")
     os.rename("next", "result")
