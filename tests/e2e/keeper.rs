@@ -178,7 +178,7 @@ fn a_sandbox_whose_time_passed_while_the_machine_slept_is_over() {
     let aido = aido().display().to_string();
     let like = p.command(["unused"]);
     let mut command = std::process::Command::new("unshare");
-    command.args(["--user", "--map-root-user", "--time", "--boottime", "7200", &aido, "sandbox", "list"]);
+    command.args(["--user", "--map-root-user", "--fork", "--time", "--boottime", "7200", &aido, "sandbox", "list"]);
     command.env_clear().envs(like.get_envs().filter_map(|(name, value)| Some((name, value?)))).current_dir(p.path());
     let out = crate::running::Running::start(command).end();
     if out.told().contains("unshare") {
