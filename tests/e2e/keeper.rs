@@ -130,11 +130,12 @@ fn a_stopped_supervisor_does_not_keep_a_sandbox_alive() {
 #[test]
 fn where_the_keeper_was_killed_the_next_command_ends_the_sandbox_and_says_so_once() {
     let p = Project::new();
-    let id = up(&p, "2s");
+    let id = up(&p, "4s");
     send(keeper(&p, &id), Signal::SIGKILL);
     wait_for("the keeper's death", || alive(&id).is_empty().then_some(()));
     // Until its time is over it is what it was, and the list tells the truth.
-    p.aido(["sandbox", "list"]).ok().prints("its keeper is gone");
+    let told = || p.aido(["sandbox", "list"]).ok().text().contains("its keeper is gone").then_some(());
+    wait_for("the list says that its keeper is gone", told);
     p.aido(["run", "--quiet", "--sandbox", &id, "--", "echo", "in"]).ok().stdout("in\n");
     wait_for("its time", || (p.aido(["check", "--json"]).code.is_some() && over(&p, &id)).then_some(()));
     assert!(state(&p, &id)["ended"].is_null(), "who ended it?");
@@ -177,7 +178,7 @@ fn a_sandbox_whose_time_passed_while_the_machine_slept_is_over() {
     let aido = aido().display().to_string();
     let like = p.command(["unused"]);
     let mut command = std::process::Command::new("unshare");
-    command.args(["--user", "--map-root-user", "--time", "--boottime", "7200", &aido, "sandbox", "list"]);
+    command.args(["--user", "--map-root-user", "--fork", "--time", "--boottime", "7200", &aido, "sandbox", "list"]);
     command.env_clear().envs(like.get_envs().filter_map(|(name, value)| Some((name, value?)))).current_dir(p.path());
     let out = crate::running::Running::start(command).end();
     if out.told().contains("unshare") {
