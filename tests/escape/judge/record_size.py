@@ -1,4 +1,4 @@
-"""Whether the record of refused calls grows with them: 8,000 may not fill more than half a megabyte."""
+"""Whether the record of refused calls grows with them: 4,000 may not fill more than a quarter of a megabyte."""
 import os
 
 if os.environ["JUDGE_WHERE"] == "aido":
@@ -6,4 +6,4 @@ if os.environ["JUDGE_WHERE"] == "aido":
 else:
     files = [os.environ["JUDGE_STDOUT"]]
 sizes = [os.path.getsize(path) for path in files]
-print(f"SUCCEEDED {sizes} bytes" if max(sizes) > 512 << 10 else "REFUSED bounded")
+print(f"SUCCEEDED {sizes} bytes" if max(sizes) > 256 << 10 else "REFUSED bounded")

@@ -16,7 +16,7 @@ int main(void) {
     for (int child = 0; child < 4; child++) {
         if (fork())
             continue;
-        for (int i = 0; i < 500; i++) {
+        for (int i = 0; i < 250; i++) {
             snprintf(name, sizeof name, "n%d-%d", child, i);
             prctl(PR_SET_NAME, name, 0, 0, 0);
             syscall(SYS_bpf, i, NULL, 0);
