@@ -74,6 +74,10 @@ static inline long in_child(const char *what, int (*act)(void)) {
     pid_t pid = fork();
     if (pid == 0)
         _exit(act());
+    if (pid == -1) {
+        perror("no child to try it in");
+        exit(3); // No verdict.
+    }
     int status = 0;
     while (waitpid(pid, &status, 0) == -1 && errno == EINTR)
         ;

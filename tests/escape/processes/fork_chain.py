@@ -14,6 +14,6 @@ if os.fork() == 0:
         if os.fork():
             os._exit(0)
         os.setsid()
-        time.sleep(0.03)
+        time.sleep(0.05)
     os._exit(0)
 time.sleep(0.3)
