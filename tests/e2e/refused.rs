@@ -108,6 +108,9 @@ fn without_namespaces_files_are_closed_all_the_same_and_the_first_line_says_what
     assert_eq!(p.summary()["isolation"], "landlock");
     assert!(p.summary()["enforced"]["files"]["proof"].as_str().unwrap().contains("EACCES"), "{}", p.summary());
     assert!(!p.last_sandbox().join("scratch").exists(), "what the task found is left behind");
+    p.write("main.py", "import beside; print(beside.WORD)");
+    p.write("beside.py", "WORD = 'beside'");
+    p.aido(["run", "-q", "--isolation", "landlock", "main.py"]).ok().stdout("beside\n");
     // Never by itself, and never with a root that needs more.
     p.aido(["run", "--isolation", "landlock", "--runtime", "rootfs:/usr", "--", "true"])
         .code(125)

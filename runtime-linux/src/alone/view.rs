@@ -18,6 +18,8 @@ const FACTS: [&str; 6] =
     ["/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/loadavg", "/proc/uptime", "/proc/filesystems"];
 /// Devices without a terminal among them: the task has none.
 const DEVICES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
+/// Where the plan shows the project.
+const WORKSPACE: &str = "/workspace";
 /// A folder with more entries that has to be laid out one by one is refused.
 const MOST_LINKS: usize = 100_000;
 
@@ -202,5 +204,8 @@ pub(crate) fn translated(plan: &Plan, view: &View) -> Plan {
     }
     let temporary = aido_runtime::EnvValue::Literal(view.real("/tmp", &mounts));
     plan.task.env.entry("TMPDIR".into()).or_insert(temporary);
+    // Python looks for modules beside what a script's link leads to, in a folder that nobody may list here.
+    let beside = aido_runtime::EnvValue::Literal(view.real(WORKSPACE, &mounts));
+    plan.task.env.entry("PYTHONPATH".into()).or_insert(beside);
     plan
 }

@@ -8,7 +8,7 @@
 import os
 from attack import attempt, refused_as, succeeded, verdict
 
-GIVEN = {"PATH", "LANG", "HOME", "TMPDIR", "AIDO_OUTPUTS", "AIDO_SANDBOX", "PWD", "LC_CTYPE"}
+GIVEN = {"PATH", "LANG", "HOME", "TMPDIR", "PYTHONPATH", "AIDO_OUTPUTS", "AIDO_SANDBOX", "PWD", "LC_CTYPE"}
 more = [name for name in os.environ if name not in GIVEN and not name.startswith("AIM_")]
 if more:
     succeeded(f"variables {more}")

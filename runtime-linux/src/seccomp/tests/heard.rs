@@ -159,6 +159,15 @@ fn without_namespaces_nothing_reaches_other_processes_or_files() {
     for call in "socket chmod fchmodat chown utimensat setxattr truncate shmget mq_open unshare".split(' ') {
         assert_eq!(answer(call, [1, 1, 1]), errno(libc::EPERM), "{call}");
     }
+    for kind in [2, 3, 0o2000002] {
+        assert_eq!(answer("socketpair", [1, kind, 0]), errno(libc::EPERM), "a datagram pair can be connected anew");
+    }
+    for request in [0x4008_6602_u64, 0x401C_5820, 0x4008_7602, 0x4004_9409] {
+        assert_eq!(answer("ioctl", [3, request, 1]), errno(libc::EPERM), "{request:#x}");
+    }
+    for (call, args) in [("socketpair", [1, 1, 0]), ("socketpair", [1, 0o2000005, 0]), ("ioctl", [1, 0x5413, 0])] {
+        assert_eq!(answer(call, args), ALLOW, "{call}");
+    }
     for pid in [1, 4711, 0xFFFF_FFFF_0000_0001] {
         assert_eq!(answer("prlimit64", [pid, 7, 1]), errno(libc::EPERM));
         assert_eq!(answer("sched_setaffinity", [pid, 8, 1]), errno(libc::EPERM));
