@@ -7,12 +7,12 @@ pub(crate) mod link;
 mod record;
 pub(crate) mod stop;
 
-use crate::backend::{self, fault};
+use crate::backend::{self, SCRATCH, fault};
 use crate::inputs::InputDigest;
 use crate::process::{Held, Process};
 use crate::summary::{self, Bytes, SUMMARY_VERSION, Streams, Summary};
 use aido_evidence::{Kind, NewSandbox, Project, Recording, Sandbox, Stream};
-use aido_runtime::{End, Error, Io, Outcome, Plan, Runtime, Usage};
+use aido_runtime::{End, Error, Io, Isolation, Outcome, Plan, Runtime, Usage};
 use link::{Link, News};
 use record::Recorder;
 use serde_json::json;
@@ -176,6 +176,10 @@ fn conduct(job: Job, sandbox: &Sandbox, mut recorder: Recorder) -> Result<u8, ()
     });
     // From here on the image may go: nothing of the run uses it any more.
     drop(job.hold);
+    // The engine removes what it can; a task may leave folders that are closed, or deeper than descriptors go.
+    if let (Isolation::Landlock, Err(error)) = (job.plan.isolation, sandbox.discard(SCRATCH)) {
+        recorder.warnings.push(error.to_string());
+    }
     if fresh {
         // Before the seal: whoever is killed in between leaves a run that is closed, and then this is done too.
         let _ = sandbox.end("its run ended");
