@@ -49,7 +49,17 @@ pub(crate) fn up(dir: &Path, typed: &cli::SandboxUp) -> Result<u8> {
     fault::point("up.drafted");
     let keeper = keeper::start(&settings.project, &draft)?;
     fault::point("up.keeper");
-    let sandbox = draft.publish(Some(keeper.identity()))?;
+    let deadline_ms = draft.deadline_ms();
+    let sandbox = draft.publish(Some(keeper.identity())).map_err(|error| {
+        // The keeper has taken away what nobody had a name for yet.
+        match aido_evidence::boottime_ms() >= deadline_ms {
+            true => anyhow!(
+                "the sandbox's time limit of {} was over before it stood; give it more with --ttl",
+                words::took(plan.deadline.ttl_ms)
+            ),
+            false => error.into(),
+        }
+    })?;
     fault::point("up.published");
     keeper.let_go();
     println!("{}", sandbox.id());
