@@ -230,9 +230,9 @@ fn a_moved_project_takes_its_keepers_along() {
 fn without_a_keeper_there_is_no_sandbox() {
     let p = Project::new();
     p.aido(["runs"]).ok();
-    // No room for another process: for root the limit does not count.
+    // No room for another process. For root that limit does not count: ordinary users' rounds try it.
     if crate::host::is_root() {
-        skip!("root may have any number of processes");
+        return;
     }
     let mut command = std::process::Command::new("prlimit");
     let like = p.command(["unused"]);
