@@ -52,9 +52,11 @@ impl Ground {
         let aido = p.path().join(".aido");
         crate::chain::check(&fs::read(aido.join("ledger.jsonl")).unwrap())
             .map_err(|e| format!("{what}: ledger: {e}"))?;
-        let marks = |name: &str| fs::read_dir(aido.join(name)).map(|all| all.count()).unwrap_or(0);
-        if (marks("unsealed"), marks("trash")) != (0, 0) {
-            return Err(format!("{what}: marks or rubbish are left"));
+        let names = |entry: fs::DirEntry| entry.path().display().to_string();
+        let marks = |name: &str| fs::read_dir(aido.join(name)).into_iter().flatten().flatten().map(names);
+        let left: Vec<String> = marks("unsealed").chain(marks("trash")).collect();
+        if !left.is_empty() {
+            return Err(format!("{what}: marks or rubbish are left: {left:?}; the command said{runs}"));
         }
         for run in runs.json().as_array().unwrap() {
             self.check_run(run).map_err(|e| format!("{what}: {e}"))?;
