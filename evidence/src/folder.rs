@@ -122,6 +122,15 @@ impl Folder {
         rustix::fs::fsync(&*self.fd).map_err(|e| Error::io("sync", &self.path, e))
     }
 
+    /// Makes a link whose name nobody else uses, in one step: whoever is killed leaves nothing half made. One that is
+    /// there already stays.
+    pub(crate) fn link(&self, name: &str, target: &str) -> Result<()> {
+        match rustix::fs::symlinkat(target, &*self.fd, name) {
+            Ok(()) | Err(Errno::EXIST) => Ok(()),
+            Err(e) => Err(Error::io("make the link", &self.path.join(name), e)),
+        }
+    }
+
     /// Points the link `name` at `target`; at no moment is it missing.
     pub(crate) fn replace_link(&self, name: &str, target: &str) -> Result<()> {
         let temp = format!(".new-{}", random_hex()?);

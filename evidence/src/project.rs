@@ -62,7 +62,7 @@ impl Project {
 
     /// Marks a run as not sealed: a link whose target is only ever read as the sandbox's ID.
     pub(crate) fn mark_unsealed(&self, run: &Id, sandbox: &Id) -> Result<()> {
-        self.folder.sub_or_new(UNSEALED)?.replace_link(run.as_str(), sandbox.as_str())
+        self.folder.sub_or_new(UNSEALED)?.link(run.as_str(), sandbox.as_str())
     }
 
     pub(crate) fn unmark(&self, run: &Id) -> Result<()> {
@@ -71,7 +71,7 @@ impl Project {
 
     /// Marks a sandbox as one that takes runs.
     pub(crate) fn mark_kept(&self, sandbox: &Id) -> Result<()> {
-        self.folder.sub_or_new(KEPT)?.replace_link(sandbox.as_str(), sandbox.as_str())
+        self.folder.sub_or_new(KEPT)?.link(sandbox.as_str(), sandbox.as_str())
     }
 
     pub(crate) fn is_marked_kept(&self, sandbox: &Id) -> Result<bool> {
