@@ -14,7 +14,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// No attack needs longer to succeed.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(240);
 
 pub(crate) fn shown(attack: &Attack, field: &Field) -> Cell {
     let verdict = match &attack.proof {
