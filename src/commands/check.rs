@@ -4,7 +4,7 @@ use crate::cli::Check;
 use crate::inputs::{Entry, Layout, OUTPUTS, lay_out};
 use crate::root;
 use crate::settings::{Overrides, Policy, Settings, Variable, printable, show_bytes, show_duration, show_processors};
-use aido_runtime::{Limit, Limits, Origin};
+use aido_runtime::{Limit, Limits, Origin, SyscallProfile};
 use anyhow::Result;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -36,6 +36,8 @@ struct Granted {
     /// Writable and collected.
     outputs: Vec<String>,
     network: &'static str,
+    /// The profile of system calls: `default` or `strict`; a file cannot name another.
+    syscalls: &'static str,
     env: BTreeMap<String, Value>,
     limits: Limits,
     /// The user's own policy, where there is one.
@@ -95,6 +97,7 @@ fn granted(settings: &Settings, layout: &Layout, is_set: &dyn Fn(&str) -> bool) 
         hidden: layout.hidden(),
         outputs: [OUTPUTS.to_string()].into_iter().chain(outputs).collect(),
         network: "none",
+        syscalls: if settings.syscalls == SyscallProfile::Strict { "strict" } else { "default" },
         env: settings.env.iter().map(|(name, told)| (name.clone(), value(&told.value))).collect(),
         limits: settings.limits.clone(),
         policy: limited_by(&settings.policy),
@@ -131,6 +134,9 @@ fn describe(granted: &Granted) -> String {
     paragraph(&mut out, "but not", &granted.hidden, "");
     paragraph(&mut out, "writes", &granted.outputs, "");
     paragraph(&mut out, "reaches", &[], "no network but its own loopback");
+    if granted.syscalls == "strict" {
+        paragraph(&mut out, "may call", &["what a plain script interpreter needs (strict)".to_string()], "");
+    }
     paragraph(&mut out, "is limited to", &limits(&granted.limits), "");
     let env: Vec<String> = granted.env.iter().map(|(name, value)| variable(name, value)).collect();
     paragraph(&mut out, "is told", &env, "");
@@ -214,6 +220,13 @@ mod tests {
                 C (from your UNSET, which is not set now)
 "
         );
+    }
+
+    #[test]
+    fn a_narrower_profile_is_said() {
+        assert!(!describe(&of("name: x")).contains("may call"));
+        let strict = of("permissions: {syscalls: strict}");
+        assert!(describe(&strict).contains("  may call      what a plain script interpreter needs (strict)\n"));
     }
 
     #[test]
