@@ -105,8 +105,7 @@ pub(crate) fn by_wall_alone(plan: &Plan, version: u32, filters: &Filters) -> Enf
     set(Control::Output, Standing::in_force(format!("at most {} bytes kept of each stream", plan.limits.output.value)));
     let (ttl, grace) = (plan.deadline.ttl_ms, plan.deadline.grace_ms);
     let by = format!("boottime timer, {ttl} ms and {grace} ms of grace; orphans are adopted and ended");
-    let why =
-        "where all processes of aido are killed at once, only a control group ends what the task left in the background";
+    let why = "where all processes of aido are killed at once, only a control group ends what the task left in the background";
     set(Control::Deadline, weaker(by, why));
     set(Control::Syscalls, syscalls(&plan.syscalls, filters));
     enforced
