@@ -95,7 +95,7 @@ impl Runtime for Linux {
                     exec.bounding = rustix::process::geteuid().is_root();
                     exec.groups = exec.bounding.then(Vec::new);
                     exec.rlimits.push((libc::RLIMIT_FSIZE, plan.limits.disk.value));
-                    script_alone(plan, &view, exec, &filters, version)
+                    script_alone(plan, &view, exec, version)
                 };
                 let outcome = Conduct { name: &self.name, plan, filters: &filters, apart: Apart::Alone(&outputs) }
                     .run(enforced, &scripted, io, listener);

@@ -99,7 +99,8 @@ impl Ear {
     fn note(&mut self, asked: &Asked) -> Option<Refusal> {
         // Read while whoever asked still waits.
         let process = process_name(asked.pid);
-        let flags = (seccomp::name(asked.number as u32) == "clone3").then(|| flags_of_clone3(asked));
+        let call = seccomp::name(asked.number as u32);
+        let flags = (call == "clone3").then(|| flags_of_clone3(asked));
         let still = filter::waits(self.listener.as_fd(), asked);
         let errno = self.answer(asked);
         self.answered += 1;
@@ -110,7 +111,6 @@ impl Ear {
             // Libraries try clone3 for every thread, and fall back.
             return None;
         }
-        let call = seccomp::name(asked.number as u32);
         let detail = seccomp::detail(&call, &asked.args, flags);
         let process = if still { process } else { String::new() };
         self.count(Refusal {

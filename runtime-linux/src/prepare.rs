@@ -3,7 +3,7 @@
 use crate::alone::View;
 use crate::layout::{self, Ground, Text};
 use crate::script::{Exec, Script};
-use crate::seccomp::Filters;
+use crate::seccomp::{Filters, Program};
 use crate::source::c_string;
 use crate::{host, stand, sys, wall};
 use aido_runtime::{Error, Plan};
@@ -23,7 +23,6 @@ pub(crate) fn script(plan: &Plan, ground: &Ground, exec: Exec, filters: &Filters
         [("size", disk.to_string()), ("nr_inodes", stand::inodes(disk).to_string()), ("mode", "0755".to_string())];
     let options =
         options.into_iter().map(|(key, value)| Ok((c_string(key)?, c_string(value)?))).collect::<Result<_, Error>>();
-    let ends_ms = plan.deadline.ttl_ms.saturating_add(plan.deadline.grace_ms).saturating_add(BACKSTOP_MS);
     Ok(Script {
         ops: layout::compile(ground, &plan.mounts, &texts(plan, ground))?,
         base: options?,
@@ -33,34 +32,32 @@ pub(crate) fn script(plan: &Plan, ground: &Ground, exec: Exec, filters: &Filters
         unreadable: c"/proc/1/environ".into(),
         unwritable: c"/.aido-canary".into(),
         wall: wall::compile(&plan.mounts, &host::devices().collect::<Vec<_>>())?,
-        backstop_ms: i32::try_from(ends_ms).unwrap_or(i32::MAX),
+        backstop_ms: backstop_ms(plan),
         strings: sys::Strings::of_this_process(),
     })
 }
 
 /// The script of a plan without namespaces: nothing is built, and the wall is all there is.
-pub(crate) fn script_alone(
-    plan: &Plan,
-    view: &View,
-    exec: Exec,
-    filters: &Filters,
-    version: u32,
-) -> Result<Script, Error> {
+pub(crate) fn script_alone(plan: &Plan, view: &View, exec: Exec, version: u32) -> Result<Script, Error> {
     let path = |path: std::path::PathBuf| c_string(path.to_string_lossy().into_owned());
-    let ends_ms = plan.deadline.ttl_ms.saturating_add(plan.deadline.grace_ms).saturating_add(BACKSTOP_MS);
     Ok(Script {
         ops: Vec::new(),
         base: Vec::new(),
         host_name: c_string(&plan.name)?,
         exec,
         // It looks after processes by `/proc`.
-        guard_filter: filters.plain_default().instructions(),
+        guard_filter: Program::of_default().instructions(),
         unreadable: path(view.unreadable())?,
         unwritable: path(view.unwritable())?,
         wall: Some(view.wall(version)?),
-        backstop_ms: i32::try_from(ends_ms).unwrap_or(i32::MAX),
+        backstop_ms: backstop_ms(plan),
         strings: sys::Strings::of_this_process(),
     })
+}
+
+fn backstop_ms(plan: &Plan) -> i32 {
+    let ends_ms = plan.deadline.ttl_ms.saturating_add(plan.deadline.grace_ms).saturating_add(BACKSTOP_MS);
+    i32::try_from(ends_ms).unwrap_or(i32::MAX)
 }
 
 /// The files that every sandbox has, whatever its root.

@@ -41,18 +41,11 @@ pub(crate) fn judge(
 fn refused(what: &str, errno: u8, expected: &[i32]) -> Result<String, Error> {
     match i32::from(errno) {
         0 => Err(broken(format!("{what} must fail, and succeeded"))),
-        errno if expected.contains(&errno) => Ok(format!("{what} fails: {}", words(errno))),
-        errno => Err(broken(format!("{what} must be refused, and failed for another reason: {}", words(errno)))),
-    }
-}
-
-fn words(errno: i32) -> String {
-    match errno {
-        libc::EROFS => "EROFS".into(),
-        libc::ENETUNREACH => "ENETUNREACH".into(),
-        libc::ENOSPC => "ENOSPC".into(),
-        libc::EAFNOSUPPORT => "EAFNOSUPPORT".into(),
-        other => seccomp::errno_name(other),
+        errno if expected.contains(&errno) => Ok(format!("{what} fails: {}", seccomp::errno_name(errno))),
+        errno => Err(broken(format!(
+            "{what} must be refused, and failed for another reason: {}",
+            seccomp::errno_name(errno)
+        ))),
     }
 }
 

@@ -84,11 +84,6 @@ impl Filters {
         Ok(Filters { plain, heard: plain.allows("sendmsg").then_some(heard), guard: Program(GUARD) })
     }
 
-    /// What processes of aido's own are under that look after others.
-    pub(crate) fn plain_default(&self) -> Program {
-        Program(DEFAULT)
-    }
-
     /// The error that this profile gives to who makes a user namespace; none where it allows that.
     pub(crate) fn namespace_answer(&self) -> Option<i32> {
         let machine = Machine::here()?;
@@ -123,6 +118,11 @@ fn filter(instruction: compile::Instruction) -> libc::sock_filter {
 }
 
 impl Program {
+    /// What processes of aido's own are under that look after others by `/proc`.
+    pub(crate) fn of_default() -> Program {
+        Program(DEFAULT)
+    }
+
     pub(crate) fn instructions(&self) -> &'static [libc::sock_filter] {
         self.0
     }

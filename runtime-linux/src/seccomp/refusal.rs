@@ -8,12 +8,16 @@ pub(crate) fn name(number: u32) -> String {
     known.map_or_else(|| format!("syscall {number}"), str::to_string)
 }
 
-/// The error that a refused call comes back with.
+/// The error that something refused comes back with.
 pub(crate) fn errno_name(errno: i32) -> String {
     match errno {
         libc::EPERM => "EPERM".into(),
         libc::EACCES => "EACCES".into(),
         libc::ENOSYS => "ENOSYS".into(),
+        libc::EROFS => "EROFS".into(),
+        libc::ENOSPC => "ENOSPC".into(),
+        libc::ENETUNREACH => "ENETUNREACH".into(),
+        libc::EAFNOSUPPORT => "EAFNOSUPPORT".into(),
         other => format!("errno {other}"),
     }
 }
