@@ -2,10 +2,12 @@
 
 use crate::backend::{SCRATCH, fault};
 use crate::process::{Held, Process};
+use crate::redact::Redacted;
 use crate::summary::{self, Bytes, SUMMARY_VERSION, Streams, Summary};
 use crate::supervise::stop;
 use aido_evidence::{Kind, Project, Remains, Run, Sandbox, State, Status};
 use aido_runtime::{Collected, End, Enforced, Error, Event, Outcome, Plan, Runtime, Usage};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Why a kept sandbox was ended.
@@ -167,6 +169,17 @@ fn is_fresh(run: &Run) -> bool {
     this_boot && last.is_some_and(|last| aido_evidence::boottime_ms().saturating_sub(last.mono_ms) < A_WHILE_MS)
 }
 
+/// What was replaced in its output, as far as that was recorded: each kind once, by its first time.
+fn redacted(run: &Run) -> Vec<Redacted> {
+    let mut total: BTreeMap<String, u64> = BTreeMap::new();
+    for event in run.events().into_iter().flatten().flatten().filter(|event| event.kind == "redacted") {
+        if let Ok(found) = serde_json::from_value::<Redacted>(event.data) {
+            *total.entry(found.what).or_default() += found.count;
+        }
+    }
+    total.into_iter().map(|(what, count)| Redacted { what, count }).collect()
+}
+
 fn controls(run: &Run) -> Option<Enforced> {
     let events = run.events().into_iter().flatten().flatten();
     let told = events.filter(|event| event.kind == "enforced").last()?;
@@ -229,6 +242,7 @@ fn closing(run: &Run, remains: &Remains, backend: &str, end: Option<End>) -> Sum
             stdout: Bytes { kept: remains.stdout_bytes, ..Bytes::default() },
             stderr: Bytes { kept: remains.stderr_bytes, ..Bytes::default() },
         },
+        redacted: redacted(run),
         plan_digest: stored.map(|bytes| format!("sha256:{}", aido_evidence::sha256_hex(&bytes))),
         chain_head: remains.chain_head.clone(),
     }

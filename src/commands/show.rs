@@ -216,6 +216,10 @@ fn files(page: &mut Page, run: &Run, told: &Summary) {
     };
     let (out, err) = (&told.output.stdout, &told.output.stderr);
     page.row("wrote", format!("{}, {}", captured("output", out), captured("error", err)));
+    let times = |count: u64| if count > 1 { format!(", {count} times") } else { String::new() };
+    let redacted: Vec<String> =
+        told.redacted.iter().map(|found| format!("{}{}", inert(&found.what), times(found.count))).collect();
+    page.list("redacted", &redacted);
 }
 
 /// An input, and how well its digest covers it.
@@ -223,6 +227,9 @@ fn input(input: &InputDigest) -> String {
     let path = if input.path.is_empty() { "the project folder".to_owned() } else { inert(&input.path) };
     let more = if input.partial { " and more" } else { "" };
     match input.kind {
+        InputKind::File if input.secret => {
+            format!("{path} (a secret of {}, kept out of the record)", size(input.size.unwrap_or_default()))
+        }
         InputKind::File => path,
         InputKind::Tree => format!("{path} ({} entries{more})", input.entries),
         InputKind::Metadata => format!("{path} ({} entries{more}, by name, size and time only)", input.entries),

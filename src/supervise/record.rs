@@ -3,13 +3,16 @@
 use super::link::{Heard, Link, News, Wish};
 use super::stop;
 use crate::backend::fault;
-use aido_evidence::{Recording, Stream as Log};
-use aido_runtime::{Collected, Command, Control, Enforced, Error, Event, Force, Limits, Listener, Stream};
+use crate::redact::{self, Streams};
+use aido_evidence::{Captured, Recording, Stream as Log};
+use aido_runtime::{Collected, Command, Control, Enforced, Error, Event, Force, Listener, Plan, Stream};
+use aido_secrets::Secrets;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+use serde_json::json;
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
@@ -26,6 +29,8 @@ struct Pulse {
 pub(super) struct Recorder {
     pub(super) recording: Recording,
     pub(super) link: Option<Link>,
+    secrets: Secrets,
+    pub(super) streams: Streams,
     wishes: VecDeque<Command>,
     /// Signals from other commands: the run is to end.
     signals: SignalFd,
@@ -46,7 +51,7 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
-    pub(super) fn new(recording: Recording, link: Link, limits: &Limits) -> Result<Self, Error> {
+    pub(super) fn new(recording: Recording, link: Link, plan: &Plan, secrets: &Secrets) -> Result<Self, Error> {
         let failed = |e| Error::new(format!("cannot listen for commands: {e}"));
         let mut set = SigSet::empty();
         set.add(Signal::SIGTERM);
@@ -60,12 +65,14 @@ impl Recorder {
         Ok(Recorder {
             recording,
             link: Some(link),
+            secrets: secrets.clone(),
+            streams: Streams::new(secrets, plan.exact_output),
             wishes: VecDeque::new(),
             signals,
             wake,
             pulse: None,
-            collecting: stop::collecting(limits.disk.value),
-            limit: limits.output.value,
+            collecting: stop::collecting(plan.limits.disk.value),
+            limit: plan.limits.output.value,
             enforced: Enforced::default(),
             warnings: Vec::new(),
             collected: Collected::default(),
@@ -80,7 +87,9 @@ impl Recorder {
         }
     }
 
-    pub(super) fn note(&mut self, kind: &str, data: serde_json::Value) -> Result<(), Error> {
+    /// What goes on record of an event holds no secret.
+    pub(super) fn note(&mut self, kind: &str, mut data: serde_json::Value) -> Result<(), Error> {
+        redact::value(&self.secrets, &mut data);
         self.recording.event(kind, data).map_err(|e| Error::new(e.to_string()))
     }
 
@@ -141,6 +150,39 @@ impl Recorder {
         }
     }
 
+    fn keep(&mut self, stream: Stream, bytes: &[u8]) {
+        let log = log(stream);
+        // After its bound nothing of a stream is kept: there is nothing to be taken out either.
+        let over = self.recording.captured(log).dropped > 0;
+        let clean = if over { bytes } else { self.streams.push(log, bytes) };
+        let kept = self.recording.output(log, clean);
+        self.kept(stream, kept);
+    }
+
+    /// The streams are over: what was held back because it could have become a secret is none.
+    pub(super) fn finish_output(&mut self) {
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            let rest = self.streams.finish(log(stream));
+            if !rest.is_empty() {
+                let kept = self.recording.output(log(stream), rest);
+                self.kept(stream, kept);
+            }
+        }
+    }
+
+    fn kept(&mut self, stream: Stream, kept: Result<Captured, aido_evidence::Error>) {
+        for found in self.streams.news(log(stream)) {
+            let data = json!({"stream": stream.name(), "what": found.what, "count": found.count});
+            if let Err(error) = self.note("redacted", data) {
+                self.warnings.push(format!("the record lacks an event `redacted`: {error}"));
+            }
+        }
+        match kept {
+            Ok(captured) => self.truncation(stream, captured.dropped),
+            Err(error) => self.warnings.push(error.to_string()),
+        }
+    }
+
     fn truncation(&mut self, stream: Stream, dropped: u64) {
         let seen = &mut self.truncated[usize::from(stream == Stream::Stderr)];
         if dropped > 0 && !std::mem::replace(seen, true) {
@@ -159,11 +201,15 @@ impl Listener for Recorder {
             Event::Enforced { controls } => {
                 self.warnings.extend(lacking(controls));
                 self.enforced = controls.clone();
-                self.tell(&News::Ready { warnings: self.warnings.clone() });
+                let warnings = self.warnings.iter().map(|warning| redact::text(&self.secrets, warning)).collect();
+                self.tell(&News::Ready { warnings });
             }
             Event::Collected(collected) => self.collected = collected.clone(),
             Event::Started { .. } => self.started = true,
-            Event::Ended => self.closing(),
+            Event::Ended => {
+                self.finish_output();
+                self.closing();
+            }
             _ => {}
         }
         let mut data = serde_json::to_value(&event).map_err(|e| Error::new(e.to_string()))?;
@@ -178,14 +224,7 @@ impl Listener for Recorder {
     }
 
     fn output(&mut self, stream: Stream, bytes: &[u8]) {
-        let log = match stream {
-            Stream::Stdout => Log::Stdout,
-            Stream::Stderr => Log::Stderr,
-        };
-        match self.recording.output(log, bytes) {
-            Ok(captured) => self.truncation(stream, captured.dropped),
-            Err(error) => self.warnings.push(error.to_string()),
-        }
+        self.keep(stream, bytes);
         fault::point("supervise.output");
         if let Some(link) = &self.link {
             link.say(&News::Output);
@@ -199,6 +238,13 @@ impl Listener for Recorder {
 
     fn wake(&self) -> Option<BorrowedFd<'_>> {
         Some(self.wake.0.as_fd())
+    }
+}
+
+fn log(stream: Stream) -> Log {
+    match stream {
+        Stream::Stdout => Log::Stdout,
+        Stream::Stderr => Log::Stderr,
     }
 }
 
