@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 mod sandbox_yaml;
 
 pub use aido_image::fuzzing::run;
+pub use aido_secrets::fuzzing::redactor;
 pub use libfuzzer_sys::fuzz_target;
 pub use sandbox_yaml::sandbox_yaml;
 
