@@ -29,8 +29,7 @@ impl Ledger {
 
     /// Adds a line and returns when it is on the disk: for what nothing else will remember.
     pub fn append_durably(&self, kind: &str, data: &Value) -> Result<()> {
-        let written = self.add(kind, data)?;
-        written.file().sync_data().map_err(|e| Error::io("sync", written.path(), e))
+        self.add(kind, data)?.sync()
     }
 
     fn add(&self, kind: &str, data: &Value) -> Result<Appender> {

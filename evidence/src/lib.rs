@@ -10,6 +10,7 @@ mod clock;
 mod draft;
 mod ending;
 mod error;
+mod fault;
 mod files;
 mod folder;
 mod id;
