@@ -214,7 +214,12 @@ fn closing(run: &Run, remains: &Remains, backend: &str, end: Option<End>) -> Sum
         started,
         ended,
         exit_code: end.exit_code(),
-        outcome: Outcome { end, usage: Usage { wall_ms, ..Usage::default() }, refused: Vec::new() },
+        outcome: Outcome {
+            end,
+            usage: Usage { wall_ms, ..Usage::default() },
+            refused: Vec::new(),
+            executed: Vec::new(),
+        },
         enforced: controls(run).unwrap_or_default(),
         warnings: warnings(remains),
         inputs: Vec::new(),

@@ -5,7 +5,8 @@ use aido_runtime::{Collected, Enforced, Isolation, Outcome, Root, Task};
 use serde::{Deserialize, Serialize};
 
 /// Version of the stored form. 1: first. 2: `isolation`, `outcome.refused`, `enforced.*.proof`, the control `second-wall`.
-pub(crate) const SUMMARY_VERSION: u32 = 2;
+/// 3: `outcome.executed`, cause, target and place in `outcome.refused`; `change`, `active` and `redacted` in artifacts; `redacted`.
+pub(crate) const SUMMARY_VERSION: u32 = 3;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Summary {

@@ -225,7 +225,14 @@ impl Copier {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let copy = rustix::fs::openat(into, name, flags, Mode::from_raw_mode(0o644))?;
         let digest = copy_content(source, copy, size)?;
-        self.report.artifacts.push(Artifact { path: path.to_string(), size, digest });
+        self.report.artifacts.push(Artifact {
+            path: path.to_string(),
+            size,
+            digest,
+            change: None,
+            active: None,
+            redacted: 0,
+        });
         Ok(())
     }
 }

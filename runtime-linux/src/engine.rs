@@ -227,9 +227,14 @@ fn judge(plan: &Plan, script: &Script, seen: Seen, group: Option<&Group>) -> Res
         return Err(failure::words(script, step, index, sys::Errno(errno)));
     }
     if let Some((step, errno)) = seen.not_executed {
-        return not_executed(plan, script, step, errno).map(|end| Outcome { end, usage, refused: seen.refused });
+        return not_executed(plan, script, step, errno).map(|end| Outcome {
+            end,
+            usage,
+            refused: seen.refused,
+            executed: Vec::new(),
+        });
     }
-    Ok(Outcome { end: end(plan, &seen, &usage), usage, refused: seen.refused })
+    Ok(Outcome { end: end(plan, &seen, &usage), usage, refused: seen.refused, executed: Vec::new() })
 }
 
 fn not_executed(plan: &Plan, script: &Script, step: Step, errno: i32) -> Result<End, Error> {

@@ -6,7 +6,7 @@
 use crate::clone::NAMESPACES;
 use crate::seccomp::{self, Call, Program};
 use crate::sys::filter::{self, Asked};
-use aido_runtime::{Event, Listener, Refusal};
+use aido_runtime::{Cause, Event, Listener, Refusal};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use std::io::IoSliceMut;
@@ -121,6 +121,9 @@ impl Ear {
             call,
             detail,
             process,
+            cause: Cause::Profile,
+            target: None,
+            place: None,
         })
     }
 

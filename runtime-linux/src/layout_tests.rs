@@ -7,7 +7,7 @@ fn mount(target: &str, kind: MountKind) -> Mount {
 }
 
 fn input(source: &Path, hidden: &[&str]) -> MountKind {
-    MountKind::Input { source: source.into(), hidden: hidden.iter().map(|h| h.to_string()).collect() }
+    MountKind::Input { source: source.into(), hidden: hidden.iter().map(|h| h.to_string()).collect(), secret: false }
 }
 
 /// The operations as short lines; system mounts, which every sandbox has, are left out.

@@ -36,7 +36,7 @@ pub(crate) fn probe() -> Probe {
 /// an overlay.
 fn here(plan: &Plan) -> Option<Advice> {
     let source = std::env::current_dir().and_then(|dir| dir.canonicalize()).ok()?;
-    let input = MountKind::Input { source, hidden: Vec::new() };
+    let input = MountKind::Input { source, hidden: Vec::new(), secret: false };
     let plan = Plan { mounts: vec![Mount { target: "/workspace".into(), kind: input }], ..plan.clone() };
     let error = build(&plan).err()?;
     Some(Advice { about: "this folder".into(), why: error.what, remedy: error.remedy })
@@ -76,7 +76,7 @@ fn nothing(plan: &Plan, error: &Error) -> Enforced {
 
 pub(crate) fn plan() -> Plan {
     // A layer over /usr that hides a name: an overlay without a copy of anything.
-    let input = MountKind::Input { source: "/usr".into(), hidden: vec!["aido-probe".into()] };
+    let input = MountKind::Input { source: "/usr".into(), hidden: vec!["aido-probe".into()], secret: false };
     let limits = Limits {
         memory: Limit::default(1 << 30),
         cpus: Limit::default(1000),
@@ -106,6 +106,8 @@ pub(crate) fn plan() -> Plan {
         syscalls: SyscallProfile::Default,
         isolation: Isolation::Full,
         deadline: Deadline { ttl_ms: 10_000, grace_ms: 0 },
+        record: aido_runtime::Record::default(),
+        exact_output: false,
         accept_weaker: BTreeSet::from([Control::Memory, Control::Cpus, Control::Pids]),
     }
 }

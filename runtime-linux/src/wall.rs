@@ -122,7 +122,7 @@ mod tests {
         }
         let mount = |target: &str, kind| Mount { target: target.into(), kind };
         let mounts = [
-            mount("/workspace", MountKind::Input { source: "/".into(), hidden: Vec::new() }),
+            mount("/workspace", MountKind::Input { source: "/".into(), hidden: Vec::new(), secret: false }),
             mount("/workspace/out", MountKind::OutputFolder { path: "out".into() }),
             mount("/etc/x", MountKind::Text { content: String::new() }),
         ];

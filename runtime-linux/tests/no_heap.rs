@@ -67,7 +67,7 @@ impl Listener for Heard {
 
 fn plan(project: &Path) -> Plan {
     let mount = |target: &str, kind| Mount { target: target.into(), kind };
-    let input = MountKind::Input { source: project.to_path_buf(), hidden: vec![".env".into()] };
+    let input = MountKind::Input { source: project.to_path_buf(), hidden: vec![".env".into()], secret: false };
     let limits = Limits {
         memory: Limit::default(256 << 20),
         cpus: Limit::default(1000),
@@ -102,6 +102,8 @@ fn plan(project: &Path) -> Plan {
         syscalls: SyscallProfile::Default,
         isolation: Isolation::Full,
         deadline: Deadline { ttl_ms: 30_000, grace_ms: 1_000 },
+        record: aido_runtime::Record::default(),
+        exact_output: false,
         accept_weaker: BTreeSet::from([Control::Memory, Control::Cpus, Control::Pids]),
     }
 }

@@ -16,7 +16,9 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pid: Option<i32>,
     },
-    /// The task made a system call that its profile refuses: the first of its kind by this program.
+    /// A process of the task executes a program.
+    Executed(Execution),
+    /// The task was refused something: the first of its kind by this program.
     Refused(Refusal),
     /// A signal was passed on to the task.
     Signalled { signal: i32 },
@@ -28,6 +30,23 @@ pub enum Event {
     Ended,
     /// The outputs were copied out.
     Collected(Collected),
+}
+
+/// A program that was executed, as the process that did it said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Execution {
+    /// The process's number on the host.
+    pub pid: i32,
+    /// Its parent's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<i32>,
+    /// The path that was executed.
+    pub program: String,
+    /// The arguments, `argv[0]` first, as they were passed: nothing vouches for them.
+    pub args: Vec<String>,
+    /// There were more arguments, or longer ones.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cut: bool,
 }
 
 /// What was brought out of the sandbox.
@@ -45,6 +64,28 @@ pub struct Artifact {
     pub size: u64,
     /// `sha256:…` of the content.
     pub digest: String,
+    /// Against the project's own file in that place, where it is an output of the project.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<Change>,
+    /// Why a tool of the user may act on it by itself, where one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active: Option<String>,
+    /// How many secrets were replaced in it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub redacted: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// The project has no such file.
+    Added,
+    Changed,
+    Same,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Something that was not brought out, or not as it was.

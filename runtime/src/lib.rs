@@ -15,9 +15,9 @@ mod plan;
 pub use enforced::{Control, Enforced, Force, Standing};
 pub use engine::{Advice, Command, Io, Listener, Probe, Runtime, Stream};
 pub use error::Error;
-pub use event::{Artifact, Collected, Event, Omission};
-pub use outcome::{End, Outcome, Refusal, Usage, exit};
+pub use event::{Artifact, Change, Collected, Event, Execution, Omission};
+pub use outcome::{Cause, End, Executed, Outcome, Refusal, Usage, exit};
 pub use plan::{
     Deadline, EnvValue, Identity, Isolation, Limit, Limits, Mount, MountKind, Network, Origin, PLAN_VERSION, Plan,
-    Root, SyscallProfile, Task,
+    Record, Root, SyscallProfile, Task,
 };

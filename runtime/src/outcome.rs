@@ -22,12 +22,22 @@ pub mod exit {
 pub struct Outcome {
     pub end: End,
     pub usage: Usage,
-    /// System calls that were refused, each kind once.
+    /// What was refused, each kind once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<Refusal>,
+    /// The programs that were executed, each once, in the order of their first time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub executed: Vec<Executed>,
 }
 
-/// A system call that was made, refused and heard of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Executed {
+    /// Its path, or `others` from the 257th on.
+    pub program: String,
+    pub count: u64,
+}
+
+/// Something that was asked for, refused and heard of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
     /// The call's name on this machine, or `syscall N`.
@@ -38,12 +48,37 @@ pub struct Refusal {
     pub detail: Option<String>,
     /// The error that the task got, such as `EPERM`.
     pub answer: String,
+    #[serde(default)]
+    pub cause: Cause,
+    /// What it was about: a path in the sandbox, an address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// The place of the plan that refused it, such as the mount that is read-only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
     /// The name of the process, which it may choose itself.
     pub process: String,
     /// Its number on the host, of the first time.
     pub pid: i32,
     /// How often, so far.
     pub count: u64,
+}
+
+/// Why something was refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cause {
+    /// The profile of system calls.
+    #[default]
+    Profile,
+    /// A place that can be read only.
+    ReadOnly,
+    /// It is not in the sandbox.
+    Absent,
+    /// There is no way to it: no network but the sandbox's own loopback.
+    Network,
+    /// Owner or mode.
+    Denied,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

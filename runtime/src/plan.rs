@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-/// Version of the stored form. 1: first. 2: `isolation`; profiles of system calls `strict` and `file`.
-pub const PLAN_VERSION: u32 = 2;
+/// Version of the stored form. 1: first. 2: `isolation`; profiles of system calls `strict` and `file`. 3: `record`,
+/// `exact_output`, secret inputs.
+pub const PLAN_VERSION: u32 = 3;
 
 /// Everything an engine needs to know to run one task; no secret is in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +27,11 @@ pub struct Plan {
     #[serde(default)]
     pub isolation: Isolation,
     pub deadline: Deadline,
+    #[serde(default)]
+    pub record: Record,
+    /// What the task writes is kept byte for byte: no secret and nothing that looks like one is replaced.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub exact_output: bool,
     /// Controls of which the user said, by name, that a weaker form will do.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub accept_weaker: BTreeSet<Control>,
@@ -68,6 +74,9 @@ pub enum MountKind {
         /// Paths below it that the task must not find at all, relative to the source.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         hidden: Vec<String>,
+        /// A file whose content must not get into the record.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        secret: bool,
     },
     /// A folder that starts empty, is writable and is collected as `path` of the outputs
     /// (the empty path: the outputs folder itself).
@@ -181,6 +190,19 @@ pub enum Isolation {
     Full,
     /// For hosts that allow no namespaces: rules on files and system calls alone, on the host's own root.
     Landlock,
+}
+
+/// How much of what the task does is on record, from the cheapest on; each holds what the one before it holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Record {
+    /// System calls that the profile refuses, and connections that lead nowhere.
+    Refusals,
+    /// Programs that are executed, and refused changes of files, too.
+    #[default]
+    Standard,
+    /// Refused reads of files, too.
+    Full,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

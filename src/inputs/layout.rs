@@ -29,7 +29,10 @@ pub(super) fn mounts(project: &Path, inputs: &[Entry], outputs: &[Output]) -> Ve
         if entry.source == project && !hidden.iter().any(|hidden| hidden == EVIDENCE) {
             hidden.insert(0, EVIDENCE.to_string());
         }
-        mounts.push(mount(&target(&entry.path), MountKind::Input { source: entry.source.clone(), hidden }));
+        mounts.push(mount(
+            &target(&entry.path),
+            MountKind::Input { source: entry.source.clone(), hidden, secret: false },
+        ));
     }
     for output in outputs {
         let path = output.path.clone();

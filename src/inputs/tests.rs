@@ -66,7 +66,7 @@ impl Project {
             .map(|m| {
                 let name = m.target.strip_prefix(WORKSPACE).unwrap();
                 match &m.kind {
-                    MountKind::Input { source, hidden } => {
+                    MountKind::Input { source, hidden, .. } => {
                         let source = source.strip_prefix(self.path("")).unwrap().display();
                         hidden.iter().fold(format!("{name} = {source}"), |t, h| format!("{t} -{h}"))
                     }

@@ -190,7 +190,8 @@ fn conduct(job: Job, sandbox: &Sandbox, mut recorder: Recorder) -> Result<u8, ()
         Err(error) => {
             let why = error.what.clone();
             let end = if recorder.started { End::Lost { why } } else { End::Refused { why } };
-            seal(draft, recorder, Outcome { end, usage: Usage::default(), refused: Vec::new() }, Some(error))
+            let outcome = Outcome { end, usage: Usage::default(), refused: Vec::new(), executed: Vec::new() };
+            seal(draft, recorder, outcome, Some(error))
         }
     }
 }

@@ -139,7 +139,7 @@ impl View {
                 self.rules.push((real.clone(), USE_FILE));
                 above.and_then(|()| fs::write(&real, "")).and_then(|()| symlink(&real, &at)).map_err(failed)
             }
-            MountKind::Input { source, hidden } => {
+            MountKind::Input { source, hidden, .. } => {
                 let mut carved: Vec<String> = hidden.clone();
                 let below =
                     |mount: &Mount, outer: &str| Some(mount.target.strip_prefix(outer)?.strip_prefix('/')?.to_string());
