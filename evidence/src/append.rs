@@ -81,22 +81,25 @@ impl Appender {
     /// crash leaves at most one torn record. What mends a torn end goes in the same write.
     pub(crate) fn append(&mut self, kind: &str, data: &Value) -> Result<()> {
         let (time, mono_ms) = (clock::now(), clock::boottime_ms());
-        let end = self.end()?;
-        let mut bytes = Vec::new();
-        let mut head = None;
-        match &end.joint {
-            Joint::Clean => {}
-            Joint::NewlineMissing => bytes.push(b'\n'),
-            Joint::Torn { bytes: count, sha256 } => {
-                bytes.push(b'\n');
-                let (line, next) = end.head.encode(TORN, &json!({"bytes": count, "sha256": sha256}), &time, mono_ms);
-                bytes.extend_from_slice(&line);
-                head = Some(next);
-            }
-        }
-        let (line, next) = head.as_ref().unwrap_or(&end.head).encode(kind, data, &time, mono_ms);
+        let (mut bytes, head) = self.end()?.mended(&time, mono_ms);
+        let (line, next) = head.encode(kind, data, &time, mono_ms);
         bytes.extend_from_slice(&line);
-        match write_once(&mut self.file, &bytes, &self.path) {
+        self.write(&bytes, next)
+    }
+
+    /// Whether the last record is whole, newline and all.
+    pub(crate) fn is_clean(&mut self) -> Result<bool> {
+        Ok(self.end()?.joint == Joint::Clean)
+    }
+
+    /// Mends a torn end without adding more than that takes.
+    pub(crate) fn mend(&mut self) -> Result<()> {
+        let (bytes, next) = self.end()?.mended(&clock::now(), clock::boottime_ms());
+        if bytes.is_empty() { Ok(()) } else { self.write(&bytes, next) }
+    }
+
+    fn write(&mut self, bytes: &[u8], next: Head) -> Result<()> {
+        match write_once(&mut self.file, bytes, &self.path) {
             Ok(()) => {
                 self.end = Some(End { head: next, joint: Joint::Clean });
                 Ok(())
@@ -104,6 +107,22 @@ impl Appender {
             Err(e) => {
                 self.end = None;
                 Err(Error::io("append a record to", &self.path, e))
+            }
+        }
+    }
+}
+
+impl End {
+    /// What must be written before the next record, and where the chain stands then.
+    fn mended(&self, time: &str, mono_ms: u64) -> (Vec<u8>, Head) {
+        let mut bytes = b"\n".to_vec();
+        match &self.joint {
+            Joint::Clean => (Vec::new(), self.head.clone()),
+            Joint::NewlineMissing => (bytes, self.head.clone()),
+            Joint::Torn { bytes: count, sha256 } => {
+                let (line, next) = self.head.encode(TORN, &json!({"bytes": count, "sha256": sha256}), time, mono_ms);
+                bytes.extend_from_slice(&line);
+                (bytes, next)
             }
         }
     }

@@ -22,8 +22,10 @@ impl Sandbox {
 }
 
 impl Project {
-    /// Ends removals that were cut short.
+    /// Mends the ledger's end, and ends removals that were cut short.
     pub fn sweep(&self) -> Result<()> {
+        // Who appends next mends it as well; somebody who only looks must not fail for want of room.
+        let _ = self.ledger().mend();
         sweep(self)
     }
 }

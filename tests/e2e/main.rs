@@ -21,6 +21,7 @@ mod evidence;
 mod examples;
 mod faults;
 mod files;
+mod full_disk;
 mod hostile;
 mod images;
 mod imports;
