@@ -14,6 +14,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// How the names of files begin that are not complete.
+const HALF_WRITTEN: &str = ".new-";
+
 const PRIVATE_FOLDER: Mode = Mode::RWXU;
 const PRIVATE_FILE: Mode = Mode::RUSR.union(Mode::WUSR);
 
@@ -110,7 +113,7 @@ impl Folder {
     /// on the disk when this returns.
     pub(crate) fn replace(&self, name: &str, bytes: &[u8], durable: bool) -> Result<()> {
         let path = self.path.join(name);
-        let temp = format!(".new-{}", random_hex()?);
+        let temp = format!("{HALF_WRITTEN}{}", random_hex()?);
         let mut file = self.file(&temp, For::New)?;
         let synced = |file: &File| {
             fault::step("sync", &path)?;
@@ -146,7 +149,7 @@ impl Folder {
 
     /// Points the link `name` at `target`; at no moment is it missing.
     pub(crate) fn replace_link(&self, name: &str, target: &str) -> Result<()> {
-        let temp = format!(".new-{}", random_hex()?);
+        let temp = format!("{HALF_WRITTEN}{}", random_hex()?);
         let linked = fault::step("link", &self.path.join(name))
             .and_then(|()| rustix::fs::symlinkat(target, &*self.fd, &*temp))
             .and_then(|()| fault::step("rename", &self.path.join(name)))
@@ -171,6 +174,12 @@ impl Folder {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(e) => Err(Error::io("remove", &self.path.join(name), e)),
         }
+    }
+
+    /// Removes files that somebody was killed at who replaced one. Only for who alone writes in this folder now.
+    pub(crate) fn remove_unfinished(&self) -> Result<()> {
+        let names = self.names()?;
+        names.iter().filter(|name| name.starts_with(HALF_WRITTEN)).try_for_each(|name| self.unlink(name))
     }
 
     pub(crate) fn has(&self, name: &str) -> Result<bool> {

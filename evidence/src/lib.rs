@@ -13,6 +13,9 @@ mod error;
 mod fault;
 mod files;
 mod folder;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod id;
 mod ledger;
 mod lock;
@@ -22,6 +25,7 @@ mod read;
 mod recording;
 mod recover;
 mod remove;
+mod restart;
 mod run;
 mod sandbox;
 mod trash;

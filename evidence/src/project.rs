@@ -57,6 +57,10 @@ impl Project {
         self.folder.path()
     }
 
+    pub(crate) fn own_folder(&self) -> &Folder {
+        &self.folder
+    }
+
     pub fn ledger(&self) -> Ledger {
         Ledger::of(&self.folder)
     }

@@ -26,6 +26,7 @@ impl Project {
     pub fn sweep(&self) -> Result<()> {
         // Who appends next mends it as well; somebody who only looks must not fail for want of room.
         let _ = self.ledger().mend();
+        let _ = self.look_again_after_a_restart();
         sweep(self)
     }
 }

@@ -4,7 +4,7 @@ mod check;
 mod doctor;
 mod image;
 mod logs;
-mod past;
+pub(crate) mod past;
 mod pin;
 mod run;
 mod runs;
