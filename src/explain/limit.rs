@@ -1,7 +1,7 @@
 //! Bounds that were reached, and the next sensible value.
 
 use super::{Explanation, Facts, Kind, Source, times};
-use crate::settings::{Edit, Resource, show_duration, ttl_at_most};
+use crate::settings::{DEFAULT_TTL, Edit, Resource, asked_ttl, show_duration, ttl_at_most};
 use crate::words::{size, took};
 use aido_runtime::End;
 use std::time::Duration;
@@ -65,7 +65,9 @@ fn deadline(facts: &Facts<'_>, ttl_ms: u64) -> Explanation {
     let what = format!("the run was ended by its time limit of {}", took(ttl_ms));
     let why = "a time limit bounds every run";
     let found = Explanation::new(Source::Record, Kind::Limit, what, why).target("ttl");
-    let seconds = ttl_ms.div_ceil(1000);
+    // A run in a sandbox that stays has what is left of the sandbox's time: that is what has to be longer.
+    let asked = asked_ttl(facts.config).unwrap_or(DEFAULT_TTL.as_secs());
+    let seconds = ttl_ms.div_ceil(1000).max(asked);
     let value = ttl_at_most(rounded(seconds.saturating_mul(2)), facts.policy);
     if value <= seconds {
         return found.instead(no_more(facts, &show_duration(Duration::from_secs(seconds))));

@@ -68,6 +68,12 @@ pub(crate) fn ttl_at_most(wanted: u64, policy: &Policy) -> u64 {
     bound::TIME.at_most(wanted, policy.ttl.as_ref())
 }
 
+/// The time limit in seconds that a `sandbox.yaml` asks for.
+pub(crate) fn asked_ttl(text: &str) -> Option<u64> {
+    let asked = schema::read(yaml::read(text, super::FILE).ok()?).ok()?;
+    bound::TIME.read(&asked.ttl?).ok().map(|told| told.value)
+}
+
 impl Edit {
     /// The key at the left margin that it belongs to.
     pub(crate) fn key(&self) -> &'static str {

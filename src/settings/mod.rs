@@ -19,7 +19,7 @@ mod variable;
 mod yaml;
 
 pub use asked::Variable;
-pub(crate) use change::{Edit, Resource, line as changed_line, ttl_at_most};
+pub(crate) use change::{Edit, Resource, asked_ttl, line as changed_line, ttl_at_most};
 pub use error::{At, Error, Place, Result, Told, printable};
 pub use overrides::Overrides;
 pub(crate) use pin::pin;

@@ -9,7 +9,7 @@ use crate::supervise::Child;
 use crate::view::{Ended, Overdue};
 use crate::words::{self, say};
 use crate::{backend, recover};
-use aido_evidence::{Project, Run};
+use aido_evidence::{Project, Run, plain_json};
 use aido_runtime::{End, Error};
 use anyhow::{Result, anyhow, bail};
 
@@ -89,11 +89,13 @@ fn tell(typed: &cli::Run, run: &Run) -> Result<Option<u8>> {
     if typed.json {
         let explanations = explained::of(run, &summary);
         let value = explained::beside(serde_json::to_value(&summary)?, &explanations);
-        words::print(&(serde_json::to_string_pretty(&value)? + "\n"));
+        words::print(&plain_json(serde_json::to_string_pretty(&value)? + "\n"));
     } else if !typed.quiet {
         say(&closing_words(run, &summary));
         active(&summary);
-        denied(&summary, &explained::of(run, &summary));
+        if !is_plain(&summary) {
+            denied(&summary, &explained::of(run, &summary));
+        }
     }
     Ok(Some(summary.exit_code))
 }
@@ -154,6 +156,14 @@ fn active(summary: &Summary) {
         "active content among the outputs: {} ({why}){more}; look at it before your tools do",
         words::inert(path)
     ));
+}
+
+/// Whether a run went well and nothing is on record that was denied: then nothing has to be looked up.
+fn is_plain(summary: &Summary) -> bool {
+    let outcome = &summary.outcome;
+    let bounded = outcome.usage.pids_refused.is_some_and(|refused| refused > 0)
+        || summary.output.stdout.dropped + summary.output.stderr.dropped > 0;
+    summary.exit_code == 0 && outcome.refused.is_empty() && !bounded
 }
 
 /// That something was denied, and where it is explained. What only the task says counts where it failed.

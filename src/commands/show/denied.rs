@@ -9,6 +9,8 @@ use owo_colors::OwoColorize;
 const FULL: usize = 3;
 /// Those that are named.
 const NAMED: usize = 8;
+/// As much as a screen has room for beside it.
+const ONCE: usize = 50;
 /// A line of `sandbox.yaml` that is longer is no screen's matter.
 const LINE: usize = 200;
 
@@ -47,6 +49,10 @@ fn details(page: &mut Page, found: &Explanation) {
         let yaml = inert(&change.yaml);
         if yaml.chars().count() <= LINE {
             page.row("", format!("  to allow it: {}", yaml.green()));
+            let once = format!("or for once: aido run {} …", inert(&change.options));
+            if !change.options.is_empty() && once.chars().count() <= ONCE {
+                page.row("", format!("               {once}"));
+            }
         } else {
             page.row("", "  to allow it: a line of `sandbox.yaml` that `aido show --json` has");
         }
