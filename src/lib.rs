@@ -16,7 +16,7 @@ mod recover;
 mod rights;
 mod root;
 pub mod settings;
-mod summary;
+pub mod summary;
 mod supervise;
 pub mod task;
 mod view;

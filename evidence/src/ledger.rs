@@ -2,7 +2,7 @@
 
 use crate::append::Appender;
 use crate::error::{Error, Result};
-use crate::folder::{Folder, For};
+use crate::folder::{Folder, For, present};
 use crate::id::Id;
 use crate::lock;
 use crate::read::Events;
@@ -29,8 +29,7 @@ impl Ledger {
 
     /// Adds a line and returns when it is on the disk: for what nothing else will remember.
     pub fn append_durably(&self, kind: &str, data: &Value) -> Result<()> {
-        let written = self.add(kind, data)?;
-        written.file().sync_data().map_err(|e| Error::io("sync", written.path(), e))
+        self.add(kind, data)?.sync()
     }
 
     fn add(&self, kind: &str, data: &Value) -> Result<Appender> {
@@ -44,6 +43,18 @@ impl Ledger {
         let mut end = Appender::resume(file, path)?;
         end.append(kind, data)?;
         Ok(end)
+    }
+
+    /// Mends an end that somebody left who was killed, or had no room, in the middle of a line.
+    pub(crate) fn mend(&self) -> Result<()> {
+        let Some(file) = present(self.folder.file(NAME, For::Reading))? else { return Ok(()) };
+        let path = self.folder.path().join(NAME);
+        if Appender::resume(file, path.clone())?.is_clean()? {
+            return Ok(());
+        }
+        let file = self.folder.file(NAME, For::AppendingOrNew)?;
+        lock::take(&file, &path, lock::PATIENCE)?;
+        Appender::resume(file, path)?.mend()
     }
 
     /// Whether it has a line of this type about this thing. Reads all of it: for what a crash left only.

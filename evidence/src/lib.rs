@@ -10,8 +10,12 @@ mod clock;
 mod draft;
 mod ending;
 mod error;
+mod fault;
 mod files;
 mod folder;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod id;
 mod ledger;
 mod lock;
@@ -21,6 +25,7 @@ mod read;
 mod recording;
 mod recover;
 mod remove;
+mod restart;
 mod run;
 mod sandbox;
 mod trash;

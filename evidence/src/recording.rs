@@ -4,6 +4,7 @@ use crate::append::Appender;
 use crate::chain::{TORN, sha256_hex};
 use crate::clock;
 use crate::error::{Error, Result};
+use crate::fault;
 use crate::files::{EVENTS, MAX_SUMMARY, SUMMARY, Stream};
 use crate::folder::{Folder, For};
 use crate::id::{Id, Of};
@@ -13,7 +14,6 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// How much of a stream was kept; what was kept is always its beginning.
@@ -119,7 +119,7 @@ impl Recording {
             Stream::Stderr => &mut self.stderr,
         };
         let before = capture.count;
-        let written = capture.keep(bytes, limit);
+        let written = capture.keep(bytes, limit, &path);
         written.map_err(|e| Error::io("keep output in", &path, e))?;
         Ok(Captured { kept: capture.count.kept - before.kept, dropped: capture.count.dropped - before.dropped })
     }
@@ -160,7 +160,10 @@ impl Recording {
         for capture in [&self.stdout, &self.stderr] {
             // An empty log loses nothing in a power cut.
             if capture.count.kept > 0 {
-                capture.file.sync_data().map_err(|e| Error::io("sync the output in", self.folder.path(), e))?;
+                fault::step("sync", self.folder.path())
+                    .map_err(std::io::Error::from)
+                    .and_then(|()| capture.file.sync_data())
+                    .map_err(|e| Error::io("sync the output in", self.folder.path(), e))?;
             }
         }
         let sealing = Sealing {
@@ -179,13 +182,13 @@ impl Capture {
         Capture { file, count: Captured::default(), hasher: Sha256::new(), failed: false }
     }
 
-    fn keep(&mut self, bytes: &[u8], limit: u64) -> std::io::Result<()> {
+    fn keep(&mut self, bytes: &[u8], limit: u64, path: &Path) -> std::io::Result<()> {
         let room = if self.failed { 0 } else { limit - self.count.kept };
         let mut rest = &bytes[..bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX))];
         let mut result = Ok(());
         let mut kept = 0;
         while !rest.is_empty() {
-            match self.file.write(rest) {
+            match fault::write(&mut self.file, rest, path) {
                 Ok(0) => result = Err(std::io::ErrorKind::WriteZero.into()),
                 Ok(n) => {
                     kept += n;
@@ -226,7 +229,7 @@ impl Sealing<'_> {
         if bytes.len() as u64 > MAX_SUMMARY {
             return Err(Error::damaged(&path, format_args!("it would be longer than {MAX_SUMMARY} bytes")));
         }
-        events.file().sync_data().map_err(|e| Error::io("sync", events.path(), e))?;
+        events.sync()?;
         self.folder.replace(SUMMARY, &bytes, true)?;
         let sealed = Sealed {
             run: self.run.clone(),

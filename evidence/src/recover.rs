@@ -45,6 +45,7 @@ impl Run {
         if !locked(&file, &path)? || self.is_sealed()? {
             return Ok(None);
         }
+        self.own_folder().remove_unfinished()?;
         let mut events = Appender::resume(file, path)?;
         let mut remains = self.remains()?;
         remains.torn_bytes = events.torn_bytes()?;
@@ -69,6 +70,7 @@ impl Run {
         if !locked(&file, &path)? {
             return Ok(());
         }
+        self.own_folder().remove_unfinished()?;
         let project = self.sandbox().project();
         let known = |line| project.ledger().has(line, "run", self.id());
         if !known("run_sealed")? && !known("run_interrupted")? {

@@ -6,7 +6,7 @@ mod event;
 mod explained;
 mod image;
 mod logs;
-mod past;
+pub(crate) mod past;
 mod pin;
 mod run;
 mod runs;

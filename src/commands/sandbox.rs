@@ -141,7 +141,13 @@ pub(crate) fn list(dir: &Path, typed: &cli::SandboxList) -> Result<u8> {
             Ok(state) => rows.push((state, sandbox)),
             // Destroyed while one looked.
             Err(error) if error.is_missing() => {}
-            Err(error) => return Err(error.into()),
+            // It must not hide the others.
+            Err(error) => {
+                say(&format!(
+                    "sandbox {0} cannot be read: {error}; `aido sandbox destroy {0}` removes it",
+                    sandbox.id()
+                ));
+            }
         }
     }
     rows.sort_by(|(a, _), (b, _)| b.created.cmp(&a.created));

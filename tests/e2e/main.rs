@@ -22,6 +22,7 @@ mod examples;
 mod explained;
 mod faults;
 mod files;
+mod full_disk;
 mod hostile;
 mod images;
 mod imports;

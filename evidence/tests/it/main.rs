@@ -5,6 +5,7 @@ mod crash;
 mod folders;
 mod ledger;
 mod moments;
+mod power;
 mod recording;
 mod removal;
 
