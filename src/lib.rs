@@ -2,7 +2,9 @@
 
 mod backend;
 mod cli;
+mod collected;
 mod commands;
+mod explain;
 pub mod inputs;
 mod interrupt;
 mod keeper;

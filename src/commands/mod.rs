@@ -2,6 +2,8 @@
 
 mod check;
 mod doctor;
+mod event;
+mod explained;
 mod image;
 mod logs;
 pub(crate) mod past;
@@ -10,6 +12,9 @@ mod run;
 mod runs;
 mod sandbox;
 mod show;
+
+#[cfg(test)]
+pub(crate) use past::example;
 
 use crate::cli::{Cli, Command, Sandbox};
 use crate::words::{self, say};

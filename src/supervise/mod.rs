@@ -3,6 +3,7 @@
 //! ends the sandbox, and the next command closes the record.
 
 mod fork;
+mod laid;
 pub(crate) mod link;
 mod record;
 pub(crate) mod stop;
@@ -18,6 +19,7 @@ use record::Recorder;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::time::Duration;
 
 /// One run, ready to be started.
@@ -126,7 +128,7 @@ fn supervise(mut job: Job, link: Link) -> Result<u8, ()> {
     };
     link.insist(&News::Begun { run: recording.id().to_string(), sandbox: sandbox.id().to_string() });
     fault::point("supervise.begun");
-    match Recorder::new(recording, link, &job.plan.limits) {
+    match Recorder::new(recording, link, folder(&job.project), &job.plan.limits) {
         Ok(recorder) => conduct(job, &sandbox, recorder),
         Err(_) => Err(()),
     }
@@ -155,6 +157,11 @@ fn begin(job: &mut Job) -> Result<(Sandbox, Recording), Error> {
     let recording = sandbox.begin_run(job.plan.limits.output.value, signer).map_err(failed)?;
     job.warnings.extend(job.project.take_notes());
     Ok((sandbox, recording))
+}
+
+/// The project that the evidence is of.
+fn folder(project: &Project) -> &Path {
+    project.folder().parent().unwrap_or(project.folder())
 }
 
 /// Runs the plan and seals the record, whatever comes.
@@ -207,6 +214,9 @@ fn prepare(draft: &mut Draft<'_>, recorder: &mut Recorder) -> Result<(), Error> 
     fault::point("supervise.plan");
     recorder.note(stop::EVENT, serde_json::to_value(Process::me()).unwrap_or_default())?;
     recorder.note("inputs", json!({"inputs": draft.inputs, "hidden": draft.hidden}))?;
+    for (kind, data) in laid::before(draft.plan) {
+        recorder.note(kind, data)?;
+    }
     // What was to be run is signed before any of it can.
     recorder.recording.checkpoint().map_err(|e| Error::new(e.to_string()))?;
     fault::point("supervise.inputs");
@@ -226,6 +236,10 @@ struct Draft<'a> {
 
 fn seal(draft: Draft<'_>, mut recorder: Recorder, outcome: Outcome, error: Option<Error>) -> Result<u8, ()> {
     let exit_code = outcome.end.exit_code();
+    let dropped = [Stream::Stdout, Stream::Stderr].map(|stream| recorder.recording.captured(stream).dropped);
+    for data in laid::limits_hit(draft.plan, &outcome, dropped) {
+        let _ = recorder.note("limit_hit", data);
+    }
     let data = json!({"outcome": outcome, "exit_code": exit_code});
     let noted = recorder.note("outcome", data);
     fault::point("supervise.outcome");

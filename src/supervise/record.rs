@@ -3,6 +3,7 @@
 use super::link::{Heard, Link, News, Wish};
 use super::stop;
 use crate::backend::fault;
+use crate::collected;
 use aido_evidence::{Recording, Stream as Log};
 use aido_runtime::{Collected, Command, Control, Enforced, Error, Event, Force, Limits, Listener, Stream};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -13,6 +14,7 @@ use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// How often the command line hears that the end of a run goes on.
@@ -29,6 +31,8 @@ struct Pulse {
 /// Writes a run's record while it goes, and listens to the command line.
 pub(super) struct Recorder {
     pub(super) recording: Recording,
+    /// The project's folder: what came out is held against what it has.
+    project: PathBuf,
     pub(super) link: Option<Link>,
     wishes: VecDeque<Command>,
     /// Signals from other commands: the run is to end.
@@ -53,7 +57,7 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
-    pub(super) fn new(recording: Recording, link: Link, limits: &Limits) -> Result<Self, Error> {
+    pub(super) fn new(recording: Recording, link: Link, project: &Path, limits: &Limits) -> Result<Self, Error> {
         let failed = |e| Error::new(format!("cannot listen for commands: {e}"));
         let mut set = SigSet::empty();
         set.add(Signal::SIGTERM);
@@ -68,6 +72,7 @@ impl Recorder {
         wake.add(&sign, readable).map_err(failed)?;
         Ok(Recorder {
             recording,
+            project: project.to_path_buf(),
             link: Some(link),
             wishes: VecDeque::new(),
             signals,
@@ -193,14 +198,17 @@ impl Recorder {
 }
 
 impl Listener for Recorder {
-    fn event(&mut self, event: Event) -> Result<(), Error> {
-        match &event {
+    fn event(&mut self, mut event: Event) -> Result<(), Error> {
+        match &mut event {
             Event::Enforced { controls } => {
                 self.warnings.extend(lacking(controls));
                 self.enforced = controls.clone();
                 self.tell(&News::Ready { warnings: self.warnings.clone() });
             }
-            Event::Collected(collected) => self.collected = collected.clone(),
+            Event::Collected(found) => {
+                collected::look_over(found, &self.project);
+                self.collected = found.clone();
+            }
             Event::Started { .. } => self.started = true,
             Event::Ended => self.closing(),
             _ => {}
@@ -217,6 +225,9 @@ impl Listener for Recorder {
             self.sign();
         }
         after(&kind);
+        if let Some(changed) = collected::changed(&self.collected).filter(|_| kind == "collected") {
+            self.note("changed", changed)?;
+        }
         noted
     }
 

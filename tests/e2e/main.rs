@@ -19,6 +19,7 @@ mod doctor;
 mod escape;
 mod evidence;
 mod examples;
+mod explained;
 mod faults;
 mod files;
 mod full_disk;

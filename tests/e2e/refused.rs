@@ -29,7 +29,7 @@ fn refused_calls_are_on_record_with_who_made_them() {
     assert_eq!((&first["process"], &first["detail"]), (&Value::from("python3"), &Value::from("CLONE_NEWUSER")));
     let events = String::from_utf8(p.evidence("events.log")).unwrap();
     assert_eq!(events.matches("\"type\":\"refused\"").count(), 4, "each kind once: {events}");
-    p.aido(["show"]).ok().prints("unshare (CLONE_NEWUSER) by python3: EPERM, 3 times").prints("(TIOCSTI)");
+    p.aido(["show"]).ok().prints("python3 called unshare (CLONE_NEWUSER): EPERM, 3 times").prints("(TIOCSTI)");
     // An ordinary task is refused nothing, though its libraries try what is hidden.
     p.aido(["run", "-q", "--", "python3", "-c", "import subprocess; subprocess.run(['true'])"]).ok();
     assert_eq!(refused(&p), Vec::<String>::new());
