@@ -2,7 +2,9 @@
 
 mod backend;
 mod cli;
+mod collected;
 mod commands;
+mod explain;
 pub mod inputs;
 mod interrupt;
 mod keeper;
@@ -15,7 +17,7 @@ mod redact;
 mod rights;
 mod root;
 pub mod settings;
-mod summary;
+pub mod summary;
 mod supervise;
 pub mod task;
 mod view;

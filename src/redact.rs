@@ -48,7 +48,7 @@ const OWN: [&str; 30] = [
 
 /// Something that was replaced, and how often.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Redacted {
+pub struct Redacted {
     /// `secret NAME`, or the format of a credential, such as `github-token`.
     pub what: String,
     pub count: u64,
@@ -125,6 +125,16 @@ pub(crate) fn stored<T: Serialize + DeserializeOwned>(secrets: &Secrets, told: &
     let mut clean = serde_json::to_value(told)?;
     value(secrets, &mut clean);
     serde_json::from_value(clean)
+}
+
+/// The plan as it is stored; and the sandbox's name in it.
+pub(crate) fn stored_plan(secrets: &Secrets, plan: &Plan) -> Result<(String, Vec<u8>), Error> {
+    let stored = stored(secrets, plan).map_err(|e| {
+        Error::new(format!("a secret is a word of the plan, which cannot be stored without it: {e}"))
+            .remedy("give a variable that is no secret as a value: -e NAME=…")
+    })?;
+    let bytes = serde_json::to_vec_pretty(&stored).map_err(|e| Error::new(e.to_string()))?;
+    Ok((stored.name, bytes))
 }
 
 /// A text without secrets.

@@ -2,11 +2,14 @@
 
 use super::link::{Heard, Link, News, Wish};
 use super::stop;
+use super::{Job, folder};
 use crate::backend::fault;
+use crate::collected;
 use crate::redact::{self, Streams};
 use aido_evidence::{Captured, Recording, Stream as Log};
-use aido_runtime::{Collected, Command, Control, Enforced, Error, Event, Force, Listener, Plan, Stream};
+use aido_runtime::{Collected, Command, Control, Enforced, Error, Event, Force, Listener, Stream};
 use aido_secrets::Secrets;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -15,10 +18,14 @@ use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFl
 use serde_json::json;
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// How often the command line hears that the end of a run goes on.
 const BEAT: Duration = Duration::from_secs(1);
+
+/// What was recorded is signed so much later at most, as long as this process goes on.
+const CHECKPOINT: Duration = Duration::from_secs(2);
 
 struct Pulse {
     timer: TimerFd,
@@ -28,6 +35,8 @@ struct Pulse {
 /// Writes a run's record while it goes, and listens to the command line.
 pub(super) struct Recorder {
     pub(super) recording: Recording,
+    /// The project's folder: what came out is held against what it has.
+    project: PathBuf,
     pub(super) link: Option<Link>,
     secrets: Secrets,
     pub(super) streams: Streams,
@@ -36,6 +45,9 @@ pub(super) struct Recorder {
     signals: SignalFd,
     /// Readable when the link, the signals or the pulse have something to say.
     wake: Epoll,
+    /// Goes off when it is time to sign; armed by what is recorded, so that a quiet run is not woken.
+    sign: TimerFd,
+    armed: bool,
     /// While outputs are brought out, the command line hears that it goes on.
     pulse: Option<Pulse>,
     /// How long bringing them out may take.
@@ -51,7 +63,8 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
-    pub(super) fn new(recording: Recording, link: Link, plan: &Plan, secrets: &Secrets) -> Result<Self, Error> {
+    pub(super) fn new(recording: Recording, link: Link, job: &Job) -> Result<Self, Error> {
+        let (project, plan, secrets) = (folder(&job.project), &job.plan, &job.kept_out);
         let failed = |e| Error::new(format!("cannot listen for commands: {e}"));
         let mut set = SigSet::empty();
         set.add(Signal::SIGTERM);
@@ -62,14 +75,19 @@ impl Recorder {
         let readable = EpollEvent::new(EpollFlags::EPOLLIN, 0);
         wake.add(&signals, readable).map_err(failed)?;
         wake.add(&link, readable).map_err(failed)?;
+        let sign = timer().map_err(failed)?;
+        wake.add(&sign, readable).map_err(failed)?;
         Ok(Recorder {
             recording,
+            project: project.to_path_buf(),
             link: Some(link),
             secrets: secrets.clone(),
             streams: Streams::new(secrets, plan.exact_output),
             wishes: VecDeque::new(),
             signals,
             wake,
+            sign,
+            armed: false,
             pulse: None,
             collecting: stop::collecting(plan.limits.disk.value),
             limit: plan.limits.output.value,
@@ -90,17 +108,44 @@ impl Recorder {
     /// What goes on record of an event holds no secret.
     pub(super) fn note(&mut self, kind: &str, mut data: serde_json::Value) -> Result<(), Error> {
         redact::value(&self.secrets, &mut data);
-        self.recording.event(kind, data).map_err(|e| Error::new(e.to_string()))
+        self.recording.event(kind, data).map_err(|e| Error::new(e.to_string()))?;
+        self.sign_later();
+        Ok(())
+    }
+
+    /// What is there now is to be signed soon.
+    fn sign_later(&mut self) {
+        if !self.armed {
+            let once = Expiration::OneShot(TimeSpec::from_duration(CHECKPOINT));
+            self.armed = self.sign.set(once, TimerSetTimeFlags::empty()).is_ok();
+        }
+    }
+
+    /// Signs what was recorded and written so far.
+    fn sign(&mut self) {
+        self.armed = false;
+        // Sets it back, also where it went off just now.
+        let _ = self.sign.unset();
+        if let Err(error) = self.recording.checkpoint() {
+            let warning = format!("the record lacks a checkpoint: {error}");
+            if !self.warnings.contains(&warning) {
+                self.warnings.push(warning);
+            }
+        }
+    }
+
+    fn sign_if_due(&mut self) {
+        let mut due = [PollFd::new(self.sign.as_fd(), PollFlags::POLLIN)];
+        if self.armed && poll(&mut due, PollTimeout::ZERO) == Ok(1) {
+            self.sign();
+        }
     }
 
     /// From here on there is only copying and sealing.
     fn closing(&mut self) {
         self.tell(&News::Over);
         // Without a pulse the command line's patience is shorter; that is no reason to fail.
-        let Ok(timer) = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK)
-        else {
-            return;
-        };
+        let Ok(timer) = timer() else { return };
         let every = Expiration::Interval(TimeSpec::from_duration(BEAT));
         if timer.set(every, TimerSetTimeFlags::empty()).is_ok()
             && self.wake.add(&timer, EpollEvent::new(EpollFlags::EPOLLIN, 0)).is_ok()
@@ -132,6 +177,7 @@ impl Recorder {
     /// Hears the command line out, and other commands.
     fn listen(&mut self) {
         self.beat();
+        self.sign_if_due();
         while let Ok(Some(signal)) = self.signals.read_signal() {
             self.wishes.push_back(Command::Interrupt(signal.ssi_signo as i32));
         }
@@ -196,15 +242,18 @@ impl Recorder {
 }
 
 impl Listener for Recorder {
-    fn event(&mut self, event: Event) -> Result<(), Error> {
-        match &event {
+    fn event(&mut self, mut event: Event) -> Result<(), Error> {
+        match &mut event {
             Event::Enforced { controls } => {
                 self.warnings.extend(lacking(controls));
                 self.enforced = controls.clone();
                 let warnings = self.warnings.iter().map(|warning| redact::text(&self.secrets, warning)).collect();
                 self.tell(&News::Ready { warnings });
             }
-            Event::Collected(collected) => self.collected = collected.clone(),
+            Event::Collected(found) => {
+                collected::look_over(found, &self.project);
+                self.collected = found.clone();
+            }
             Event::Started { .. } => self.started = true,
             Event::Ended => {
                 self.finish_output();
@@ -219,12 +268,20 @@ impl Listener for Recorder {
         if let Err(error) = &noted {
             self.warnings.push(format!("the record lacks an event `{kind}`: {error}"));
         }
+        if matches!(kind.as_str(), "enforced" | "started") {
+            // Before the task starts, and when it has.
+            self.sign();
+        }
         after(&kind);
+        if let Some(changed) = collected::changed(&self.collected).filter(|_| kind == "collected") {
+            self.note("changed", changed)?;
+        }
         noted
     }
 
     fn output(&mut self, stream: Stream, bytes: &[u8]) {
         self.keep(stream, bytes);
+        self.sign_later();
         fault::point("supervise.output");
         if let Some(link) = &self.link {
             link.say(&News::Output);
@@ -246,6 +303,10 @@ fn log(stream: Stream) -> Log {
         Stream::Stdout => Log::Stdout,
         Stream::Stderr => Log::Stderr,
     }
+}
+
+fn timer() -> nix::Result<TimerFd> {
+    TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK)
 }
 
 /// Where tests stop a supervisor that has just recorded an event.

@@ -46,19 +46,14 @@ pub(crate) fn run(dir: &Path, typed: &cli::Run) -> Result<u8> {
     }
     // Before the first run makes its own folder in the project.
     let mut inputs = inputs::digests(&layout.inputs)?;
-    let mut secret_files = inputs::SecretFiles::new();
-    for file in &layout.secrets {
-        let content = file.content()?;
-        inputs.push(file.told(&content));
-        secret_files.insert(file.entry.path.clone(), content);
-    }
+    let secret_files = inputs::open_secrets(&layout.secrets, &mut inputs)?;
     let kept_out = redact::secrets(&secrets, &secret_files);
     plan.exact_output = typed.exact_output;
     redact::refuse_arguments(&plan, &secrets)?;
     let warnings = redact::warnings(&kept_out, plan.exact_output);
     let project = match project {
         Some(project) => project,
-        None => Project::create(&settings.project)?,
+        None => Project::create(&settings.project, &backend::own_home())?,
     };
     let (stdin, input) = match typed.interactive {
         true => view::input_pipe().map(|(theirs, ours)| (Some(theirs), Some(ours)))?,
@@ -84,7 +79,7 @@ pub(crate) fn run(dir: &Path, typed: &cli::Run) -> Result<u8> {
 
 /// The project's evidence and the sandbox to run in: the named one, the current one, or none.
 fn place(dir: &Path, typed: &cli::Run) -> Result<(Option<Project>, Option<Sandbox>)> {
-    let project = Project::open(dir)?;
+    let project = Project::open(dir, &backend::own_home())?;
     let Some(project) = project else {
         if let Some(asked) = &typed.sandbox {
             bail!("there is no sandbox {asked}: this project has none; make one with `aido sandbox up`");
