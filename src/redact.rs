@@ -104,7 +104,9 @@ pub(crate) fn value(secrets: &Secrets, value: &mut Value) {
         Value::Object(fields) => {
             let named: Vec<String> = fields.keys().filter(|key| !is_own(key)).cloned().collect();
             for key in named {
-                if let (Some(clean), Some(told)) = (secrets.text(&key), fields.remove(&key)) {
+                if let Some(clean) = secrets.text(&key)
+                    && let Some(told) = fields.remove(&key)
+                {
                     fields.insert(clean, told);
                 }
             }
@@ -262,9 +264,9 @@ mod tests {
 
     #[test]
     fn keys_that_somebody_made_up_are_texts_too() {
-        let mut told = serde_json::json!({"env": {"MY_TOKEN_abcd": "x"}, "abcd": [{"why": "abcd"}]});
+        let mut told = serde_json::json!({"env": {"MY_TOKEN_abcd": "x", "OTHER": "y"}, "abcd": [{"why": "abcd"}]});
         value(&secret("abcd"), &mut told);
-        assert_eq!(told, serde_json::json!({"env": {"MY_TOKEN_[secret X]": "x"}, "abcd": [{"why": "[secret X]"}]}));
+        assert_eq!(told, serde_json::json!({"env": {"MY_TOKEN_[secret X]": "x", "OTHER": "y"}, "abcd": [{"why": "[secret X]"}]}));
     }
 
     #[test]

@@ -97,7 +97,7 @@ fn secret_files_are_given_and_their_like_is_not() {
     let look = "cat .env data/id_rsa; cat other.env; echo x >> .env; cat data/../.env | tail -c 6";
     let options = ["run", "--quiet", "--secret-file", ".env", "--secret-file", "data/id_rsa", "--", "sh", "-c", look];
     let out = p.aido(options);
-    out.stdout("[secret .env]\n[secret data/id_rsa]ter2\n\n").says("other.env");
+    out.stdout("[secret .env]\n[secret data/id_rsa]nter2\n").says("other.env");
     let hidden = p.summary()["hidden"].to_string();
     assert!(hidden.contains("other.env") && !hidden.contains("\".env\"") && !hidden.contains("id_rsa"), "{hidden}");
     // Base64 of the value alone, as a manifest would have it.
