@@ -21,8 +21,14 @@ pub(super) enum Flags {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum About {
-    Execution { at: At, args: usize },
-    Opening { at: At, flags: Flags },
+    Execution {
+        at: At,
+        args: usize,
+    },
+    Opening {
+        at: At,
+        flags: Flags,
+    },
     Making(At),
     Removing(At),
     Moving(At, At),
@@ -84,7 +90,7 @@ mod tests {
         let asked = seccomp::asked_although_allowed();
         assert!(asked.len() > 30 || cfg!(not(target_arch = "x86_64")), "{asked:?}");
         for call in asked {
-            assert!(about(call).is_some(), "{call} costs the task time, and nothing is made of it");
+            assert!(about(&call).is_some(), "{call} costs the task time, and nothing is made of it");
         }
         assert_eq!(about("read"), None);
     }
