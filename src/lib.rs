@@ -2,7 +2,9 @@
 
 mod backend;
 mod cli;
+mod collected;
 mod commands;
+mod explain;
 pub mod inputs;
 mod interrupt;
 mod keeper;
@@ -14,7 +16,7 @@ mod recover;
 mod rights;
 mod root;
 pub mod settings;
-mod summary;
+pub mod summary;
 mod supervise;
 pub mod task;
 mod view;

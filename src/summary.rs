@@ -1,15 +1,17 @@
 //! `summary.json`: what a run was, how it ended, what held.
 
 use crate::inputs::InputDigest;
+use aido_evidence::Facts;
 use aido_runtime::{Collected, Enforced, Isolation, Outcome, Root, Task};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 /// Version of the stored form. 1: first. 2: `isolation`, `outcome.refused`, `enforced.*.proof`, the control `second-wall`.
 /// 3: `outcome.executed`, cause, target and place in `outcome.refused`; `change`, `active` and `redacted` in artifacts; `redacted`.
-pub(crate) const SUMMARY_VERSION: u32 = 3;
+pub const SUMMARY_VERSION: u32 = 3;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Summary {
+pub struct Summary {
     pub version: u32,
     pub run: String,
     pub sandbox: String,
@@ -42,15 +44,39 @@ pub(crate) struct Summary {
     pub chain_head: String,
 }
 
+impl Summary {
+    /// What the seal repeats, so that it can be believed without the other files.
+    pub(crate) fn facts(&self) -> Facts {
+        let members = json!({
+            "aido": env!("CARGO_PKG_VERSION"),
+            "name": self.name,
+            "task": self.task,
+            "runtime": self.runtime,
+            "image_digest": self.image_digest,
+            "plan_digest": self.plan_digest,
+            "isolation": self.isolation,
+            "inputs": self.inputs,
+            "enforced": self.enforced,
+            "outcome": self.outcome,
+            "exit_code": self.exit_code,
+            "started": self.started,
+            "ended": self.ended,
+        });
+        let members = members.as_object().cloned().unwrap_or_default();
+        let outputs = self.outputs.artifacts.iter();
+        Facts { members, outputs: outputs.map(|kept| (kept.path.clone(), kept.digest.clone())).collect() }
+    }
+}
+
 /// Bytes of the task's two streams.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Streams {
+pub struct Streams {
     pub stdout: Bytes,
     pub stderr: Bytes,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Bytes {
+pub struct Bytes {
     pub kept: u64,
     pub dropped: u64,
     /// `sha256:…` of the log, where its writer lived to the end.
@@ -70,4 +96,30 @@ pub(crate) fn root_words(root: &Root) -> (String, Option<String>) {
 /// What is executed: the program that was asked for first, and its arguments.
 pub(crate) fn argv(task: &Task) -> Vec<String> {
     task.programs.iter().take(1).chain(&task.args).cloned().collect()
+}
+
+#[cfg(test)]
+#[path = "../fuzz/src/documents.rs"]
+#[expect(unreachable_pub, reason = "the fuzzer's own crate exports it")]
+mod fuzzed;
+
+#[cfg(test)]
+mod tests {
+    use super::fuzzed;
+
+    /// What the fuzzers kept, on every machine.
+    #[test]
+    fn the_corpora_of_the_fuzzers_hold() {
+        let targets: [(&str, fn(&[u8])); 2] = [("plan", fuzzed::plan), ("summary", fuzzed::summary)];
+        for (target, run) in targets {
+            let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+            let inputs: Vec<_> = std::fs::read_dir(folder).unwrap().map(|input| input.unwrap().path()).collect();
+            assert!(inputs.len() > 5, "{target}: {} inputs", inputs.len());
+            for path in inputs {
+                let bytes = std::fs::read(&path).unwrap();
+                let held = std::panic::catch_unwind(|| run(&bytes));
+                assert!(held.is_ok(), "{} breaks a promise", path.display());
+            }
+        }
+    }
 }

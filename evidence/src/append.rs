@@ -3,9 +3,10 @@
 use crate::chain::{Head, MAX_RECORD, Record, TORN, sha256_hex};
 use crate::clock;
 use crate::error::{Error, Result};
+use crate::fault;
 use serde_json::{Value, json};
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -48,12 +49,12 @@ impl Appender {
         Ok(Appender { file, path, end: Some(end) })
     }
 
-    pub(crate) fn file(&self) -> &File {
-        &self.file
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
+    /// Returns when everything that was appended is on the disk.
+    pub(crate) fn sync(&self) -> Result<()> {
+        fault::step("sync", &self.path)
+            .map_err(io::Error::from)
+            .and_then(|()| self.file.sync_data())
+            .map_err(|e| Error::io("sync", &self.path, e))
     }
 
     /// The hash of the last whole record.
@@ -76,26 +77,35 @@ impl Appender {
         self.end.as_ref().ok_or_else(|| Error::damaged(&self.path, "its end cannot be found"))
     }
 
+    /// Where the chain stands: what the next record must say. A torn end comes before it; see [`Appender::mend`].
+    pub(crate) fn at(&mut self) -> Result<&Head> {
+        Ok(&self.end()?.head)
+    }
+
+    /// Owns up to a torn end now instead of with the next record.
+    pub(crate) fn mend(&mut self) -> Result<()> {
+        let (time, mono_ms) = (clock::now(), clock::boottime_ms());
+        let (bytes, head) = self.end()?.mended(&time, mono_ms);
+        if bytes.is_empty() { Ok(()) } else { self.write(&bytes, head) }
+    }
+
     /// Adds one record with one write(2), so that a reader never sees two writers' bytes mixed and a
     /// crash leaves at most one torn record. What mends a torn end goes in the same write.
     pub(crate) fn append(&mut self, kind: &str, data: &Value) -> Result<()> {
         let (time, mono_ms) = (clock::now(), clock::boottime_ms());
-        let end = self.end()?;
-        let mut bytes = Vec::new();
-        let mut head = None;
-        match &end.joint {
-            Joint::Clean => {}
-            Joint::NewlineMissing => bytes.push(b'\n'),
-            Joint::Torn { bytes: count, sha256 } => {
-                bytes.push(b'\n');
-                let (line, next) = end.head.encode(TORN, &json!({"bytes": count, "sha256": sha256}), &time, mono_ms);
-                bytes.extend_from_slice(&line);
-                head = Some(next);
-            }
-        }
-        let (line, next) = head.as_ref().unwrap_or(&end.head).encode(kind, data, &time, mono_ms);
+        let (mut bytes, head) = self.end()?.mended(&time, mono_ms);
+        let (line, next) = head.encode(kind, data, &time, mono_ms);
         bytes.extend_from_slice(&line);
-        match write_once(&mut self.file, &bytes) {
+        self.write(&bytes, next)
+    }
+
+    /// Whether the last record is whole, newline and all.
+    pub(crate) fn is_clean(&mut self) -> Result<bool> {
+        Ok(self.end()?.joint == Joint::Clean)
+    }
+
+    fn write(&mut self, bytes: &[u8], next: Head) -> Result<()> {
+        match write_once(&mut self.file, bytes, &self.path) {
             Ok(()) => {
                 self.end = Some(End { head: next, joint: Joint::Clean });
                 Ok(())
@@ -108,9 +118,25 @@ impl Appender {
     }
 }
 
-fn write_once(file: &mut File, bytes: &[u8]) -> io::Result<()> {
+impl End {
+    /// What must be written before the next record, and where the chain stands then.
+    fn mended(&self, time: &str, mono_ms: u64) -> (Vec<u8>, Head) {
+        let mut bytes = b"\n".to_vec();
+        match &self.joint {
+            Joint::Clean => (Vec::new(), self.head.clone()),
+            Joint::NewlineMissing => (bytes, self.head.clone()),
+            Joint::Torn { bytes: count, sha256 } => {
+                let (line, next) = self.head.encode(TORN, &json!({"bytes": count, "sha256": sha256}), time, mono_ms);
+                bytes.extend_from_slice(&line);
+                (bytes, next)
+            }
+        }
+    }
+}
+
+fn write_once(file: &mut File, bytes: &[u8], path: &Path) -> io::Result<()> {
     loop {
-        match file.write(bytes) {
+        match fault::write(file, bytes, path) {
             Ok(n) if n == bytes.len() => return Ok(()),
             Ok(n) => {
                 let all = bytes.len();

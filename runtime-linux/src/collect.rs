@@ -19,6 +19,9 @@ const DEEPEST: usize = 64;
 /// How many entries are looked at; what is beyond is named as left out.
 const MOST_ENTRIES: usize = 100_000;
 
+/// Bytes of their paths together: each is stored in the record, and a task must not make that too large to be sealed.
+const MOST_NAMES: usize = 8 << 20;
+
 /// Copies the outputs of a sandbox into the folder `into`, at most `most_bytes` of them. What fails is
 /// named as left out: the run itself is over, and stays as it was.
 pub(crate) fn collect(live: &Live, into: &Path, most_bytes: u64, listener: &mut dyn Listener) -> Collected {
@@ -120,7 +123,7 @@ impl From<Report> for Collected {
 
 /// The copying child's whole life.
 fn copy_all(live: &Live, target: &OwnedFd, most_bytes: u64, report: OwnedFd, parent: u32) -> i32 {
-    let mut copier = Copier { report: Report::default(), left: most_bytes, entries: 0 };
+    let mut copier = Copier { report: Report::default(), left: most_bytes, entries: 0, names: 0 };
     let joined = live.user_namespace.as_ref().map_or(Ok(()), |namespace| sys::join_user_namespace(namespace.as_fd()));
     let result = match joined {
         // A change of namespace forgets the tie to the parent.
@@ -138,11 +141,19 @@ struct Copier {
     /// Bytes that may still be copied.
     left: u64,
     entries: usize,
+    names: usize,
 }
 
 impl Copier {
     fn omit(&mut self, path: &str, why: impl Into<String>) {
         self.report.omitted.push(Omission { path: path.to_string(), why: why.into() });
+    }
+
+    fn too_many(&self) -> Option<String> {
+        if self.entries > MOST_ENTRIES {
+            return Some(format!("{MOST_ENTRIES} entries"));
+        }
+        (self.names > MOST_NAMES).then(|| format!("{MOST_NAMES} bytes of paths"))
     }
 
     fn folder(
@@ -163,11 +174,9 @@ impl Copier {
             self.entries += 1;
             let shown = shown(name);
             let path = if prefix.is_empty() { shown.clone() } else { format!("{prefix}/{shown}") };
-            if self.entries > MOST_ENTRIES {
-                self.omit(
-                    &path,
-                    format!("more than {MOST_ENTRIES} entries; what follows in this folder is left out too"),
-                );
+            self.names += path.len();
+            if let Some(most) = self.too_many() {
+                self.omit(&path, format!("more than {most}; what follows in this folder is left out too"));
                 return Ok(());
             }
             if let Err(errno) = self.entry(from, into, name, &path, depth) {
@@ -274,8 +283,17 @@ impl std::fmt::LowerHex for HexDigest<'_> {
 }
 
 /// Marks that turn the direction of text or take no room: a name may look like another with them.
-const INVISIBLE: [std::ops::RangeInclusive<char>; 4] =
-    ['\u{200b}'..='\u{200f}', '\u{2028}'..='\u{202e}', '\u{2060}'..='\u{2069}', '\u{feff}'..='\u{feff}'];
+const INVISIBLE: [std::ops::RangeInclusive<char>; 9] = [
+    '\u{ad}'..='\u{ad}',
+    '\u{61c}'..='\u{61c}',
+    '\u{180e}'..='\u{180e}',
+    '\u{200b}'..='\u{200f}',
+    '\u{2028}'..='\u{202e}',
+    '\u{2060}'..='\u{206f}',
+    '\u{feff}'..='\u{feff}',
+    '\u{fff9}'..='\u{fffb}',
+    '\u{e0000}'..='\u{e007f}',
+];
 
 /// Names that drive no terminal and mean the same to every program.
 fn is_plain(name: &CStr) -> bool {

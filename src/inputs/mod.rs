@@ -15,7 +15,7 @@ pub use select::Entry;
 pub(crate) use select::near;
 
 use crate::settings::{At, Error, Result, Settings, Told};
-use aido_runtime::Mount;
+use aido_runtime::{Mount, MountKind};
 use std::path::Path;
 
 /// Inputs and outputs of a sandbox, checked against the project as it is now.
@@ -53,6 +53,27 @@ pub fn lay_out(settings: &Settings, script: Option<&str>, home: Option<&Path>) -
     let outputs = outputs::read(project, &settings.outputs, &inputs)?;
     let mounts = layout::mounts(project, &inputs, &outputs);
     Ok(Layout { inputs, outputs, mounts })
+}
+
+/// Whether something could be an output, as it is written, beside these mounts of a plan: the reason why not.
+pub(crate) fn could_be_output(project: &Path, mounts: &[Mount], written: &str) -> Result<()> {
+    let told = |path: String| Told::new(path, At::Nowhere);
+    let inside =
+        |mount: &Mount| mount.target.strip_prefix(WORKSPACE).map(|path| path.trim_start_matches('/').to_string());
+    let mut inputs = Vec::new();
+    let mut wanted = Vec::new();
+    for mount in mounts {
+        match (&mount.kind, inside(mount)) {
+            (MountKind::Input { source, hidden, .. }, Some(path)) => {
+                inputs.push(Entry { path, source: source.clone(), folder: source.is_dir(), hidden: hidden.clone() });
+            }
+            (MountKind::OutputFolder { path }, Some(_)) => wanted.push(told(format!("{path}/"))),
+            (MountKind::OutputFile { path }, Some(_)) => wanted.push(told(path.clone())),
+            _ => {}
+        }
+    }
+    wanted.push(told(written.to_string()));
+    outputs::read(project, &wanted, &inputs).map(drop)
 }
 
 /// Nobody who types a command in their home folder means to show all of it to a task.

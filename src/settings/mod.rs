@@ -2,6 +2,7 @@
 
 mod asked;
 mod bound;
+mod change;
 mod error;
 mod file;
 mod overrides;
@@ -18,6 +19,7 @@ mod variable;
 mod yaml;
 
 pub use asked::Variable;
+pub(crate) use change::{Edit, Resource, asked_ttl, line as changed_line, ttl_at_most};
 pub use error::{At, Error, Place, Result, Told, printable};
 pub use overrides::Overrides;
 pub(crate) use pin::pin;

@@ -3,6 +3,7 @@
 //! ends the sandbox, and the next command closes the record.
 
 mod fork;
+mod laid;
 pub(crate) mod link;
 mod record;
 pub(crate) mod stop;
@@ -11,13 +12,14 @@ use crate::backend::{self, SCRATCH, fault};
 use crate::inputs::InputDigest;
 use crate::process::{Held, Process};
 use crate::summary::{self, Bytes, SUMMARY_VERSION, Streams, Summary};
-use aido_evidence::{Kind, NewSandbox, Project, Recording, Sandbox, Stream};
+use aido_evidence::{Kind, NewSandbox, Project, Recording, Sandbox, Signer, Stream};
 use aido_runtime::{End, Error, Io, Isolation, Outcome, Plan, Runtime, Usage};
 use link::{Link, News};
 use record::Recorder;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::time::Duration;
 
 /// One run, ready to be started.
@@ -115,8 +117,8 @@ fn silence() {
     let _ = nix::unistd::dup2_stderr(&null);
 }
 
-fn supervise(job: Job, link: Link) -> Result<u8, ()> {
-    let begun = begin(&job);
+fn supervise(mut job: Job, link: Link) -> Result<u8, ()> {
+    let begun = begin(&mut job);
     let (sandbox, recording) = match begun {
         Ok(begun) => begun,
         Err(error) => {
@@ -126,15 +128,18 @@ fn supervise(job: Job, link: Link) -> Result<u8, ()> {
     };
     link.insist(&News::Begun { run: recording.id().to_string(), sandbox: sandbox.id().to_string() });
     fault::point("supervise.begun");
-    match Recorder::new(recording, link, &job.plan.limits) {
+    match Recorder::new(recording, link, folder(&job.project), &job.plan.limits) {
         Ok(recorder) => conduct(job, &sandbox, recorder),
         Err(_) => Err(()),
     }
 }
 
-fn begin(job: &Job) -> Result<(Sandbox, Recording), Error> {
+fn begin(job: &mut Job) -> Result<(Sandbox, Recording), Error> {
     let failed = |e: aido_evidence::Error| Error::new(e.to_string());
     let plan = serde_json::to_vec_pretty(&job.plan).map_err(|e| Error::new(e.to_string()))?;
+    // First: where a key must not be used, nothing is made.
+    let signer = Signer::of(job.project.home()).map_err(failed)?;
+    job.warnings.extend(signer.warning());
     let sandbox = match &job.sandbox {
         Some(sandbox) => sandbox.clone(),
         None => job
@@ -149,8 +154,14 @@ fn begin(job: &Job) -> Result<(Sandbox, Recording), Error> {
             .map_err(failed)?,
     };
     fault::point("supervise.sandbox");
-    let recording = sandbox.begin_run(job.plan.limits.output.value).map_err(failed)?;
+    let recording = sandbox.begin_run(job.plan.limits.output.value, signer).map_err(failed)?;
+    job.warnings.extend(job.project.take_notes());
     Ok((sandbox, recording))
+}
+
+/// The project that the evidence is of.
+fn folder(project: &Project) -> &Path {
+    project.folder().parent().unwrap_or(project.folder())
 }
 
 /// Runs the plan and seals the record, whatever comes.
@@ -203,6 +214,11 @@ fn prepare(draft: &mut Draft<'_>, recorder: &mut Recorder) -> Result<(), Error> 
     fault::point("supervise.plan");
     recorder.note(stop::EVENT, serde_json::to_value(Process::me()).unwrap_or_default())?;
     recorder.note("inputs", json!({"inputs": draft.inputs, "hidden": draft.hidden}))?;
+    for (kind, data) in laid::before(draft.plan) {
+        recorder.note(kind, data)?;
+    }
+    // What was to be run is signed before any of it can.
+    recorder.recording.checkpoint().map_err(|e| Error::new(e.to_string()))?;
     fault::point("supervise.inputs");
     Ok(())
 }
@@ -220,6 +236,10 @@ struct Draft<'a> {
 
 fn seal(draft: Draft<'_>, mut recorder: Recorder, outcome: Outcome, error: Option<Error>) -> Result<u8, ()> {
     let exit_code = outcome.end.exit_code();
+    let dropped = [Stream::Stdout, Stream::Stderr].map(|stream| recorder.recording.captured(stream).dropped);
+    for data in laid::limits_hit(draft.plan, &outcome, dropped) {
+        let _ = recorder.note("limit_hit", data);
+    }
     let data = json!({"outcome": outcome, "exit_code": exit_code});
     let noted = recorder.note("outcome", data);
     fault::point("supervise.outcome");
@@ -254,7 +274,8 @@ fn seal(draft: Draft<'_>, mut recorder: Recorder, outcome: Outcome, error: Optio
         chain_head,
     };
     let Recorder { recording, link, started: ran, .. } = recorder;
-    let sealed = noted.map_err(|e| e.what).and_then(|()| recording.seal(&summary).map_err(|e| e.to_string()));
+    let sealed =
+        noted.map_err(|e| e.what).and_then(|()| recording.seal(&summary, summary.facts()).map_err(|e| e.to_string()));
     let news = match (error, sealed) {
         (Some(error), _) => News::Failed { what: error.what, remedy: error.remedy, ran },
         (None, Ok(_)) => News::Ended { exit_code },
