@@ -172,6 +172,10 @@ pub(crate) struct Wanted {
     #[arg(long, value_name = "HOW", default_value = "full", value_parser = isolation)]
     pub(crate) isolation: Isolation,
 
+    /// How much of what the task does is on record: refusals, standard (programs and refused changes, too), full (and refused reads) [default: standard]
+    #[arg(long, value_name = "LEVEL")]
+    pub(crate) record: Option<String>,
+
     /// Never touch the network to find an image
     #[arg(long)]
     pub(crate) offline: bool,
@@ -202,6 +206,7 @@ impl Wanted {
             syscalls: self.syscalls.clone(),
             made_with: None,
             isolation: self.isolation,
+            record: self.record.clone(),
             workdir: self.workdir.clone(),
             offline: self.offline,
             insecure_registries: self.insecure_registry.clone(),

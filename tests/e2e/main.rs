@@ -32,6 +32,7 @@ mod names;
 mod older;
 mod policy;
 mod prune;
+mod recorded;
 mod refused;
 mod registry;
 mod run;
