@@ -37,6 +37,7 @@ mod refused;
 mod registry;
 mod run;
 mod sandbox;
+mod secrets;
 mod store;
 mod ttl;
 mod watchdog;
