@@ -77,6 +77,18 @@ impl Appender {
         self.end.as_ref().ok_or_else(|| Error::damaged(&self.path, "its end cannot be found"))
     }
 
+    /// Where the chain stands: what the next record must say. A torn end comes before it; see [`Appender::mend`].
+    pub(crate) fn at(&mut self) -> Result<&Head> {
+        Ok(&self.end()?.head)
+    }
+
+    /// Owns up to a torn end now instead of with the next record.
+    pub(crate) fn mend(&mut self) -> Result<()> {
+        let (time, mono_ms) = (clock::now(), clock::boottime_ms());
+        let (bytes, head) = self.end()?.mended(&time, mono_ms);
+        if bytes.is_empty() { Ok(()) } else { self.write(&bytes, head) }
+    }
+
     /// Adds one record with one write(2), so that a reader never sees two writers' bytes mixed and a
     /// crash leaves at most one torn record. What mends a torn end goes in the same write.
     pub(crate) fn append(&mut self, kind: &str, data: &Value) -> Result<()> {
@@ -90,12 +102,6 @@ impl Appender {
     /// Whether the last record is whole, newline and all.
     pub(crate) fn is_clean(&mut self) -> Result<bool> {
         Ok(self.end()?.joint == Joint::Clean)
-    }
-
-    /// Mends a torn end without adding more than that takes.
-    pub(crate) fn mend(&mut self) -> Result<()> {
-        let (bytes, next) = self.end()?.mended(&clock::now(), clock::boottime_ms());
-        if bytes.is_empty() { Ok(()) } else { self.write(&bytes, next) }
     }
 
     fn write(&mut self, bytes: &[u8], next: Head) -> Result<()> {

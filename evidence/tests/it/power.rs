@@ -1,8 +1,8 @@
 //! A power cut. What was synced is there; of the rest each file may be short, end in zeros, be empty or be gone, in any
 //! combination. The next command closes the record, and what is left of it before the cut is read as it was.
 
-use crate::{NEW, kinds, project, whole};
-use aido_evidence::{Project, Run, Status, Stream};
+use crate::{NEW, begin, close, kinds, project, seal, whole};
+use aido_evidence::{Facts, Project, Run, Status, Stream};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
@@ -20,9 +20,9 @@ struct Cut {
 impl Cut {
     fn new() -> Cut {
         let (dir, project) = project();
-        project.new_sandbox(&NEW).unwrap().begin_run(100).unwrap().seal(&json!({"sealed": 1})).unwrap();
+        seal(begin(&project.new_sandbox(&NEW).unwrap(), 100).unwrap(), &json!({"sealed": 1}));
         let sandbox = project.new_sandbox(&NEW).unwrap();
-        let mut recording = sandbox.begin_run(100).unwrap();
+        let mut recording = begin(&sandbox, 100).unwrap();
         recording.plan(br#"{"plan": 1}"#).unwrap();
         for n in 0..3 {
             recording.event("tick", json!({"n": n, "text": "\u{1b}[2J"})).unwrap();
@@ -44,7 +44,7 @@ impl Cut {
         self.project.sweep().unwrap();
         let open = self.project.interrupted().unwrap();
         for run in &open {
-            assert!(run.close_interrupted(|_| json!({"closed": true})).unwrap().is_some());
+            assert!(run.close_interrupted(|_| (json!({"closed": true}), Facts::default())).unwrap().is_some());
         }
         assert!(self.project.open_runs().unwrap().is_empty());
         open
@@ -58,7 +58,7 @@ impl Cut {
             let left: Vec<_> = fs::read_dir(run.folder()).unwrap().map(|e| e.unwrap().file_name()).collect();
             assert!(left.iter().all(|name| !name.to_string_lossy().starts_with(".new-")), "{left:?}");
         }
-        let again = self.project.new_sandbox(&NEW).unwrap().begin_run(1).unwrap().seal(&json!({})).unwrap();
+        let again = seal(begin(&self.project.new_sandbox(&NEW).unwrap(), 1).unwrap(), &json!({}));
         let ledger = whole(self.project.ledger().records().unwrap().unwrap());
         for run in self.project.runs().unwrap() {
             let closings = ledger.iter().filter(|line| line.data["run"] == json!(run.id()));
@@ -91,7 +91,7 @@ fn the_events_of_a_run_can_be_cut_at_every_byte_and_end_in_zeros() {
         for keep in 0..=bytes.len() {
             fs::write(&log, left(&bytes, keep, zeros)).unwrap();
             let _ = fs::remove_file(cut.folder.join("summary.json"));
-            let sealed = cut.run.close_interrupted(|_| json!({})).unwrap().unwrap();
+            let sealed = close(&cut.run).unwrap();
             let after: Vec<_> = cut.run.events().unwrap().map(|e| e.unwrap()).collect();
             let lines = before.iter().scan(0, |at, r| {
                 *at += r.stored.len() + 1;
