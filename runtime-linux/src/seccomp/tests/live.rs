@@ -14,7 +14,7 @@ fn filtered(command: &mut Command) -> Output {
 
 fn filtered_by(profile: &SyscallProfile, command: &mut Command) -> Output {
     let convert = |i: &libc::sock_filter| seccompiler::sock_filter { code: i.code, jt: i.jt, jf: i.jf, k: i.k };
-    let filters = Filters::of(profile).expect("a profile of ours");
+    let filters = Filters::of(profile, Record::Standard).expect("a profile of ours");
     let filter: Vec<_> = filters.plain.instructions().iter().map(convert).collect();
     let run = || {
         seccompiler::apply_filter(&filter).expect("the kernel takes the filter");
