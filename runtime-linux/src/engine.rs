@@ -64,7 +64,11 @@ impl Runtime for Linux {
         let mut enforced = match plan.isolation {
             Isolation::Full => {
                 let (_, image) = self.ground(plan)?;
-                stand::by_construction(plan, &IdMap::choose(&plan.identity, image)?, &Filters::of(&plan.syscalls, plan.record)?)
+                stand::by_construction(
+                    plan,
+                    &IdMap::choose(&plan.identity, image)?,
+                    &Filters::of(&plan.syscalls, plan.record)?,
+                )
             }
             Isolation::Landlock => stand_alone(plan)?.0,
         };

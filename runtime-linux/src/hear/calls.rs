@@ -21,8 +21,14 @@ pub(super) enum Flags {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum About {
-    Execution { at: At, args: usize },
-    Opening { at: At, flags: Flags },
+    Execution {
+        at: At,
+        args: usize,
+    },
+    Opening {
+        at: At,
+        flags: Flags,
+    },
     Making(At),
     Removing(At),
     Moving(At, At),

@@ -189,10 +189,11 @@ impl Listening {
             },
         };
         // By a descriptor alone: it may have no name.
-        let runs = match at.folder.is_some() && memory::path(asked.pid, asked.args[at.path]).is_some_and(|p| p.is_empty()) {
-            true => Execution::Runs,
-            false => self.places.executing(&path),
-        };
+        let runs =
+            match at.folder.is_some() && memory::path(asked.pid, asked.args[at.path]).is_some_and(|p| p.is_empty()) {
+                true => Execution::Runs,
+                false => self.places.executing(&path),
+            };
         match runs {
             Execution::Refused(found) => Noted::Refused(refused(asked, process::name(asked.pid), found)),
             Execution::Fails => Noted::Nothing,

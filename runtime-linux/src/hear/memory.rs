@@ -83,7 +83,8 @@ pub(super) fn args(pid: i32, address: u64) -> (Vec<String>, bool) {
     let mut cut = address != 0 && !words.clone().any(|address| address == 0);
     addresses.truncate(MOST_ARGS);
     // All of them at once: each by itself would cost a call.
-    let reach = |address: &u64| RemoteIoVec { base: *address as usize, len: WORD.min((PAGE - address % PAGE) as usize) };
+    let reach =
+        |address: &u64| RemoteIoVec { base: *address as usize, len: WORD.min((PAGE - address % PAGE) as usize) };
     let pieces: Vec<RemoteIoVec> = addresses.iter().map(reach).collect();
     let mut room = vec![0; pieces.iter().map(|piece| piece.len).sum()];
     let there = transfer(pid, &pieces, &mut room);

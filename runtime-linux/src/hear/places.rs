@@ -146,7 +146,8 @@ impl Places {
         match self.look(path, true) {
             Ok(there) => {
                 let seen = rustix::fs::fstat(&there).ok()?;
-                let closed = FileType::from_raw_mode(seen.st_mode) == FileType::Socket && !self.rights.may(&seen, WRITE);
+                let closed =
+                    FileType::from_raw_mode(seen.st_mode) == FileType::Socket && !self.rights.may(&seen, WRITE);
                 closed.then(|| self.denied(there.as_fd(), None, &seen))
             }
             Err(Errno::NOENT) => Some(self.absent(path)),

@@ -61,7 +61,8 @@ mod tests {
 
     #[test]
     fn a_process_is_read() {
-        let text = "Name:\tx Tgid: 9\nTgid:\t12\nPid:\t13\nPPid:\t7\nUid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\nGroups:\t20 21 \n";
+        let text =
+            "Name:\tx Tgid: 9\nTgid:\t12\nPid:\t13\nPPid:\t7\nUid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\nGroups:\t20 21 \n";
         let status = Status(text.into());
         assert_eq!((status.process(), status.parent()), (Some(12), Some(7)));
         assert_eq!(status.rights(), Rights { uid: 4, groups: vec![8, 20, 21] });

@@ -25,9 +25,7 @@ enum Address {
 /// What becomes of speaking to the address that stands at `at` of the arguments.
 pub(super) fn connecting(places: &Places, asked: &Asked, at: usize) -> Option<Found> {
     match address(asked, at)? {
-        Address::Network(address) if !is_own(address.ip()) => {
-            Some(network(asked, address, libc::ENETUNREACH, None))
-        }
+        Address::Network(address) if !is_own(address.ip()) => Some(network(asked, address, libc::ENETUNREACH, None)),
         Address::Network(address) if address.port() == NAMES && !is_served(asked.pid) => {
             Some(network(asked, address, libc::ECONNREFUSED, Some("name resolution")))
         }
@@ -55,9 +53,7 @@ pub(super) fn connecting(places: &Places, asked: &Asked, at: usize) -> Option<Fo
 /// What becomes of taking on that address.
 pub(super) fn binding(places: &Places, asked: &Asked, at: usize) -> Option<Found> {
     match address(asked, at)? {
-        Address::Network(address) if !is_own(address.ip()) => {
-            Some(network(asked, address, libc::EADDRNOTAVAIL, None))
-        }
+        Address::Network(address) if !is_own(address.ip()) => Some(network(asked, address, libc::EADDRNOTAVAIL, None)),
         Address::Network(address) if (1..1024).contains(&address.port()) => {
             let found = network(asked, address, libc::EACCES, Some("ports below 1024"));
             Some(Found { cause: Cause::Denied, ..found })
