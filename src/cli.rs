@@ -96,6 +96,10 @@ pub(crate) struct Run {
     #[arg(long)]
     pub raw: bool,
 
+    /// Keep what the task writes byte for byte: secrets that it writes are on record then
+    #[arg(long)]
+    pub(crate) exact_output: bool,
+
     /// Print the run's summary as JSON on standard output instead of the task's output
     #[arg(long)]
     pub(crate) json: bool,
@@ -131,6 +135,10 @@ pub(crate) struct Wanted {
     /// A file, or with a final slash a folder, that the task may write and that is kept; can be repeated
     #[arg(long, value_name = "PATH")]
     pub(crate) output: Vec<String>,
+
+    /// A file of the project with a secret: shown to the task, read-only, and kept out of the records; can be repeated
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub(crate) secret_file: Vec<String>,
 
     /// Set a variable; NAME alone passes your own value on and keeps it out of the records
     #[arg(short, long, value_name = "NAME[=VALUE]")]
@@ -184,6 +192,7 @@ impl Wanted {
             ttl: self.ttl.clone(),
             inputs: self.input.clone(),
             outputs: self.output.clone(),
+            secret_files: self.secret_file.clone(),
             env: self.env.clone(),
             memory: self.memory.clone(),
             cpus: self.cpus.clone(),

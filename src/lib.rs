@@ -13,6 +13,7 @@ pub mod plan;
 mod process;
 mod progress;
 mod recover;
+mod redact;
 mod rights;
 mod root;
 pub mod settings;

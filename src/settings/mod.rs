@@ -51,6 +51,8 @@ pub struct Settings {
     /// `None`: the whole project folder.
     pub inputs: Option<Vec<Told<String>>>,
     pub outputs: Vec<Told<String>>,
+    /// Files of the project that are shown, and whose content is kept out of the record.
+    pub secrets: Vec<Told<String>>,
     pub env: BTreeMap<String, Told<Variable>>,
     pub limits: Limits,
     pub accept_weaker: BTreeSet<Control>,

@@ -189,6 +189,10 @@ fn outputs(page: &mut Page, run: &Run, told: &Summary) {
     };
     let (out, err) = (&told.output.stdout, &told.output.stderr);
     page.row("wrote", format!("{}, {}", captured("output", out), captured("error", err)));
+    let times = |count: u64| if count > 1 { format!(", {count} times") } else { String::new() };
+    let redacted: Vec<String> =
+        told.redacted.iter().map(|found| format!("{}{}", inert(&found.what), times(found.count))).collect();
+    page.list("redacted", &redacted);
 }
 
 /// A file that came out, and how it stands to the project's own.
