@@ -3,6 +3,7 @@
 mod check;
 mod doctor;
 mod image;
+mod key;
 mod logs;
 mod past;
 mod pin;
@@ -68,6 +69,7 @@ fn dispatch(dir: &Path, command: &Command) -> Result<u8> {
         Command::Show(typed) => sweep_in(dir).and_then(|()| show::show(dir, typed)),
         Command::Check(typed) => check::check(dir, typed),
         Command::Image(typed) => image::image(typed),
+        Command::Key(typed) => key::key(typed),
         Command::Doctor(typed) => doctor::doctor(typed),
     }
 }

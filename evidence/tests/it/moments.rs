@@ -129,7 +129,7 @@ fn many_who_end_a_sandbox_say_so_once() {
         let enders: Vec<_> = (0..8)
             .map(|n| {
                 // As another process would find it.
-                let mine = crate::reopened(project);
+                let mine = crate::reopened(&project);
                 let mine = mine.sandbox_with(made.id().as_str()).unwrap().unwrap();
                 scope.spawn(move || usize::from(mine.end(&format!("reason {n}")).unwrap()))
             })
