@@ -1,8 +1,10 @@
 //! What can be typed. Does no I/O and decides nothing.
 
 mod image;
+mod key;
 
 pub(crate) use image::*;
+pub(crate) use key::*;
 
 use crate::settings::Overrides;
 use aido_runtime::{Control, Isolation};
@@ -48,6 +50,9 @@ pub(crate) enum Command {
     /// Manage the local store of images
     #[command(subcommand, disable_help_subcommand = true)]
     Image(Image),
+    /// Show, export and replace the key that signs runs
+    #[command(subcommand, disable_help_subcommand = true)]
+    Key(Key),
     /// Say what this host can enforce, what it cannot, and what mends it
     Doctor(Doctor),
 }

@@ -5,6 +5,7 @@ mod doctor;
 mod event;
 mod explained;
 mod image;
+mod key;
 mod logs;
 pub(crate) mod past;
 mod pin;
@@ -73,6 +74,7 @@ fn dispatch(dir: &Path, command: &Command) -> Result<u8> {
         Command::Show(typed) => sweep_in(dir).and_then(|()| show::show(dir, typed)),
         Command::Check(typed) => check::check(dir, typed),
         Command::Image(typed) => image::image(typed),
+        Command::Key(typed) => key::key(typed),
         Command::Doctor(typed) => doctor::doctor(typed),
     }
 }

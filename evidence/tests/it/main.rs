@@ -1,13 +1,16 @@
 //! Tries to break what the evidence promises, through its public face only.
 
+mod anchor;
 mod chain;
 mod crash;
 mod folders;
+mod keys;
 mod ledger;
 mod moments;
 mod power;
 mod recording;
 mod removal;
+mod signing;
 
 use aido_evidence::{Facts, Home, Kind, NewSandbox, Project, Record, Recording, Run, Sandbox, Sealed, Signer};
 use serde_json::{Value, json};
