@@ -36,5 +36,6 @@ mod registry;
 mod run;
 mod sandbox;
 mod store;
+mod together;
 mod ttl;
 mod watchdog;
