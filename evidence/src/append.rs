@@ -77,6 +77,18 @@ impl Appender {
         self.end.as_ref().ok_or_else(|| Error::damaged(&self.path, "its end cannot be found"))
     }
 
+    /// Where the chain stands: what the next record must say. A torn end comes before it; see [`Appender::mend`].
+    pub(crate) fn at(&mut self) -> Result<&Head> {
+        Ok(&self.end()?.head)
+    }
+
+    /// Owns up to a torn end now instead of with the next record.
+    pub(crate) fn mend(&mut self) -> Result<()> {
+        let (time, mono_ms) = (clock::now(), clock::boottime_ms());
+        let (bytes, head) = self.end()?.mended(&time, mono_ms);
+        if bytes.is_empty() { Ok(()) } else { self.write(&bytes, head) }
+    }
+
     /// Adds one record with one write(2), so that a reader never sees two writers' bytes mixed and a
     /// crash leaves at most one torn record. What mends a torn end goes in the same write.
     pub(crate) fn append(&mut self, kind: &str, data: &Value) -> Result<()> {
@@ -90,12 +102,6 @@ impl Appender {
     /// Whether the last record is whole, newline and all.
     pub(crate) fn is_clean(&mut self) -> Result<bool> {
         Ok(self.end()?.joint == Joint::Clean)
-    }
-
-    /// Mends a torn end without adding more than that takes.
-    pub(crate) fn mend(&mut self) -> Result<()> {
-        let (bytes, next) = self.end()?.mended(&clock::now(), clock::boottime_ms());
-        if bytes.is_empty() { Ok(()) } else { self.write(&bytes, next) }
     }
 
     fn write(&mut self, bytes: &[u8], next: Head) -> Result<()> {
@@ -113,13 +119,13 @@ impl Appender {
 }
 
 impl End {
-    /// What must be written before the next record, and where the chain stands then.
+    /// The bytes that must come before the next record, and where the chain stands after them.
     fn mended(&self, time: &str, mono_ms: u64) -> (Vec<u8>, Head) {
-        let mut bytes = b"\n".to_vec();
         match &self.joint {
             Joint::Clean => (Vec::new(), self.head.clone()),
-            Joint::NewlineMissing => (bytes, self.head.clone()),
+            Joint::NewlineMissing => (vec![b'\n'], self.head.clone()),
             Joint::Torn { bytes: count, sha256 } => {
+                let mut bytes = vec![b'\n'];
                 let (line, next) = self.head.encode(TORN, &json!({"bytes": count, "sha256": sha256}), time, mono_ms);
                 bytes.extend_from_slice(&line);
                 (bytes, next)
