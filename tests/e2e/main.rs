@@ -39,5 +39,6 @@ mod run;
 mod sandbox;
 mod secrets;
 mod store;
+mod together;
 mod ttl;
 mod watchdog;
