@@ -3,6 +3,7 @@
 mod backend;
 mod cli;
 mod commands;
+mod fresh;
 pub mod inputs;
 mod interrupt;
 mod keeper;

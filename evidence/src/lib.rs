@@ -5,11 +5,13 @@
 //! the format so that another program can check it.
 
 mod append;
+mod bundle;
 mod chain;
 mod clock;
 mod draft;
 mod ending;
 mod error;
+mod export;
 mod files;
 mod folder;
 mod id;
@@ -17,6 +19,8 @@ mod ledger;
 mod lock;
 mod lookup;
 mod project;
+mod parts;
+mod prune;
 mod read;
 mod recording;
 mod recover;
@@ -24,6 +28,10 @@ mod remove;
 mod run;
 mod sandbox;
 mod trash;
+mod verify;
+
+pub use bundle::{BUNDLE_VERSION, Packed};
+pub use verify::*;
 
 pub use chain::{MAX_RECORD, RECORD_VERSION, Record, plain_json, sha256_hex};
 pub use clock::{boot_id, boottime_ms, now};

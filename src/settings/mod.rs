@@ -25,7 +25,7 @@ pub use policy::Policy;
 pub use resolve::{DEFAULT_TTL, GRACE};
 pub use runtime::Runtime;
 pub(crate) use suggest::distance;
-pub(crate) use units::duration;
+pub(crate) use units::{bytes, duration};
 pub use units::{TTL, show_bytes, show_duration, show_processors};
 pub use variable::fits;
 
