@@ -38,15 +38,28 @@ pub(crate) fn images() -> Result<PathBuf, Error> {
     Ok(data_home()?.join("aido").join("images"))
 }
 
-/// `$XDG_DATA_HOME`, as its specification has it: a relative path counts as none.
+/// Where the keys lie, and where the ledgers of projects are anchored.
+pub(crate) fn own_home() -> aido_evidence::Home {
+    let state = folder_of("XDG_STATE_HOME").or_else(|| home().map(|home| home.join(".local/state")));
+    aido_evidence::Home {
+        keys: data_home().ok().map(|data| data.join("aido").join("keys")),
+        anchors: state.map(|state| state.join("aido").join("ledgers")),
+    }
+}
+
+/// `$XDG_DATA_HOME`
 fn data_home() -> Result<PathBuf, Error> {
-    let set = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    set("XDG_DATA_HOME").or_else(|| home().map(|home| home.join(".local/share"))).ok_or_else(|| {
+    folder_of("XDG_DATA_HOME").or_else(|| home().map(|home| home.join(".local/share"))).ok_or_else(|| {
         Error::new("there is no home folder for the image store")
             .remedy("set HOME, or XDG_DATA_HOME, to an absolute path")
     })
 }
 
+/// A folder in a variable. As the XDG specification has it, a relative path counts as none.
+fn folder_of(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute())
+}
+
 pub(crate) fn home() -> Option<PathBuf> {
-    std::env::var_os("HOME").map(PathBuf::from).filter(|path| path.is_absolute())
+    folder_of("HOME")
 }

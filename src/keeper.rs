@@ -5,7 +5,7 @@
 use crate::backend::{self, fault};
 use crate::process::Process;
 use crate::recover;
-use aido_evidence::{Draft, Keeper, Project, Sandbox};
+use aido_evidence::{Draft, Home, Keeper, Project, Sandbox};
 use aido_runtime::Error;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::fs::inotify;
@@ -44,6 +44,9 @@ pub(crate) fn start(project: &Path, draft: &Draft) -> Result<Standing, Error> {
     // Not by its name: whatever lies at the program's path by now, this is the same program.
     let mut command = Command::new("/proc/self/exe");
     command.arg0(NAME).arg(project).arg(draft.id().as_str()).arg(draft.deadline_ms().to_string());
+    // It has no variables to find them by.
+    let home = backend::own_home();
+    command.args([home.keys, home.anchors].map(Option::unwrap_or_default));
     command
         .env_clear()
         .envs(fault::passed_on())
@@ -112,13 +115,17 @@ pub(crate) fn main() -> Option<ExitCode> {
 
 fn keep(args: &[OsString]) -> Result<(), Error> {
     let failed = |e: &dyn std::fmt::Display| Error::new(e.to_string());
-    let [dir, id, deadline] = args else { return Err(Error::new("a keeper is started by `aido sandbox up`")) };
+    let [dir, id, deadline, keys, anchors] = args else {
+        return Err(Error::new("a keeper is started by `aido sandbox up`"));
+    };
     let (Some(id), Some(deadline)) = (id.to_str(), deadline.to_str().and_then(|text| text.parse().ok())) else {
         return Err(Error::new("a keeper is started by `aido sandbox up`"));
     };
     rustix::process::setsid().map_err(|e| failed(&e))?;
     let _ = rustix::thread::set_name(c"aido-keeper");
-    let project = Project::open(&PathBuf::from(dir)).map_err(|e| failed(&e))?.ok_or_else(|| failed(&"no .aido"))?;
+    let place = |path: &OsString| Some(PathBuf::from(path)).filter(|path| path.is_absolute());
+    let home = Home { keys: place(keys), anchors: place(anchors) };
+    let project = Project::open(Path::new(dir), &home).map_err(|e| failed(&e))?.ok_or_else(|| failed(&"no .aido"))?;
     let timer = at(deadline).map_err(|e| failed(&e))?;
     fault::point("keeper.begun");
     nix::unistd::write(std::io::stdout(), &[READY]).map_err(|e| failed(&e))?;

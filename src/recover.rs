@@ -81,7 +81,12 @@ pub(crate) fn close(run: &Run, engine: &dyn Runtime, end: Option<End>) -> Vec<St
         said.push(format!("run {}: {error}", run.id()));
     }
     fault::point("recover.held");
-    match run.close_interrupted(|remains| closing(run, remains, engine.name(), end)) {
+    let closed = run.close_interrupted(|remains| {
+        let summary = closing(run, remains, engine.name(), end);
+        let facts = summary.facts();
+        (summary, facts)
+    });
+    match closed {
         Ok(Some(_)) => {
             fault::point("recover.closed");
             said.push(format!("run {} was interrupted; its record is closed now", run.id()));

@@ -1,8 +1,10 @@
 //! `summary.json`: what a run was, how it ended, what held.
 
 use crate::inputs::InputDigest;
+use aido_evidence::Facts;
 use aido_runtime::{Collected, Enforced, Isolation, Outcome, Root, Task};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 /// Version of the stored form. 1: first. 2: `isolation`, `outcome.refused`, `enforced.*.proof`, the control `second-wall`.
 /// 3: `outcome.executed`, cause, target and place in `outcome.refused`; `change`, `active` and `redacted` in artifacts; `redacted`.
@@ -40,6 +42,30 @@ pub(crate) struct Summary {
     pub plan_digest: Option<String>,
     /// The hash of the last event.
     pub chain_head: String,
+}
+
+impl Summary {
+    /// What the seal repeats, so that it can be believed without the other files.
+    pub(crate) fn facts(&self) -> Facts {
+        let members = json!({
+            "aido": env!("CARGO_PKG_VERSION"),
+            "name": self.name,
+            "task": self.task,
+            "runtime": self.runtime,
+            "image_digest": self.image_digest,
+            "plan_digest": self.plan_digest,
+            "isolation": self.isolation,
+            "inputs": self.inputs,
+            "enforced": self.enforced,
+            "outcome": self.outcome,
+            "exit_code": self.exit_code,
+            "started": self.started,
+            "ended": self.ended,
+        });
+        let members = members.as_object().cloned().unwrap_or_default();
+        let outputs = self.outputs.artifacts.iter();
+        Facts { members, outputs: outputs.map(|kept| (kept.path.clone(), kept.digest.clone())).collect() }
+    }
 }
 
 /// Bytes of the task's two streams.

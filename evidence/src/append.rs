@@ -76,26 +76,30 @@ impl Appender {
         self.end.as_ref().ok_or_else(|| Error::damaged(&self.path, "its end cannot be found"))
     }
 
+    /// Where the chain stands: what the next record must say. A torn end comes before it; see [`Appender::mend`].
+    pub(crate) fn at(&mut self) -> Result<&Head> {
+        Ok(&self.end()?.head)
+    }
+
+    /// Owns up to a torn end now instead of with the next record.
+    pub(crate) fn mend(&mut self) -> Result<()> {
+        let (time, mono_ms) = (clock::now(), clock::boottime_ms());
+        let (bytes, head) = self.end()?.mended(&time, mono_ms);
+        if bytes.is_empty() { Ok(()) } else { self.write(&bytes, head) }
+    }
+
     /// Adds one record with one write(2), so that a reader never sees two writers' bytes mixed and a
     /// crash leaves at most one torn record. What mends a torn end goes in the same write.
     pub(crate) fn append(&mut self, kind: &str, data: &Value) -> Result<()> {
         let (time, mono_ms) = (clock::now(), clock::boottime_ms());
-        let end = self.end()?;
-        let mut bytes = Vec::new();
-        let mut head = None;
-        match &end.joint {
-            Joint::Clean => {}
-            Joint::NewlineMissing => bytes.push(b'\n'),
-            Joint::Torn { bytes: count, sha256 } => {
-                bytes.push(b'\n');
-                let (line, next) = end.head.encode(TORN, &json!({"bytes": count, "sha256": sha256}), &time, mono_ms);
-                bytes.extend_from_slice(&line);
-                head = Some(next);
-            }
-        }
-        let (line, next) = head.as_ref().unwrap_or(&end.head).encode(kind, data, &time, mono_ms);
+        let (mut bytes, head) = self.end()?.mended(&time, mono_ms);
+        let (line, next) = head.encode(kind, data, &time, mono_ms);
         bytes.extend_from_slice(&line);
-        match write_once(&mut self.file, &bytes) {
+        self.write(&bytes, next)
+    }
+
+    fn write(&mut self, bytes: &[u8], next: Head) -> Result<()> {
+        match write_once(&mut self.file, bytes) {
             Ok(()) => {
                 self.end = Some(End { head: next, joint: Joint::Clean });
                 Ok(())
@@ -103,6 +107,22 @@ impl Appender {
             Err(e) => {
                 self.end = None;
                 Err(Error::io("append a record to", &self.path, e))
+            }
+        }
+    }
+}
+
+impl End {
+    /// The bytes that must come before the next record, and where the chain stands after them.
+    fn mended(&self, time: &str, mono_ms: u64) -> (Vec<u8>, Head) {
+        match &self.joint {
+            Joint::Clean => (Vec::new(), self.head.clone()),
+            Joint::NewlineMissing => (vec![b'\n'], self.head.clone()),
+            Joint::Torn { bytes: count, sha256 } => {
+                let mut bytes = vec![b'\n'];
+                let (line, next) = self.head.encode(TORN, &json!({"bytes": count, "sha256": sha256}), time, mono_ms);
+                bytes.extend_from_slice(&line);
+                (bytes, next)
             }
         }
     }

@@ -37,6 +37,10 @@ impl Error {
         Error::Damaged { path: path.to_path_buf(), why: why.to_string() }
     }
 
+    pub(crate) fn foreign(path: &Path, why: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Error::Foreign { path: path.to_path_buf(), why: why.into(), remedy: remedy.into() }
+    }
+
     /// Whether the thing simply is not there.
     pub fn is_missing(&self) -> bool {
         matches!(self, Error::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)

@@ -103,6 +103,16 @@ impl Folder {
     /// Writes a file whole or not at all: under another name first, then renamed. `durable`: it is
     /// on the disk when this returns.
     pub(crate) fn replace(&self, name: &str, bytes: &[u8], durable: bool) -> Result<()> {
+        self.renamed(name, bytes, durable)?;
+        if durable { self.sync() } else { Ok(()) }
+    }
+
+    /// The same; what it holds is on the disk when this returns, its name when the folder is synced.
+    pub(crate) fn replace_beside(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        self.renamed(name, bytes, true)
+    }
+
+    fn renamed(&self, name: &str, bytes: &[u8], durable: bool) -> Result<()> {
         let path = self.path.join(name);
         let temp = format!(".new-{}", random_hex()?);
         let mut file = self.file(&temp, For::New)?;
@@ -110,11 +120,10 @@ impl Folder {
             .write_all(bytes)
             .and_then(|()| if durable { file.sync_all() } else { Ok(()) })
             .and_then(|()| Ok(rustix::fs::renameat(&*self.fd, &*temp, &*self.fd, name)?));
-        if let Err(e) = written {
+        written.map_err(|e| {
             let _ = rustix::fs::unlinkat(&*self.fd, &*temp, AtFlags::empty());
-            return Err(Error::io("write", &path, e));
-        }
-        if durable { self.sync() } else { Ok(()) }
+            Error::io("write", &path, e)
+        })
     }
 
     /// Puts the names of this folder's entries on the disk.

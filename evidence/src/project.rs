@@ -2,10 +2,12 @@
 
 use crate::error::{Error, Result};
 use crate::folder::{Folder, present};
+use crate::home::Home;
 use crate::id::Id;
 use crate::ledger::Ledger;
 use rustix::fs::Mode;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 const FOLDER: &str = ".aido";
 const SANDBOXES: &str = "sandboxes";
@@ -21,26 +23,41 @@ const TRASH: &str = "trash";
 #[derive(Clone, Debug)]
 pub struct Project {
     folder: Folder,
+    home: Arc<Home>,
+    notes: Notes,
+}
+
+/// What went wrong beside the evidence itself, to be told to the user once.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Notes(Arc<Mutex<Vec<String>>>);
+
+impl Notes {
+    pub(crate) fn add(&self, note: String) {
+        let mut notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !notes.contains(&note) {
+            notes.push(note);
+        }
+    }
 }
 
 impl Project {
     /// The evidence of the project in `project_dir`, if it has any.
-    pub fn open(project_dir: &Path) -> Result<Option<Project>> {
+    pub fn open(project_dir: &Path, home: &Home) -> Result<Option<Project>> {
         match Folder::open(&project_dir.join(FOLDER)) {
-            Ok(folder) => checked(folder).map(Some),
+            Ok(folder) => checked(folder, home).map(Some),
             Err(e) if e.is_missing() => Ok(None),
             Err(e) => Err(e),
         }
     }
 
     /// The same; made if it is not there.
-    pub fn create(project_dir: &Path) -> Result<Project> {
+    pub fn create(project_dir: &Path, home: &Home) -> Result<Project> {
         let path = project_dir.join(FOLDER);
         match rustix::fs::mkdir(&path, Mode::RWXU) {
             Ok(()) | Err(rustix::io::Errno::EXIST) => {}
             Err(e) => return Err(Error::io("make", &path, e)),
         }
-        let project = checked(Folder::open(&path)?)?;
+        let project = checked(Folder::open(&path)?, home)?;
         let ignore_all = b"*\n";
         if project.folder.read(".gitignore", 64).ok().as_deref() != Some(ignore_all) {
             project.folder.replace(".gitignore", ignore_all, false)?;
@@ -57,7 +74,22 @@ impl Project {
     }
 
     pub fn ledger(&self) -> Ledger {
-        Ledger::of(&self.folder)
+        Ledger::of(self, &self.folder)
+    }
+
+    /// What the user keeps outside of projects.
+    pub fn home(&self) -> &Home {
+        &self.home
+    }
+
+    pub(crate) fn notes(&self) -> &Notes {
+        &self.notes
+    }
+
+    /// What went wrong beside the evidence itself since this was last asked: a ledger that is not the one that was
+    /// known, a home that cannot be written.
+    pub fn take_notes(&self) -> Vec<String> {
+        std::mem::take(&mut *self.notes.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Marks a run as not sealed: a link whose target is only ever read as the sandbox's ID.
@@ -107,7 +139,7 @@ impl Project {
 }
 
 /// The folder is ours alone. A repository can bring a `.aido` of its own, with wide modes.
-fn checked(folder: Folder) -> Result<Project> {
+fn checked(folder: Folder, home: &Home) -> Result<Project> {
     let stat = rustix::fs::fstat(folder.fd()).map_err(|e| Error::io("look at", folder.path(), e))?;
     let me = rustix::process::geteuid().as_raw();
     if stat.st_uid != me {
@@ -120,5 +152,5 @@ fn checked(folder: Folder) -> Result<Project> {
     if stat.st_mode & 0o077 != 0 {
         rustix::fs::fchmod(folder.fd(), Mode::RWXU).map_err(|e| Error::io("make private", folder.path(), e))?;
     }
-    Ok(Project { folder })
+    Ok(Project { folder, home: Arc::new(home.clone()), notes: Notes::default() })
 }

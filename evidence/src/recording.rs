@@ -1,20 +1,23 @@
 //! The only writer of one run.
 
 use crate::append::Appender;
-use crate::chain::{TORN, sha256_hex};
+use crate::chain::{TORN, hex, sha256_hex};
+use crate::checkpoint::{self, CHECKPOINT, KEY, OUTPUT};
 use crate::clock;
 use crate::error::{Error, Result};
-use crate::files::{EVENTS, MAX_SUMMARY, SUMMARY, Stream};
+use crate::files::{EVENTS, PLAN, Stream};
 use crate::folder::{Folder, For};
 use crate::id::{Id, Of};
-use crate::project::Project;
 use crate::sandbox::{RUNS, Sandbox, UNFINISHED};
+use crate::sealing::{Sealed, Sealing};
+use crate::signer::Signer;
+use crate::statement::{ClosedBy, Facts};
 use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// How much of a stream was kept; what was kept is always its beginning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -31,13 +34,14 @@ pub struct Captured {
 #[derive(Debug)]
 pub struct Recording {
     id: Id,
-    sandbox: Id,
-    project: Project,
+    sandbox: Sandbox,
     folder: Folder,
     events: Appender,
     limit: u64,
     stdout: Capture,
     stderr: Capture,
+    signer: Signer,
+    signed: Signed,
 }
 
 #[derive(Debug)]
@@ -50,27 +54,24 @@ struct Capture {
     failed: bool,
 }
 
-/// A run that is complete.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sealed {
-    pub run: Id,
-    pub sandbox: Id,
-    pub folder: PathBuf,
-    /// The hash of the last event.
-    pub chain_head: String,
-    /// SHA-256 of `summary.json`, in hex.
-    pub summary_sha256: String,
+/// How far a writer has signed.
+#[derive(Debug, Default, PartialEq)]
+struct Signed {
+    /// The number of the record after the last checkpoint.
+    seq: u64,
+    /// Bytes of each stream.
+    kept: [u64; 2],
 }
 
 impl Sandbox {
-    /// Begins a run. `output_limit`: bytes kept of standard output and of standard error, each.
-    pub fn begin_run(&self, output_limit: u64) -> Result<Recording> {
-        Recording::begin(self, &self.own_folder().sub_or_new(RUNS)?, output_limit)
+    /// Begins a run that `signer` signs. `output_limit`: bytes kept of standard output and of standard error, each.
+    pub fn begin_run(&self, output_limit: u64, signer: Signer) -> Result<Recording> {
+        Recording::begin(self, &self.own_folder().sub_or_new(RUNS)?, output_limit, signer)
     }
 }
 
 impl Recording {
-    fn begin(sandbox: &Sandbox, runs: &Folder, limit: u64) -> Result<Recording> {
+    fn begin(sandbox: &Sandbox, runs: &Folder, limit: u64, signer: Signer) -> Result<Recording> {
         let id = Id::random(Of::Run)?;
         // Built under a name that nobody lists: a run that can be seen is locked and has begun.
         let hidden = format!("{UNFINISHED}{id}");
@@ -81,16 +82,18 @@ impl Recording {
         let mut events = Appender::new(file, path);
         let begun = json!({"run": id, "sandbox": sandbox.id(), "boot_id": clock::boot_id()?, "output_limit": limit});
         events.append("begun", &begun)?;
+        events.append(KEY, &signer.told())?;
         let stdout = Capture::new(folder.file(Stream::Stdout.file_name(), For::New)?);
         let stderr = Capture::new(folder.file(Stream::Stderr.file_name(), For::New)?);
-        let project = sandbox.project().clone();
+        let project = sandbox.project();
         // The mark first: whoever is killed in between leaves no run that nobody would close.
         project.mark_unsealed(&id, sandbox.id())?;
         runs.rename(&hidden, runs, id.as_str())?;
         project.ledger().append("run_begun", &json!({"run": id, "sandbox": sandbox.id()}))?;
         runs.replace_link("latest", id.as_str())?;
         let folder = runs.sub(id.as_str())?;
-        Ok(Recording { id, sandbox: sandbox.id().clone(), project, folder, events, limit, stdout, stderr })
+        let (sandbox, signed) = (sandbox.clone(), Signed::default());
+        Ok(Recording { id, sandbox, folder, events, limit, stdout, stderr, signer, signed })
     }
 
     pub fn id(&self) -> &Id {
@@ -103,7 +106,7 @@ impl Recording {
 
     /// Adds an event. After a failed write the next call mends the end of the file first.
     pub fn event(&mut self, kind: &str, data: Value) -> Result<()> {
-        if kind == TORN {
+        if [TORN, KEY, CHECKPOINT, OUTPUT].contains(&kind) {
             return Err(Error::Reserved(kind.to_owned()));
         }
         self.events.append(kind, &data)
@@ -126,25 +129,54 @@ impl Recording {
 
     /// What was kept and dropped of a stream so far.
     pub fn captured(&self, stream: Stream) -> Captured {
-        match stream {
-            Stream::Stdout => self.stdout.count,
-            Stream::Stderr => self.stderr.count,
-        }
+        self.capture(stream).count
     }
 
     /// The digest (`sha256:…`) of what was kept of a stream so far: of the whole log, that is.
     pub fn digest(&self, stream: Stream) -> String {
-        let capture = match stream {
+        format!("sha256:{}", self.capture(stream).sha256())
+    }
+
+    fn capture(&self, stream: Stream) -> &Capture {
+        match stream {
             Stream::Stdout => &self.stdout,
             Stream::Stderr => &self.stderr,
-        };
-        let digest = capture.hasher.clone().finalize();
-        digest.iter().fold("sha256:".to_owned(), |text, byte| format!("{text}{byte:02x}"))
+        }
+    }
+
+    /// Whether anything was written that no checkpoint covers.
+    pub fn is_unsigned(&mut self) -> Result<bool> {
+        Ok(Signed { seq: self.events.at()?.seq, kept: self.kept() } != self.signed)
+    }
+
+    /// Signs what was recorded since the last time, output included; nothing is written if there is nothing new. What
+    /// was signed is proven even if this process is killed.
+    pub fn checkpoint(&mut self) -> Result<()> {
+        if !self.is_unsigned()? {
+            return Ok(());
+        }
+        let kept = self.kept();
+        if kept != self.signed.kept {
+            let told = |capture: &Capture| json!({"kept": capture.count.kept, "sha256": capture.sha256()});
+            self.events.append(OUTPUT, &json!({"stdout": told(&self.stdout), "stderr": told(&self.stderr)}))?;
+            self.signed.kept = kept;
+        }
+        // What is signed is the record before, so a torn end must not come in between.
+        self.events.mend()?;
+        if let Some(data) = checkpoint::made(&self.signer.key, &self.id, self.events.at()?) {
+            self.events.append(CHECKPOINT, &data)?;
+        }
+        self.signed.seq = self.events.at()?.seq;
+        Ok(())
+    }
+
+    fn kept(&self) -> [u64; 2] {
+        [self.stdout.count.kept, self.stderr.count.kept]
     }
 
     /// Stores the plan of this run and ties it to the chain; returns its digest (`sha256:…`).
     pub fn plan(&mut self, bytes: &[u8]) -> Result<String> {
-        self.folder.replace("plan.json", bytes, false)?;
+        self.folder.replace(PLAN, bytes, false)?;
         let digest = format!("sha256:{}", sha256_hex(bytes));
         self.event("plan", json!({"digest": digest}))?;
         Ok(digest)
@@ -155,28 +187,36 @@ impl Recording {
         Ok(self.events.head()?.to_owned())
     }
 
-    /// Ends the run: after this it is on the disk, complete, and has no writer.
-    pub fn seal(mut self, summary: &impl Serialize) -> Result<Sealed> {
+    /// Ends the run: after this it is on the disk, complete and signed, and has no writer.
+    pub fn seal(mut self, summary: &impl Serialize, facts: Facts) -> Result<Sealed> {
         for capture in [&self.stdout, &self.stderr] {
             // An empty log loses nothing in a power cut.
             if capture.count.kept > 0 {
                 capture.file.sync_data().map_err(|e| Error::io("sync the output in", self.folder.path(), e))?;
             }
         }
+        let logs = [Stream::Stdout, Stream::Stderr];
+        let known = logs.map(|stream| (stream.file_name(), self.capture(stream).sha256())).to_vec();
         let sealing = Sealing {
-            project: &self.project,
+            sandbox: &self.sandbox,
             folder: &self.folder,
             run: &self.id,
-            sandbox: &self.sandbox,
-            line: "run_sealed",
+            signer: &self.signer,
+            closed_by: ClosedBy::Writer,
+            known,
         };
-        sealing.finish(&mut self.events, summary)
+        sealing.finish(&mut self.events, summary, facts)
     }
 }
 
 impl Capture {
     fn new(file: File) -> Capture {
         Capture { file, count: Captured::default(), hasher: Sha256::new(), failed: false }
+    }
+
+    /// Of what was kept so far.
+    fn sha256(&self) -> String {
+        hex(&self.hasher.clone().finalize())
     }
 
     fn keep(&mut self, bytes: &[u8], limit: u64) -> std::io::Result<()> {
@@ -203,46 +243,5 @@ impl Capture {
         self.count.kept += kept as u64;
         self.count.dropped += (bytes.len() - kept) as u64;
         result
-    }
-}
-
-/// The last steps of a run, the same for its writer and for who closes it after a crash.
-pub(crate) struct Sealing<'a> {
-    pub(crate) project: &'a Project,
-    pub(crate) folder: &'a Folder,
-    pub(crate) run: &'a Id,
-    pub(crate) sandbox: &'a Id,
-    /// What the ledger calls it.
-    pub(crate) line: &'a str,
-}
-
-impl Sealing<'_> {
-    /// In this order: the events reach the disk, then the summary that speaks of them, then the
-    /// ledger, then the mark goes. Whoever stops in between leaves something that can be closed.
-    pub(crate) fn finish(self, events: &mut Appender, summary: &impl Serialize) -> Result<Sealed> {
-        let path = self.folder.path().join(SUMMARY);
-        let mut bytes = serde_json::to_vec_pretty(summary).map_err(|e| Error::damaged(&path, e))?;
-        bytes.push(b'\n');
-        if bytes.len() as u64 > MAX_SUMMARY {
-            return Err(Error::damaged(&path, format_args!("it would be longer than {MAX_SUMMARY} bytes")));
-        }
-        events.file().sync_data().map_err(|e| Error::io("sync", events.path(), e))?;
-        self.folder.replace(SUMMARY, &bytes, true)?;
-        let sealed = Sealed {
-            run: self.run.clone(),
-            sandbox: self.sandbox.clone(),
-            folder: self.folder.path().to_path_buf(),
-            chain_head: events.head()?.to_owned(),
-            summary_sha256: sha256_hex(&bytes),
-        };
-        let line = json!({
-            "run": sealed.run,
-            "sandbox": sealed.sandbox,
-            "chain_head": sealed.chain_head,
-            "summary_sha256": sealed.summary_sha256,
-        });
-        self.project.ledger().append(self.line, &line)?;
-        self.project.unmark(self.run)?;
-        Ok(sealed)
     }
 }

@@ -1,14 +1,16 @@
 //! Closing a run whose writer died.
 
 use crate::append::Appender;
-use crate::chain::sha256_hex;
+use crate::checkpoint::KEY;
 use crate::error::{Error, Result};
-use crate::files::{EVENTS, MAX_SUMMARY, SUMMARY, Stream};
+use crate::files::{EVENTS, SEAL, SUMMARY, Stream};
 use crate::folder::For;
 use crate::id::Id;
 use crate::read::Broken;
-use crate::recording::{Sealed, Sealing};
 use crate::run::Run;
+use crate::sealing::{Sealed, Sealing, completed, sha256_of};
+use crate::signer::Signer;
+use crate::statement::{ClosedBy, Facts};
 use serde::Serialize;
 use serde_json::json;
 use std::fs::{File, TryLockError};
@@ -35,10 +37,13 @@ pub struct Remains {
 
 impl Run {
     /// Closes a run that was interrupted: adds an event of the type `interrupted`, which mends a torn
-    /// end (see [`crate::Record`]) and changes no earlier byte, and writes the summary that the
-    /// caller makes of what remains. None if the run lives or was sealed, perhaps just now by
-    /// another process.
-    pub fn close_interrupted<S: Serialize>(&self, summary: impl FnOnce(&Remains) -> S) -> Result<Option<Sealed>> {
+    /// end (see [`crate::Record`]) and changes no earlier byte, writes the summary that the
+    /// caller makes of what remains, and seals it with the key of this user. None if the run lives or was sealed,
+    /// perhaps just now by another process, or by its writer but for the last step, which is done here.
+    pub fn close_interrupted<S: Serialize>(
+        &self,
+        summary: impl FnOnce(&Remains) -> (S, Facts),
+    ) -> Result<Option<Sealed>> {
         let path = self.folder().join(EVENTS);
         // A writer makes its log first, so only a damaged folder lacks one; the run is closed all the same.
         let file = self.own_folder().file(EVENTS, For::AppendingOrNew)?;
@@ -46,19 +51,28 @@ impl Run {
             return Ok(None);
         }
         let mut events = Appender::resume(file, path)?;
+        if completed(self.own_folder(), self.id(), events.head()?)? {
+            drop(events);
+            return self.settle().map(|()| None);
+        }
+        // Before anything is written: a key that must not be used is mended first.
+        let signer = Signer::of(self.sandbox().project().home())?;
         let mut remains = self.remains()?;
         remains.torn_bytes = events.torn_bytes()?;
         let why = "the process that wrote this run ended before it sealed it";
         events.append("interrupted", &json!({"why": why, "torn_bytes": remains.torn_bytes}))?;
+        events.append(KEY, &signer.told())?;
         remains.chain_head = events.head()?.to_owned();
         let sealing = Sealing {
-            project: self.sandbox().project(),
+            sandbox: self.sandbox(),
             folder: self.own_folder(),
             run: self.id(),
-            sandbox: self.sandbox().id(),
-            line: "run_interrupted",
+            signer: &signer,
+            closed_by: ClosedBy::Recovery,
+            known: Vec::new(),
         };
-        sealing.finish(&mut events, &summary(&remains)).map(Some)
+        let (summary, facts) = summary(&remains);
+        sealing.finish(&mut events, &summary, facts).map(Some)
     }
 
     /// Finishes what a sealing left out that was killed after the summary: the ledger's line, and the mark.
@@ -74,13 +88,13 @@ impl Run {
         if !known("run_sealed")? && !known("run_interrupted")? {
             let last = self.events()?.flatten().last();
             let line = if last.is_some_and(|e| e.kind == "interrupted") { "run_interrupted" } else { "run_sealed" };
-            let summary = self.own_folder().read(SUMMARY, MAX_SUMMARY)?;
             let mut events = Appender::resume(file, path)?;
             let told = json!({
                 "run": self.id(),
                 "sandbox": self.sandbox().id(),
                 "chain_head": events.head()?,
-                "summary_sha256": sha256_hex(&summary),
+                "summary_sha256": sha256_of(self.own_folder(), SUMMARY)?,
+                "seal_sha256": sha256_of(self.own_folder(), SEAL)?,
             });
             project.ledger().append(line, &told)?;
         }

@@ -82,11 +82,12 @@ fn dispatch(dir: &Path, command: &Command) -> Result<u8> {
 fn sweep(project: &Project) -> Result<()> {
     project.sweep()?;
     recover::sweep(project, &*backend::engine("sweep")?).iter().for_each(|said| say(said));
+    project.take_notes().iter().for_each(|note| warn(note));
     Ok(())
 }
 
 fn sweep_in(dir: &Path) -> Result<()> {
-    Project::open(dir)?.as_ref().map_or(Ok(()), sweep)
+    Project::open(dir, &backend::own_home())?.as_ref().map_or(Ok(()), sweep)
 }
 
 fn warn(what: &str) {

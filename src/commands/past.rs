@@ -6,12 +6,13 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::path::Path;
 
+use crate::backend;
 use crate::summary::{SUMMARY_VERSION, Summary};
 use crate::words;
 
 /// The project's evidence.
 pub(super) fn project(dir: &Path) -> Result<Project> {
-    match Project::open(dir)? {
+    match Project::open(dir, &backend::own_home())? {
         Some(project) => Ok(project),
         None => bail!("{} has no .aido folder: nothing was run in it yet; `aido run` does", dir.display()),
     }
@@ -69,22 +70,22 @@ pub(super) fn status_word(status: Status) -> &'static str {
 /// Runs to try the commands on.
 #[cfg(test)]
 pub(super) mod example {
-    use aido_evidence::{Kind, NewSandbox, Project, Recording, Run};
+    use aido_evidence::{Facts, Home, Kind, NewSandbox, Project, Recording, Run, Signer};
     use serde_json::{Value, json};
 
     pub(crate) fn project() -> (tempfile::TempDir, Project) {
         let dir = tempfile::tempdir().unwrap();
-        let project = Project::create(dir.path()).unwrap();
+        let project = Project::create(dir.path(), &Home::default()).unwrap();
         (dir, project)
     }
 
     pub(crate) fn begun(project: &Project) -> Recording {
         let new = NewSandbox { name: "n", kind: Kind::Single, ttl_ms: 60_000, config: None, plan: None };
-        project.new_sandbox(&new).unwrap().begin_run(1000).unwrap()
+        project.new_sandbox(&new).unwrap().begin_run(1000, Signer::of(project.home()).unwrap()).unwrap()
     }
 
     pub(crate) fn sealed(project: &Project, summary: &Value) -> Run {
-        let sealed = begun(project).seal(summary).unwrap();
+        let sealed = begun(project).seal(summary, Facts::default()).unwrap();
         project.run(sealed.run.as_str()).unwrap()
     }
 

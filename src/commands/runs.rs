@@ -2,7 +2,7 @@
 
 use super::past;
 use crate::cli::Runs;
-use crate::{listing, words};
+use crate::{backend, listing, words};
 use aido_evidence::{Project, Run, Status, plain_json};
 use anyhow::Result;
 use serde::Serialize;
@@ -27,7 +27,7 @@ struct Line {
 }
 
 pub(crate) fn runs(dir: &Path, asked: &Runs) -> Result<u8> {
-    let lines = match Project::open(dir)? {
+    let lines = match Project::open(dir, &backend::own_home())? {
         Some(project) => project.runs()?.iter().map(line).collect(),
         None => Vec::new(),
     };

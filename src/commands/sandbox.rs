@@ -36,7 +36,7 @@ pub(crate) fn up(dir: &Path, typed: &cli::SandboxUp) -> Result<u8> {
             super::warn(&format!("{control} will be weaker or absent: {}", standing.why.as_deref().unwrap_or("")));
         }
     }
-    let project = Project::create(&settings.project)?;
+    let project = Project::create(&settings.project, &backend::own_home())?;
     let stored = serde_json::to_vec_pretty(&plan)?;
     let draft = project.draft(&NewSandbox {
         name: &settings.name,
@@ -126,7 +126,7 @@ pub(crate) fn as_made(mut overrides: Overrides, sandbox: &Sandbox) -> Result<Ove
 }
 
 pub(crate) fn list(dir: &Path, typed: &cli::SandboxList) -> Result<u8> {
-    let Some(project) = Project::open(dir)? else {
+    let Some(project) = Project::open(dir, &backend::own_home())? else {
         if typed.json {
             println!("[]");
         } else {
@@ -199,7 +199,7 @@ fn as_json(state: &State, sandbox: &Sandbox) -> Result<serde_json::Value> {
 
 /// Ends and removes sandboxes. One that cannot be removed does not keep the others.
 pub(crate) fn destroy(dir: &Path, typed: &cli::SandboxDestroy) -> Result<u8> {
-    let Some(project) = Project::open(dir)? else {
+    let Some(project) = Project::open(dir, &backend::own_home())? else {
         if typed.ids.is_empty() {
             say("this project has no sandboxes");
             return Ok(0);

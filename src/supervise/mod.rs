@@ -11,7 +11,7 @@ use crate::backend::{self, SCRATCH, fault};
 use crate::inputs::InputDigest;
 use crate::process::{Held, Process};
 use crate::summary::{self, Bytes, SUMMARY_VERSION, Streams, Summary};
-use aido_evidence::{Kind, NewSandbox, Project, Recording, Sandbox, Stream};
+use aido_evidence::{Kind, NewSandbox, Project, Recording, Sandbox, Signer, Stream};
 use aido_runtime::{End, Error, Io, Isolation, Outcome, Plan, Runtime, Usage};
 use link::{Link, News};
 use record::Recorder;
@@ -115,8 +115,8 @@ fn silence() {
     let _ = nix::unistd::dup2_stderr(&null);
 }
 
-fn supervise(job: Job, link: Link) -> Result<u8, ()> {
-    let begun = begin(&job);
+fn supervise(mut job: Job, link: Link) -> Result<u8, ()> {
+    let begun = begin(&mut job);
     let (sandbox, recording) = match begun {
         Ok(begun) => begun,
         Err(error) => {
@@ -132,9 +132,12 @@ fn supervise(job: Job, link: Link) -> Result<u8, ()> {
     }
 }
 
-fn begin(job: &Job) -> Result<(Sandbox, Recording), Error> {
+fn begin(job: &mut Job) -> Result<(Sandbox, Recording), Error> {
     let failed = |e: aido_evidence::Error| Error::new(e.to_string());
     let plan = serde_json::to_vec_pretty(&job.plan).map_err(|e| Error::new(e.to_string()))?;
+    // First: where a key must not be used, nothing is made.
+    let signer = Signer::of(job.project.home()).map_err(failed)?;
+    job.warnings.extend(signer.warning());
     let sandbox = match &job.sandbox {
         Some(sandbox) => sandbox.clone(),
         None => job
@@ -149,7 +152,8 @@ fn begin(job: &Job) -> Result<(Sandbox, Recording), Error> {
             .map_err(failed)?,
     };
     fault::point("supervise.sandbox");
-    let recording = sandbox.begin_run(job.plan.limits.output.value).map_err(failed)?;
+    let recording = sandbox.begin_run(job.plan.limits.output.value, signer).map_err(failed)?;
+    job.warnings.extend(job.project.take_notes());
     Ok((sandbox, recording))
 }
 
@@ -203,6 +207,8 @@ fn prepare(draft: &mut Draft<'_>, recorder: &mut Recorder) -> Result<(), Error> 
     fault::point("supervise.plan");
     recorder.note(stop::EVENT, serde_json::to_value(Process::me()).unwrap_or_default())?;
     recorder.note("inputs", json!({"inputs": draft.inputs, "hidden": draft.hidden}))?;
+    // What was to be run is signed before any of it can.
+    recorder.recording.checkpoint().map_err(|e| Error::new(e.to_string()))?;
     fault::point("supervise.inputs");
     Ok(())
 }
@@ -254,7 +260,8 @@ fn seal(draft: Draft<'_>, mut recorder: Recorder, outcome: Outcome, error: Optio
         chain_head,
     };
     let Recorder { recording, link, started: ran, .. } = recorder;
-    let sealed = noted.map_err(|e| e.what).and_then(|()| recording.seal(&summary).map_err(|e| e.to_string()));
+    let sealed =
+        noted.map_err(|e| e.what).and_then(|()| recording.seal(&summary, summary.facts()).map_err(|e| e.to_string()));
     let news = match (error, sealed) {
         (Some(error), _) => News::Failed { what: error.what, remedy: error.remedy, ran },
         (None, Ok(_)) => News::Ended { exit_code },

@@ -5,6 +5,7 @@ use super::stop;
 use crate::backend::fault;
 use aido_evidence::{Recording, Stream as Log};
 use aido_runtime::{Collected, Command, Control, Enforced, Error, Event, Force, Limits, Listener, Stream};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -16,6 +17,9 @@ use std::time::{Duration, Instant};
 
 /// How often the command line hears that the end of a run goes on.
 const BEAT: Duration = Duration::from_secs(1);
+
+/// What was recorded is signed so much later at most, as long as this process goes on.
+const CHECKPOINT: Duration = Duration::from_secs(2);
 
 struct Pulse {
     timer: TimerFd,
@@ -31,6 +35,9 @@ pub(super) struct Recorder {
     signals: SignalFd,
     /// Readable when the link, the signals or the pulse have something to say.
     wake: Epoll,
+    /// Goes off when it is time to sign; armed by what is recorded, so that a quiet run is not woken.
+    sign: TimerFd,
+    armed: bool,
     /// While outputs are brought out, the command line hears that it goes on.
     pulse: Option<Pulse>,
     /// How long bringing them out may take.
@@ -57,12 +64,16 @@ impl Recorder {
         let readable = EpollEvent::new(EpollFlags::EPOLLIN, 0);
         wake.add(&signals, readable).map_err(failed)?;
         wake.add(&link, readable).map_err(failed)?;
+        let sign = timer().map_err(failed)?;
+        wake.add(&sign, readable).map_err(failed)?;
         Ok(Recorder {
             recording,
             link: Some(link),
             wishes: VecDeque::new(),
             signals,
             wake,
+            sign,
+            armed: false,
             pulse: None,
             collecting: stop::collecting(limits.disk.value),
             limit: limits.output.value,
@@ -81,17 +92,44 @@ impl Recorder {
     }
 
     pub(super) fn note(&mut self, kind: &str, data: serde_json::Value) -> Result<(), Error> {
-        self.recording.event(kind, data).map_err(|e| Error::new(e.to_string()))
+        self.recording.event(kind, data).map_err(|e| Error::new(e.to_string()))?;
+        self.sign_later();
+        Ok(())
+    }
+
+    /// What is there now is to be signed soon.
+    fn sign_later(&mut self) {
+        if !self.armed {
+            let once = Expiration::OneShot(TimeSpec::from_duration(CHECKPOINT));
+            self.armed = self.sign.set(once, TimerSetTimeFlags::empty()).is_ok();
+        }
+    }
+
+    /// Signs what was recorded and written so far.
+    fn sign(&mut self) {
+        self.armed = false;
+        // Sets it back, also where it went off just now.
+        let _ = self.sign.unset();
+        if let Err(error) = self.recording.checkpoint() {
+            let warning = format!("the record lacks a checkpoint: {error}");
+            if !self.warnings.contains(&warning) {
+                self.warnings.push(warning);
+            }
+        }
+    }
+
+    fn sign_if_due(&mut self) {
+        let mut due = [PollFd::new(self.sign.as_fd(), PollFlags::POLLIN)];
+        if self.armed && poll(&mut due, PollTimeout::ZERO) == Ok(1) {
+            self.sign();
+        }
     }
 
     /// From here on there is only copying and sealing.
     fn closing(&mut self) {
         self.tell(&News::Over);
         // Without a pulse the command line's patience is shorter; that is no reason to fail.
-        let Ok(timer) = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK)
-        else {
-            return;
-        };
+        let Ok(timer) = timer() else { return };
         let every = Expiration::Interval(TimeSpec::from_duration(BEAT));
         if timer.set(every, TimerSetTimeFlags::empty()).is_ok()
             && self.wake.add(&timer, EpollEvent::new(EpollFlags::EPOLLIN, 0)).is_ok()
@@ -123,6 +161,7 @@ impl Recorder {
     /// Hears the command line out, and other commands.
     fn listen(&mut self) {
         self.beat();
+        self.sign_if_due();
         while let Ok(Some(signal)) = self.signals.read_signal() {
             self.wishes.push_back(Command::Interrupt(signal.ssi_signo as i32));
         }
@@ -173,6 +212,10 @@ impl Listener for Recorder {
         if let Err(error) = &noted {
             self.warnings.push(format!("the record lacks an event `{kind}`: {error}"));
         }
+        if matches!(kind.as_str(), "enforced" | "started") {
+            // Before the task starts, and when it has.
+            self.sign();
+        }
         after(&kind);
         noted
     }
@@ -186,6 +229,7 @@ impl Listener for Recorder {
             Ok(captured) => self.truncation(stream, captured.dropped),
             Err(error) => self.warnings.push(error.to_string()),
         }
+        self.sign_later();
         fault::point("supervise.output");
         if let Some(link) = &self.link {
             link.say(&News::Output);
@@ -200,6 +244,10 @@ impl Listener for Recorder {
     fn wake(&self) -> Option<BorrowedFd<'_>> {
         Some(self.wake.0.as_fd())
     }
+}
+
+fn timer() -> nix::Result<TimerFd> {
+    TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK)
 }
 
 /// Where tests stop a supervisor that has just recorded an event.

@@ -1,6 +1,6 @@
 //! Every way to tamper with a chained file is found, and what comes before it stays readable.
 
-use crate::sandbox;
+use crate::{begin, close, sandbox, seal};
 use aido_evidence::{Broken, Record, Run, sha256_hex};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -11,11 +11,11 @@ use std::path::PathBuf;
 /// A finished run with ten events `e1`…`e10` after `begun`.
 fn run() -> (tempfile::TempDir, Run, PathBuf) {
     let (dir, sandbox) = sandbox();
-    let mut recording = sandbox.begin_run(100).unwrap();
+    let mut recording = begin(&sandbox, 100).unwrap();
     for n in 1..=10 {
         recording.event(&format!("e{n}"), json!({"n": n, "text": "line\nline"})).unwrap();
     }
-    recording.seal(&json!({})).unwrap();
+    seal(recording, &json!({}));
     let run = sandbox.runs().unwrap().remove(0);
     let path = run.folder().join("events.log");
     (dir, run, path)
@@ -141,7 +141,7 @@ fn a_torn_record_needs_the_torn_bytes_and_the_torn_bytes_need_it() {
         fs::remove_file(run.folder().join("summary.json")).unwrap();
         bytes.extend_from_slice(b"{\"v\":1,\"seq\":11,\"time");
         fs::write(path, &bytes).unwrap();
-        run.close_interrupted(|_| json!({})).unwrap().unwrap();
+        close(&run).unwrap();
         fs::read_to_string(path).unwrap()
     };
     let (_dir, run, path) = run();

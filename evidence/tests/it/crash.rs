@@ -1,7 +1,7 @@
 //! A writer that is really killed.
 
-use crate::{given_project, kinds, other_process, sandbox, whole};
-use aido_evidence::{Error, Run, Sandbox, Status, Stream};
+use crate::{begin, close, given_project, kinds, other_process, sandbox, whole};
+use aido_evidence::{Error, Facts, Run, Sandbox, Status, Stream};
 use serde_json::{Value, json};
 use std::fs;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ fn killed(sandbox: &Sandbox, after: Duration) -> Run {
     };
     std::thread::sleep(after);
     assert_eq!(run.status().unwrap(), Status::Running);
-    assert!(run.close_interrupted(|_| json!({})).unwrap().is_none(), "a living run is not closed");
+    assert!(close(&run).is_none(), "a living run is not closed");
     child.kill().unwrap();
     child.wait().unwrap();
     run
@@ -29,7 +29,7 @@ fn killed(sandbox: &Sandbox, after: Duration) -> Run {
 #[ignore = "the other process of the tests in this file"]
 fn writer() {
     let sandbox = given_project().sandbox("latest").unwrap();
-    let mut recording = sandbox.begin_run(u64::MAX).unwrap();
+    let mut recording = begin(&sandbox, u64::MAX).unwrap();
     for n in 0.. {
         recording.event("tick", json!({ "n": n })).unwrap();
         recording.output(Stream::Stdout, b"tick\n").unwrap();
@@ -51,7 +51,7 @@ fn a_killed_writer_leaves_a_run_that_is_interrupted_and_can_be_closed_once() {
         .close_interrupted(|r| {
             assert!(r.first.is_some() && r.first.as_ref().unwrap().1 <= r.last.as_ref().unwrap().1);
             assert!(r.stdout_bytes > 0 && r.broken.is_none());
-            json!({"interrupted": true, "chain_head": r.chain_head})
+            (json!({"interrupted": true, "chain_head": r.chain_head}), Facts::default())
         })
         .unwrap()
         .unwrap();
@@ -61,7 +61,7 @@ fn a_killed_writer_leaves_a_run_that_is_interrupted_and_can_be_closed_once() {
     assert_eq!(run.status().unwrap(), Status::Sealed);
     assert_eq!(run.summary::<Value>().unwrap().unwrap()["chain_head"], json!(sealed.chain_head));
     assert!(project.interrupted().unwrap().is_empty());
-    assert!(run.close_interrupted(|_| json!({})).unwrap().is_none(), "closed once");
+    assert!(close(&run).is_none(), "closed once");
     assert!(whole(project.ledger().records().unwrap().unwrap()).iter().any(|r| r.kind == "run_interrupted"));
 }
 
@@ -76,7 +76,7 @@ fn a_record_torn_anywhere_is_mended_without_touching_what_is_before_it() {
     for cut in (start..end).step_by(7).chain([start, end - 1]) {
         fs::write(&path, &whole[..cut]).unwrap();
         let _ = fs::remove_file(run.folder().join("summary.json"));
-        run.close_interrupted(|_| json!({})).unwrap().unwrap();
+        close(&run).unwrap();
         assert!(fs::read(&path).unwrap().starts_with(&whole[..cut]));
         let middle: &[&str] = match cut {
             _ if cut == start => &[],
@@ -93,8 +93,7 @@ fn many_who_close_the_same_run_close_it_once() {
     let (_dir, sandbox) = sandbox();
     let run = killed(&sandbox, Duration::from_millis(5));
     let closed: usize = std::thread::scope(|scope| {
-        let all: Vec<_> =
-            (0..8).map(|_| scope.spawn(|| run.close_interrupted(|_| json!({})).unwrap().is_some() as usize)).collect();
+        let all: Vec<_> = (0..8).map(|_| scope.spawn(|| close(&run).is_some() as usize)).collect();
         all.into_iter().map(|one| one.join().unwrap()).sum()
     });
     assert_eq!(closed, 1);
@@ -104,7 +103,7 @@ fn many_who_close_the_same_run_close_it_once() {
 #[test]
 fn a_sandbox_in_use_is_not_destroyed() {
     let (_dir, sandbox) = sandbox();
-    let recording = sandbox.begin_run(0).unwrap();
+    let recording = begin(&sandbox, 0).unwrap();
     let refused = sandbox.clone().destroy("test").unwrap_err();
     assert!(matches!(refused, Error::Busy { .. }));
     assert!(refused.to_string().contains(recording.id().as_str()));

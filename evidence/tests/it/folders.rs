@@ -1,6 +1,6 @@
 //! Who may own the folder, what is in it, and how things in it are found.
 
-use crate::{NEW, project, sandbox};
+use crate::{NEW, begin, home, project, sandbox};
 use aido_evidence::{Error, Kind, NewSandbox, Project, STATE_VERSION};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -16,7 +16,7 @@ fn the_folder_is_private_and_ignored_by_git() {
     assert_eq!(mode(project.folder()), 0o700);
     assert_eq!(fs::read_to_string(dir.path().join(".aido/.gitignore")).unwrap(), "*\n");
     let sandbox = project.new_sandbox(&NEW).unwrap();
-    let recording = sandbox.begin_run(1).unwrap();
+    let recording = begin(&sandbox, 1).unwrap();
     assert_eq!(mode(sandbox.folder()), 0o700);
     assert_eq!(mode(&recording.folder().join("stdout.log")), 0o600);
 }
@@ -24,7 +24,7 @@ fn the_folder_is_private_and_ignored_by_git() {
 #[test]
 fn a_project_without_evidence_is_not_given_any_by_looking() {
     let dir = tempfile::tempdir().unwrap();
-    assert!(Project::open(dir.path()).unwrap().is_none());
+    assert!(Project::open(dir.path(), &home(dir.path())).unwrap().is_none());
     assert!(fs::read_dir(dir.path()).unwrap().next().is_none());
 }
 
@@ -33,7 +33,9 @@ fn a_link_in_place_of_the_folder_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let elsewhere = tempfile::tempdir().unwrap();
     symlink(elsewhere.path(), dir.path().join(".aido")).unwrap();
-    for said in [Project::create(dir.path()).err(), Project::open(dir.path()).err()] {
+    for said in
+        [Project::create(dir.path(), &home(dir.path())).err(), Project::open(dir.path(), &home(dir.path())).err()]
+    {
         let said = said.unwrap().to_string();
         assert!(said.contains(".aido is a symbolic link"), "{said}");
     }
@@ -54,7 +56,7 @@ fn links_that_a_repository_brings_inside_it_are_not_followed() {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join(".aido")).unwrap();
         symlink(target, dir.path().join(".aido").join(name)).unwrap();
-        let made = Project::create(dir.path()).and_then(|p| p.new_sandbox(&NEW));
+        let made = Project::create(dir.path(), &home(dir.path())).and_then(|p| p.new_sandbox(&NEW));
         let said = made.unwrap_err().to_string();
         assert!(said.contains("symbolic link"), "{name}: {said}");
     }
@@ -64,7 +66,7 @@ fn links_that_a_repository_brings_inside_it_are_not_followed() {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join(".aido")).unwrap();
     symlink(&precious, dir.path().join(".aido/.gitignore")).unwrap();
-    Project::create(dir.path()).unwrap();
+    Project::create(dir.path(), &home(dir.path())).unwrap();
     assert_eq!(fs::read_to_string(&precious).unwrap(), "mine");
     assert_eq!(mode(&dir.path().join(".aido")), 0o700, "a folder that came with wide modes is closed");
 }
@@ -87,7 +89,9 @@ fn somebody_elses_folder_is_refused() {
     }
     let (dir, project) = project();
     std::os::unix::fs::chown(project.folder(), Some(4711), Some(4711)).unwrap();
-    for said in [Project::create(dir.path()).err(), Project::open(dir.path()).err()] {
+    for said in
+        [Project::create(dir.path(), &home(dir.path())).err(), Project::open(dir.path(), &home(dir.path())).err()]
+    {
         let said = said.unwrap().to_string();
         assert!(said.contains("belongs to user 4711"), "{said}");
     }
@@ -97,14 +101,14 @@ fn somebody_elses_folder_is_refused() {
 fn a_folder_that_cannot_be_written_says_where() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("gone");
-    let said = Project::create(&path).unwrap_err().to_string();
+    let said = Project::create(&path, &home(dir.path())).unwrap_err().to_string();
     assert!(said.contains("cannot make") && said.contains("gone/.aido"), "{said}");
     if rustix::process::geteuid().is_root() {
         eprintln!("skipped in part: modes do not bind root; run the tests as an ordinary user too");
         return;
     }
     fs::set_permissions(dir.path(), Permissions::from_mode(0o500)).unwrap();
-    let said = Project::create(dir.path()).unwrap_err().to_string();
+    let said = Project::create(dir.path(), &home(dir.path())).unwrap_err().to_string();
     assert!(said.contains("Permission denied"), "{said}");
 }
 
@@ -176,7 +180,7 @@ fn only_sandboxes_that_were_made_to_be_kept_and_have_time_left_take_runs() {
 fn a_run_of_a_sandbox_is_found_in_that_one_only() {
     let (_dir, project) = project();
     let (one, other) = (project.new_sandbox(&NEW).unwrap(), project.new_sandbox(&NEW).unwrap());
-    let run = one.begin_run(1).unwrap().id().to_string();
+    let run = begin(&one, 1).unwrap().id().to_string();
     assert_eq!(project.run_in(one.id().as_str(), &run).unwrap().id().as_str(), run);
     for sandbox in [other.id().as_str(), "s000000000000", "latest", "../x", ""] {
         assert!(project.run_in(sandbox, &run).is_err(), "{sandbox:?}");
@@ -209,8 +213,8 @@ fn things_are_found_by_prefix_and_newest_first() {
     assert!(matches!(project.sandbox("s"), Err(Error::Ambiguous { candidates, .. }) if candidates.len() == 20));
     let said = project.run("latest").unwrap_err().to_string();
     assert!(said.contains("no run yet"), "{said}");
-    let first = made[7].begin_run(1).unwrap().id().clone();
-    let second = made[2].begin_run(1).unwrap().id().clone();
+    let first = begin(&made[7], 1).unwrap().id().clone();
+    let second = begin(&made[2], 1).unwrap().id().clone();
     assert_eq!(project.run("latest").unwrap().id(), &second);
     assert_eq!(project.run(&first.as_str()[1..9]).unwrap().sandbox().id(), made[7].id());
     let said = project.run("nothing").unwrap_err().to_string();

@@ -8,8 +8,9 @@ mod moments;
 mod recording;
 mod removal;
 
-use aido_evidence::{Kind, NewSandbox, Project, Record, Run, Sandbox};
-use std::path::PathBuf;
+use aido_evidence::{Facts, Home, Kind, NewSandbox, Project, Record, Recording, Run, Sandbox, Sealed, Signer};
+use serde_json::{Value, json};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 const NEW: NewSandbox = NewSandbox { name: "test", kind: Kind::Single, ttl_ms: 60_000, config: None, plan: None };
@@ -17,8 +18,31 @@ const NEW: NewSandbox = NewSandbox { name: "test", kind: Kind::Single, ttl_ms: 6
 /// A project in a folder that vanishes.
 fn project() -> (tempfile::TempDir, Project) {
     let dir = tempfile::tempdir().unwrap();
-    let project = Project::create(dir.path()).unwrap();
+    let project = Project::create(dir.path(), &home(dir.path())).unwrap();
     (dir, project)
+}
+
+/// What the user keeps outside of the project: here inside of it, so that it vanishes too.
+fn home(dir: &Path) -> Home {
+    Home { keys: Some(dir.join("home/keys")), anchors: Some(dir.join("home/ledgers")) }
+}
+
+/// The project as another process would find it.
+fn reopened(project: &Project) -> Project {
+    let dir = project.folder().parent().unwrap();
+    Project::open(dir, &home(dir)).unwrap().unwrap()
+}
+
+fn begin(sandbox: &Sandbox, limit: u64) -> aido_evidence::Result<Recording> {
+    sandbox.begin_run(limit, Signer::of(sandbox.project().home())?)
+}
+
+fn seal(recording: Recording, summary: &Value) -> Sealed {
+    recording.seal(summary, Facts::default()).unwrap()
+}
+
+fn close(run: &Run) -> Option<Sealed> {
+    run.close_interrupted(|_| (json!({}), Facts::default())).unwrap()
 }
 
 fn sandbox() -> (tempfile::TempDir, Sandbox) {
@@ -48,5 +72,6 @@ fn other_process(test: &str, project: &Project) -> Child {
 
 /// What the other process was given.
 fn given_project() -> Project {
-    Project::open(&PathBuf::from(std::env::var_os("AIDO_TEST_PROJECT").unwrap())).unwrap().unwrap()
+    let dir = std::env::var_os("AIDO_TEST_PROJECT").unwrap();
+    Project::open(Path::new(&dir), &home(Path::new(&dir))).unwrap().unwrap()
 }

@@ -1,6 +1,6 @@
 //! Deaths between two steps that belong together: the next one finishes what was begun, once.
 
-use crate::{NEW, project, sandbox, whole};
+use crate::{NEW, begin, close, project, sandbox, seal, whole};
 use aido_evidence::{Keeper, Kind, NewSandbox, Project};
 use serde_json::{Value, json};
 use std::fs;
@@ -26,13 +26,13 @@ fn a_run_that_was_sealed_without_the_ledgers_line_gets_it_once() {
     for (interrupted, line) in [(false, "run_sealed"), (true, "run_interrupted")] {
         let (_dir, sandbox) = sandbox();
         let project = sandbox.project();
-        let recording = sandbox.begin_run(10).unwrap();
+        let recording = begin(&sandbox, 10).unwrap();
         let id = recording.id().clone();
         if interrupted {
             drop(recording);
-            project.run(id.as_str()).unwrap().close_interrupted(|_| json!({})).unwrap().unwrap();
+            close(&project.run(id.as_str()).unwrap()).unwrap();
         } else {
-            recording.seal(&json!({})).unwrap();
+            seal(recording, &json!({}));
         }
         let told = lines(project, line);
         assert_eq!(told.len(), 1);
@@ -50,7 +50,7 @@ fn a_run_that_was_sealed_without_the_ledgers_line_gets_it_once() {
 fn a_run_is_marked_before_it_can_be_seen() {
     let (_dir, sandbox) = sandbox();
     let project = sandbox.project();
-    let recording = sandbox.begin_run(10).unwrap();
+    let recording = begin(&sandbox, 10).unwrap();
     let id = recording.id().clone();
     let (runs, mark) = (sandbox.folder().join("runs"), project.folder().join("unsealed").join(id.as_str()));
     let hidden = runs.join(format!(".new-{id}"));
@@ -129,7 +129,7 @@ fn many_who_end_a_sandbox_say_so_once() {
         let enders: Vec<_> = (0..8)
             .map(|n| {
                 // As another process would find it.
-                let mine = Project::open(project.folder().parent().unwrap()).unwrap().unwrap();
+                let mine = crate::reopened(project);
                 let mine = mine.sandbox_with(made.id().as_str()).unwrap().unwrap();
                 scope.spawn(move || usize::from(mine.end(&format!("reason {n}")).unwrap()))
             })
@@ -163,14 +163,14 @@ fn nothing_is_seen_before_its_mark_is_there() {
         fs::remove_dir_all(&marks).unwrap();
         fs::write(&marks, "in the way").unwrap();
         if run {
-            sandbox.begin_run(10).unwrap_err();
+            begin(&sandbox, 10).unwrap_err();
             assert!(sandbox.runs().unwrap().is_empty());
         } else {
             project.draft(&KEPT).unwrap().publish(None).unwrap_err();
             assert_eq!(project.sandboxes().unwrap().len(), 1, "only the one from before");
         }
         fs::remove_file(&marks).unwrap();
-        let mine = Project::open(project.folder().parent().unwrap()).unwrap().unwrap();
+        let mine = crate::reopened(project);
         assert!(mine.interrupted().unwrap().is_empty() && mine.expired().unwrap().is_empty());
     }
 }

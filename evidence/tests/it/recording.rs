@@ -1,7 +1,7 @@
 //! What a run's writer keeps, and what it refuses to lose silently.
 
-use crate::{kinds, sandbox};
-use aido_evidence::{Captured, Error, Status, Stream, sha256_hex};
+use crate::{begin, kinds, sandbox, seal};
+use aido_evidence::{Captured, Error, Facts, Status, Stream, sha256_hex};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use std::path::Path;
 #[test]
 fn a_run_is_recorded_and_read_back() {
     let (_dir, sandbox) = sandbox();
-    let mut recording = sandbox.begin_run(1000).unwrap();
+    let mut recording = begin(&sandbox, 1000).unwrap();
     let run = sandbox.project().run("latest").unwrap();
     assert_eq!(run.id(), recording.id());
     assert_eq!(run.status().unwrap(), Status::Running);
@@ -18,7 +18,7 @@ fn a_run_is_recorded_and_read_back() {
     assert_eq!(recording.plan(plan).unwrap(), format!("sha256:{}", sha256_hex(plan)));
     recording.event("started", json!({"pid": 7})).unwrap();
     let head = recording.chain_head().unwrap();
-    let sealed = recording.seal(&json!({"version": 1, "chain_head": head})).unwrap();
+    let sealed = seal(recording, &json!({"version": 1, "chain_head": head}));
     assert_eq!(sealed.chain_head, head);
     assert_eq!(run.status().unwrap(), Status::Sealed);
     assert_eq!(run.summary::<Value>().unwrap().unwrap()["chain_head"], json!(head));
@@ -36,7 +36,7 @@ fn a_run_is_recorded_and_read_back() {
 #[test]
 fn output_is_kept_to_the_byte_and_to_the_limit() {
     let (_dir, sandbox) = sandbox();
-    let mut recording = sandbox.begin_run(300).unwrap();
+    let mut recording = begin(&sandbox, 300).unwrap();
     let bytes: Vec<u8> = (0..=255).collect();
     let all = recording.output(Stream::Stdout, &bytes).unwrap();
     assert_eq!(all, Captured { kept: 256, dropped: 0 });
@@ -53,7 +53,7 @@ fn output_is_kept_to_the_byte_and_to_the_limit() {
 #[test]
 fn nothing_is_kept_under_a_limit_of_nothing() {
     let (_dir, sandbox) = sandbox();
-    let mut recording = sandbox.begin_run(0).unwrap();
+    let mut recording = begin(&sandbox, 0).unwrap();
     assert_eq!(recording.output(Stream::Stdout, b"abc").unwrap(), Captured { kept: 0, dropped: 3 });
     assert_eq!(fs::read(recording.folder().join("stdout.log")).unwrap(), b"");
 }
@@ -61,9 +61,9 @@ fn nothing_is_kept_under_a_limit_of_nothing() {
 #[test]
 fn the_name_that_the_chain_uses_is_refused() {
     let (_dir, sandbox) = sandbox();
-    let mut recording = sandbox.begin_run(0).unwrap();
+    let mut recording = begin(&sandbox, 0).unwrap();
     assert!(matches!(recording.event("torn", json!({})), Err(Error::Reserved(_))));
-    recording.seal(&json!({})).unwrap();
+    seal(recording, &json!({}));
     assert_eq!(kinds(&sandbox.project().run("latest").unwrap()), ["begun"]);
 }
 
@@ -85,7 +85,9 @@ fn a_full_disk_tears_a_record_and_the_next_run_of_the_writer_mends_it() {
     assert!(status.success());
     let run = sandbox.project().run("latest").unwrap();
     assert_eq!(run.status().unwrap(), Status::Interrupted);
-    let closed = run.close_interrupted(|r| json!({"torn": r.torn_bytes, "broken": r.broken.is_some()})).unwrap();
+    let closed = run
+        .close_interrupted(|r| (json!({"torn": r.torn_bytes, "broken": r.broken.is_some()}), Facts::default()))
+        .unwrap();
     assert!(closed.is_some());
     let summary: Value = run.summary().unwrap().unwrap();
     assert_eq!(summary["broken"], false);
@@ -100,7 +102,7 @@ fn a_full_disk_tears_a_record_and_the_next_run_of_the_writer_mends_it() {
 #[ignore = "the other process of a_full_disk_tears_a_record_and_the_next_run_of_the_writer_mends_it"]
 fn writer_with_a_full_disk() {
     let sandbox = crate::given_project().sandbox("latest").unwrap();
-    let mut recording = sandbox.begin_run(1 << 20).unwrap();
+    let mut recording = begin(&sandbox, 1 << 20).unwrap();
     let failed = (0..100).find(|_| recording.event("e", json!({"x": "y".repeat(100)})).is_err());
     assert!(failed.is_some(), "the disk was never full");
     assert!(recording.event("e", json!({})).is_err(), "still full, still an error");

@@ -47,7 +47,7 @@ pub(crate) fn run(dir: &Path, typed: &cli::Run) -> Result<u8> {
     let inputs = inputs::digests(&layout.inputs)?;
     let project = match project {
         Some(project) => project,
-        None => Project::create(&settings.project)?,
+        None => Project::create(&settings.project, &backend::own_home())?,
     };
     let (stdin, input) = match typed.interactive {
         true => view::input_pipe().map(|(theirs, ours)| (Some(theirs), Some(ours)))?,
@@ -71,7 +71,7 @@ pub(crate) fn run(dir: &Path, typed: &cli::Run) -> Result<u8> {
 
 /// The project's evidence and the sandbox to run in: the named one, the current one, or none.
 fn place(dir: &Path, typed: &cli::Run) -> Result<(Option<Project>, Option<Sandbox>)> {
-    let project = Project::open(dir)?;
+    let project = Project::open(dir, &backend::own_home())?;
     let Some(project) = project else {
         if let Some(asked) = &typed.sandbox {
             bail!("there is no sandbox {asked}: this project has none; make one with `aido sandbox up`");
