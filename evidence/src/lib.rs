@@ -25,8 +25,8 @@ mod keyring;
 mod ledger;
 mod lock;
 mod lookup;
-mod project;
 mod parts;
+mod project;
 mod prune;
 mod read;
 mod recording;
@@ -40,10 +40,8 @@ mod statement;
 mod trash;
 mod verify;
 
-pub use bundle::{BUNDLE_VERSION, Packed};
-pub use verify::*;
-
 pub use anchor::{ANCHOR_VERSION, Anchor, Lost, ledger_name};
+pub use bundle::{BUNDLE_VERSION, Packed};
 pub use chain::{MAX_RECORD, RECORD_VERSION, Record, plain_json, sha256_hex};
 pub use checkpoint::{CHECKPOINT, CHECKPOINT_TYPE, KEY, OUTPUT, checkpoint_holds, checkpoint_payload};
 pub use clock::{boot_id, boottime_ms, now};
@@ -57,6 +55,7 @@ pub use key::PublicKey;
 pub use keyring::{Keyring, Known, ROTATION_TYPE, Rotated, Rotation};
 pub use ledger::{BEGUN, DIFFERS, Ledger};
 pub use project::Project;
+pub use prune::{Over, Reason, Retention};
 pub use read::{Broken, Events};
 pub use recording::{Captured, Recording};
 pub use recover::Remains;
@@ -67,4 +66,8 @@ pub use signer::Signer;
 pub use statement::{
     ChainEnd, ClosedBy, Digest, Facts, PREDICATE_TYPE, PREDICATE_VERSION, Predicate, STATEMENT, STATEMENT_TYPE,
     SealKey, Statement, Subject,
+};
+pub use verify::{
+    Finding, FindingKind, LedgerReport, Level, Report, SignedBy, Trust, Trusted, VerifiedState, verify_bundle,
+    verify_folder,
 };

@@ -82,7 +82,6 @@ impl Events {
         }
         Ok(())
     }
-
 }
 
 impl<R: Read> Events<R> {

@@ -1,7 +1,7 @@
 //! `aido export`: a run in one file, for somebody else.
 
 use super::past;
-use super::verify::{NOT_VERIFIED, faults, trust, warned};
+use super::verify::{NOT_VERIFIED, faults, trust};
 use crate::cli::Export;
 use crate::fresh::Fresh;
 use crate::words::{self, say};

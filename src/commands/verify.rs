@@ -3,7 +3,7 @@
 mod told;
 mod trust;
 
-pub(super) use told::{faults, warned};
+pub(super) use told::faults;
 pub(super) use trust::trust;
 
 use super::past;

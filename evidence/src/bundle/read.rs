@@ -47,7 +47,13 @@ impl<R: BufRead> Bundle<R> {
                 name
             }
             EntryType::Regular => Header::from_byte_slice(&read).path_bytes().into_owned(),
-            other => return Err(Stop::Refused(format!("{} is {}, and a bundle holds plain files only", shown(&read), word(other)))),
+            other => {
+                return Err(Stop::Refused(format!(
+                    "{} is {}, and a bundle holds plain files only",
+                    shown(&read),
+                    word(other)
+                )));
+            }
         };
         let name = String::from_utf8(name).map_err(|_| Stop::Refused("a name in it is no text".to_owned()))?;
         let header = Header::from_byte_slice(&read[read.len() - BLOCK..]);
@@ -80,9 +86,10 @@ impl<R: BufRead> Bundle<R> {
     /// What the content may cost.
     fn count(&mut self, name: &str, size: u64) -> Result<(), Stop> {
         self.names += name.len();
-        self.left = self.left.checked_sub(size).ok_or_else(|| {
-            Stop::Refused(format!("with {name:?} ({size} bytes) it holds more than may be read"))
-        })?;
+        self.left = self
+            .left
+            .checked_sub(size)
+            .ok_or_else(|| Stop::Refused(format!("with {name:?} ({size} bytes) it holds more than may be read")))?;
         if self.names > MAX_NAMES {
             return Err(Stop::Refused(format!("the names in it are longer than {MAX_NAMES} bytes")));
         }
@@ -107,7 +114,9 @@ impl<R: BufRead> Parts for Bundle<R> {
         while let Some((name, size)) = self.next_head()? {
             // Sorted, each once: a name cannot come again later and mean something else.
             if name <= before {
-                return Err(Stop::Refused(format!("{name:?} stands after {before:?}: names are sorted, and each is there once")));
+                return Err(Stop::Refused(format!(
+                    "{name:?} stands after {before:?}: names are sorted, and each is there once"
+                )));
             }
             files += 1;
             if files > MAX_FILES {

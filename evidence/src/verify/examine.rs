@@ -2,7 +2,7 @@
 
 use super::hash::{self, Hashed, Mark, Tee};
 use super::log::Log;
-use super::report::{Finding, FindingKind, Level, Report, SignedBy, VerifiedState, Trusted, clean};
+use super::report::{Finding, FindingKind, Level, Report, SignedBy, Trusted, VerifiedState, clean};
 use super::seal::{self, Sealed};
 use super::{Trust, older};
 use crate::bundle::{ABOUT, About, BUNDLE_VERSION, KEY, MAX_NOTE};
@@ -145,7 +145,9 @@ impl<'a> Examiner<'a> {
         let hashed = hash::hash(content, marks)?;
         if let Some(mark) = &hashed.broken {
             let what = match hashed.size < mark.kept {
-                true => format!("it ends after {} bytes, and record {} speaks of {}", hashed.size, mark.record, mark.kept),
+                true => {
+                    format!("it ends after {} bytes, and record {} speaks of {}", hashed.size, mark.record, mark.kept)
+                }
                 false => format!("its first {} bytes are not those that record {} speaks of", mark.kept, mark.record),
             };
             self.findings.push(Finding::fault(FindingKind::Changed, name, what));
@@ -200,7 +202,11 @@ impl<'a> Examiner<'a> {
     fn whose(&mut self) {
         if self.log.records == 0 {
             let there = self.files.digest(EVENTS).is_some();
-            let (kind, what) = if there { (FindingKind::Broken, "no record in it holds") } else { (FindingKind::Missing, "it is not there") };
+            let (kind, what) = if there {
+                (FindingKind::Broken, "no record in it holds")
+            } else {
+                (FindingKind::Missing, "it is not there")
+            };
             return self.fault(kind, EVENTS, what);
         }
         let (Some(run), Some(sandbox)) = (self.log.run.clone(), self.log.sandbox.clone()) else {
@@ -239,7 +245,9 @@ impl<'a> Examiner<'a> {
     /// Holds everything against the seal.
     fn compare(&mut self, sealed: &Sealed) {
         let said = &sealed.statement.predicate;
-        for (what, found, own) in [("run", &said.run, self.log.run.clone()), ("sandbox", &said.sandbox, self.log.sandbox.clone())] {
+        for (what, found, own) in
+            [("run", &said.run, self.log.run.clone()), ("sandbox", &said.sandbox, self.log.sandbox.clone())]
+        {
             if own.is_some_and(|own| own != *found) {
                 self.fault(FindingKind::Swapped, SEAL, format!("it is the seal of {what} {found}"));
             }
@@ -298,7 +306,8 @@ impl<'a> Examiner<'a> {
         match (&self.expected.outputs, missing) {
             (_, []) => {}
             (Outputs::Replaced(by), _) => {
-                let what = format!("{} of it are no longer kept: run {by} of the same sandbox replaced them", missing.len());
+                let what =
+                    format!("{} of it are no longer kept: run {by} of the same sandbox replaced them", missing.len());
                 self.findings.push(Finding::new(Level::Note, FindingKind::NotKept, "outputs", what));
             }
             (Outputs::LeftOut, _) => {
@@ -306,7 +315,9 @@ impl<'a> Examiner<'a> {
                 self.findings.push(Finding::new(Level::Warning, FindingKind::NotKept, "outputs", what));
             }
             (Outputs::Here, _) => {
-                missing.iter().for_each(|name| self.fault(FindingKind::Missing, name, "it was sealed, and is not there"));
+                missing
+                    .iter()
+                    .for_each(|name| self.fault(FindingKind::Missing, name, "it was sealed, and is not there"));
             }
         }
     }
@@ -329,7 +340,11 @@ impl<'a> Examiner<'a> {
             }
             // A seal that cannot be believed was told already.
             _ if self.files.digest(SEAL).is_some() => {}
-            _ => self.fault(FindingKind::Unsealed, SEAL, "it is not there: the writer was killed before it sealed, or somebody removed it"),
+            _ => self.fault(
+                FindingKind::Unsealed,
+                SEAL,
+                "it is not there: the writer was killed before it sealed, or somebody removed it",
+            ),
         }
     }
 

@@ -177,7 +177,10 @@ impl Lines {
             let told = findings.iter().any(|finding| finding.what.contains(&lost.ledger));
             if !told {
                 let records = lost.seq.saturating_add(1);
-                let what = format!("a ledger of this project ({}, {records} records) is gone since {}", lost.ledger, lost.time);
+                let what = format!(
+                    "a ledger of this project ({}, {records} records) is gone since {}",
+                    lost.ledger, lost.time
+                );
                 findings.push(Finding::new(Level::Warning, FindingKind::Ledger, NAME, what));
             }
         }
@@ -219,7 +222,9 @@ impl Lines {
         let sha256 = |name| Ok(present(run.own_folder().read(name, MAX_SUMMARY))?.map(|bytes| sha256_hex(&bytes)));
         let (summary, seal) = (sha256(SUMMARY)?, sha256(SEAL)?);
         match &known.ends[..] {
-            [] if summary.is_some() && self.whole => fault(FindingKind::Added, format!("run {id} has a summary, and it knows no end of it")),
+            [] if summary.is_some() && self.whole => {
+                fault(FindingKind::Added, format!("run {id} has a summary, and it knows no end of it"))
+            }
             [] => Ok(None),
             [end] => {
                 let what = match (summary == end.summary, seal == end.seal) {
@@ -252,7 +257,9 @@ impl Lines {
         }
         let here = |id: &str| matches!(project.sandbox_with(id), Ok(Some(_)));
         for id in self.sandboxes.keys().filter(|id| !destroyed(id) && !with_runs.contains(id.as_str()) && !here(id)) {
-            let what = format!("sandbox {id}, in which nothing was run, is gone: its maker was killed, or somebody removed it");
+            let what = format!(
+                "sandbox {id}, in which nothing was run, is gone: its maker was killed, or somebody removed it"
+            );
             findings.push(Finding::new(Level::Note, FindingKind::Missing, NAME, what));
         }
         findings

@@ -1,8 +1,8 @@
 //! `events.log`: its chain, whose it is, and the signatures in it.
 
+use super::Trust;
 use super::hash::Mark;
 use super::report::{Finding, FindingKind, SignedBy};
-use super::Trust;
 use crate::chain::Record;
 use crate::checkpoint::{CHECKPOINT, KEY, OUTPUT, checkpoint_holds};
 use crate::files::EVENTS;

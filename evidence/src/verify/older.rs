@@ -65,7 +65,9 @@ pub(super) fn check(summary: &Summary, log: &Log, files: &Files, outputs: bool) 
     let mut compare = |name: &str, digest: &str, said_by: &str| {
         match files.digest(name) {
             Some(found) if found == digest.strip_prefix("sha256:").unwrap_or(digest) => {}
-            Some(_) => findings.push(Finding::fault(FindingKind::Changed, name, format!("it is not what {said_by} says"))),
+            Some(_) => {
+                findings.push(Finding::fault(FindingKind::Changed, name, format!("it is not what {said_by} says")))
+            }
             None => findings.push(Finding::fault(FindingKind::Missing, name, format!("{said_by} speaks of it"))),
         };
     };

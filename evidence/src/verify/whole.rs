@@ -21,12 +21,12 @@ impl Run {
         loop {
             // Asked before and after: one that is sealed meanwhile is read again.
             let running = self.alive()?;
-            let (mut parts, outputs) = self.parts()?;
+            let (mut parts, later) = self.parts()?;
             let expected = Expected {
                 run: Some(self.id().to_string()),
                 sandbox: Some(self.sandbox().id().to_string()),
                 running,
-                outputs,
+                outputs: later.map_or(Outputs::Here, Outputs::Replaced),
             };
             let report = Examiner::run(&mut parts, trust, expected)?;
             tries -= 1;
@@ -36,8 +36,8 @@ impl Run {
         }
     }
 
-    /// Its files, and whether the outputs are its own.
-    pub(crate) fn parts(&self) -> Result<(Stored, Outputs)> {
+    /// Its files, and the later run that has replaced the outputs, if there is one.
+    pub(crate) fn parts(&self) -> Result<(Stored, Option<String>)> {
         let sandbox = self.sandbox().own_folder();
         let newest = self.sandbox().runs()?.into_iter().next().map(|run| run.id().clone());
         let later = newest.filter(|newest| newest != self.id());
@@ -45,8 +45,8 @@ impl Run {
             None => present(sandbox.sub(crate::sandbox::OUTPUTS))?,
             Some(_) => None,
         };
-        let outputs = later.map_or(Outputs::Here, |later| Outputs::Replaced(later.to_string()));
-        Ok((Stored { run: self.own_folder().clone(), sandbox: Some(sandbox.clone()), outputs: here }, outputs))
+        let parts = Stored { run: self.own_folder().clone(), sandbox: Some(sandbox.clone()), outputs: here };
+        Ok((parts, later.map(|later| later.to_string())))
     }
 }
 

@@ -125,7 +125,8 @@ fn verdict(runs: &[Report], ledger: Option<&LedgerReport>, verified: bool) -> St
     let ledger = ledger.is_some_and(|ledger| !ledger.verified);
     match (only_key, ledger) {
         (true, false) => {
-            let keys: Vec<&str> = failed.iter().filter_map(|run| run.signer.as_ref()).map(|by| by.keyid.as_str()).collect();
+            let keys: Vec<&str> =
+                failed.iter().filter_map(|run| run.signer.as_ref()).map(|by| by.keyid.as_str()).collect();
             let key = inert(keys.first().unwrap_or(&""));
             bad(&format!("consistent, but signed by a key you do not know: {key}; pass --key if you know whose it is"))
         }
@@ -143,9 +144,4 @@ pub(in crate::commands) fn faults(run: &Report) -> String {
         lines.push(format!("  and {} more", faults.len() - SHOWN));
     }
     lines.join("\n")
-}
-
-/// What else is to be known of it.
-pub(in crate::commands) fn warned(run: &Report) -> Vec<String> {
-    run.findings.iter().filter(|finding| finding.level < Level::Fault).map(sentence).collect()
 }

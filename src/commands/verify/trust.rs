@@ -40,7 +40,9 @@ fn key(name: &str, own: &dyn Fn() -> Result<Vec<String>>) -> Result<String> {
     let mut text = String::new();
     file.take(4096).read_to_string(&mut text).with_context(|| format!("--key {name}"))?;
     if text.contains("PRIVATE KEY") {
-        bail!("--key {name}: that is a private key, which nobody else should have; `aido key export` writes the public half");
+        bail!(
+            "--key {name}: that is a private key, which nobody else should have; `aido key export` writes the public half"
+        );
     }
     match PublicKey::from_pem(&text) {
         Ok(key) => Ok(key.id().to_owned()),
