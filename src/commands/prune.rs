@@ -32,7 +32,7 @@ pub(crate) fn prune(dir: &Path, typed: &Prune) -> Result<u8> {
         keep: typed.keep,
         max_bytes: typed.max_size,
     };
-    let chosen = retention.choose(&over, |moment| words::age(moment));
+    let chosen = retention.choose(&over, words::age);
     let (mut gone, mut failed) = (Vec::new(), false);
     for (one, reason) in chosen {
         let why = words_for(typed, reason);

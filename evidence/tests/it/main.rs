@@ -1,5 +1,6 @@
 //! Tries to break what the evidence promises, through its public face only.
 
+mod bundles;
 mod chain;
 mod crash;
 mod folders;
@@ -7,6 +8,8 @@ mod ledger;
 mod moments;
 mod recording;
 mod removal;
+mod retention;
+mod verify;
 
 use aido_evidence::{Facts, Home, Kind, NewSandbox, Project, Record, Recording, Run, Sandbox, Sealed, Signer};
 use serde_json::{Value, json};
