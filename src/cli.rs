@@ -1,8 +1,10 @@
 //! What can be typed. Does no I/O and decides nothing.
 
+mod evidence;
 mod image;
 mod key;
 
+pub(crate) use evidence::*;
 pub(crate) use image::*;
 pub(crate) use key::*;
 
@@ -45,6 +47,12 @@ pub(crate) enum Command {
     Runs(Runs),
     /// Show one run: how it ended, what was enforced, what was refused and why
     Show(Show),
+    /// Check that the evidence of runs is as it was signed
+    Verify(Verify),
+    /// Write a run to one file that others can verify
+    Export(Export),
+    /// Remove evidence by age, number or size
+    Prune(Prune),
     /// Validate a sandbox.yaml and show what it grants; starts nothing
     Check(Check),
     /// Manage the local store of images

@@ -75,7 +75,7 @@ impl Page {
     fn with(seed: &[u8; 32]) -> Result<Page> {
         let failed = |e| Error::io("keep the key in", Path::new("memory"), e);
         let mut page = MmapMut::map_anon(seed.len()).map_err(failed)?;
-        page.advise(Advice::WipeOnFork).map_err(failed)?;
+        page.advise(Advice::DontFork).map_err(failed)?;
         // Out of core files and of the swap, where that can be had.
         let _ = page.advise(Advice::DontDump);
         let _ = page.lock();

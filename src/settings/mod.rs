@@ -27,8 +27,8 @@ pub use policy::Policy;
 pub use resolve::{DEFAULT_TTL, GRACE};
 pub use runtime::Runtime;
 pub(crate) use suggest::distance;
-pub(crate) use units::duration;
 pub use units::{TTL, show_bytes, show_duration, show_processors};
+pub(crate) use units::{bytes, duration};
 pub use variable::fits;
 
 use aido_runtime::{Control, Isolation, Limits, Record, SyscallProfile};

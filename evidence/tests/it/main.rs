@@ -1,6 +1,7 @@
 //! Tries to break what the evidence promises, through its public face only.
 
 mod anchor;
+mod bundles;
 mod chain;
 mod crash;
 mod folders;
@@ -10,7 +11,9 @@ mod moments;
 mod power;
 mod recording;
 mod removal;
+mod retention;
 mod signing;
+mod verify;
 
 use aido_evidence::{Facts, Home, Kind, NewSandbox, Project, Record, Recording, Run, Sandbox, Sealed, Signer};
 use serde_json::{Value, json};
