@@ -266,7 +266,10 @@ mod tests {
     fn keys_that_somebody_made_up_are_texts_too() {
         let mut told = serde_json::json!({"env": {"MY_TOKEN_abcd": "x", "OTHER": "y"}, "abcd": [{"why": "abcd"}]});
         value(&secret("abcd"), &mut told);
-        assert_eq!(told, serde_json::json!({"env": {"MY_TOKEN_[secret X]": "x", "OTHER": "y"}, "abcd": [{"why": "[secret X]"}]}));
+        assert_eq!(
+            told,
+            serde_json::json!({"env": {"MY_TOKEN_[secret X]": "x", "OTHER": "y"}, "abcd": [{"why": "[secret X]"}]})
+        );
     }
 
     #[test]
