@@ -175,7 +175,7 @@ impl Conduct<'_> {
             // The task is over: whatever fails from here on does not change how it ended. The listener
             // remembers what it could not record.
             let _ = listener.event(Event::Ended);
-            let collected = collect::collect(&live, &io.outputs, plan.limits.disk.value, listener);
+            let collected = collect::collect(&live, &io, plan, listener);
             let _ = listener.event(Event::Collected(collected));
             Ok(outcome)
         });

@@ -33,6 +33,8 @@ struct Granted {
     /// Read-only, relative to the project; `.` is the project itself.
     inputs: Vec<String>,
     hidden: Vec<String>,
+    /// Files whose content is a secret: seen by the task, and kept out of the record.
+    secrets: Vec<String>,
     /// Writable and collected.
     outputs: Vec<String>,
     network: &'static str,
@@ -97,6 +99,7 @@ fn granted(settings: &Settings, layout: &Layout, is_set: &dyn Fn(&str) -> bool) 
         grace_ms: settings.grace.as_millis(),
         inputs: layout.inputs.iter().map(written).collect(),
         hidden: layout.hidden(),
+        secrets: layout.secrets.iter().map(|secret| secret.entry.path.clone()).collect(),
         outputs: [OUTPUTS.to_string()].into_iter().chain(outputs).collect(),
         network: "none",
         syscalls: if settings.syscalls == SyscallProfile::Strict { "strict" } else { "default" },
@@ -135,6 +138,7 @@ fn describe(granted: &Granted) -> String {
     paragraph(&mut out, "for at most", &[ttl], "");
     paragraph(&mut out, "sees", &granted.inputs, "nothing of the project");
     paragraph(&mut out, "but not", &granted.hidden, "");
+    paragraph(&mut out, "is entrusted", &granted.secrets, "");
     paragraph(&mut out, "writes", &granted.outputs, "");
     paragraph(&mut out, "reaches", &[], "no network but its own loopback");
     if granted.syscalls == "strict" {

@@ -27,8 +27,8 @@ pub use policy::Policy;
 pub use resolve::{DEFAULT_TTL, GRACE};
 pub use runtime::Runtime;
 pub(crate) use suggest::distance;
-pub(crate) use units::duration;
 pub use units::{TTL, show_bytes, show_duration, show_processors};
+pub(crate) use units::{bytes, duration};
 pub use variable::fits;
 
 use aido_runtime::{Control, Isolation, Limits, Record, SyscallProfile};
@@ -51,6 +51,8 @@ pub struct Settings {
     /// `None`: the whole project folder.
     pub inputs: Option<Vec<Told<String>>>,
     pub outputs: Vec<Told<String>>,
+    /// Files of the project that are shown, and whose content is kept out of the record.
+    pub secrets: Vec<Told<String>>,
     pub env: BTreeMap<String, Told<Variable>>,
     pub limits: Limits,
     pub accept_weaker: BTreeSet<Control>,

@@ -13,6 +13,7 @@ pub struct Overrides {
     /// Where the file has no `inputs`, these are the only ones.
     pub inputs: Vec<String>,
     pub outputs: Vec<String>,
+    pub secret_files: Vec<String>,
     /// `NAME=VALUE`, or `NAME` for the caller's own value.
     pub env: Vec<String>,
     pub memory: Option<String>,
@@ -55,6 +56,7 @@ impl Overrides {
             asked.inputs.get_or_insert_default().extend(self.inputs.iter().map(|text| flagged("--input", text)));
         }
         asked.outputs.extend(self.outputs.iter().map(|text| flagged("--output", text)));
+        asked.secrets.extend(self.secret_files.iter().map(|text| flagged("--secret-file", text)));
         for text in &self.env {
             let at = At::Flag("--env".to_string());
             let (name, value): (String, Variable) =

@@ -43,6 +43,7 @@ pub(super) fn settings(
         grace: GRACE,
         inputs: asked.inputs.clone(),
         outputs: asked.outputs.clone(),
+        secrets: asked.secrets.clone(),
         env: asked.env.clone(),
         limits: limits(&asked.resources, policy)?,
         accept_weaker: overrides.accept_weaker.iter().copied().collect(),

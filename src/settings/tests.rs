@@ -130,7 +130,7 @@ fn permissions_that_cannot_be_held_are_refused() {
         ("permissions:\n  network: 'false'", "2:12", "`network` is `false`"),
         ("permissions:\n  aws: readonly", "2:3", "`aws` is a permission that this version cannot enforce"),
         ("permissions:\n  kubernetes: {verbs: [get]}", "2:3", "this version cannot enforce"),
-        ("permissions:\n  secrets: [a]", "2:3", "this version cannot enforce"),
+        ("permissions:\n  vault: [a]", "2:3", "this version cannot enforce"),
         ("aws: {role: admin}", "1:1", "this version cannot enforce"),
         ("permissions: [aws]", "1:14", "`permissions` is a mapping"),
     ] {

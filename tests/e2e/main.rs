@@ -37,6 +37,8 @@ mod refused;
 mod registry;
 mod run;
 mod sandbox;
+mod secrets;
 mod store;
+mod together;
 mod ttl;
 mod watchdog;

@@ -3,7 +3,7 @@
 use super::page::Page;
 use crate::inputs::{InputDigest, InputKind};
 use crate::summary::Summary;
-use crate::words::inert;
+use crate::words::{inert, size};
 use aido_runtime::Force;
 use owo_colors::OwoColorize;
 
@@ -31,6 +31,9 @@ fn input(input: &InputDigest) -> String {
     let path = if input.path.is_empty() { "the project folder".to_owned() } else { inert(&input.path) };
     let more = if input.partial { " and more" } else { "" };
     match input.kind {
+        InputKind::File if input.secret => {
+            format!("{path} (a secret of {}, kept out of the record)", size(input.size.unwrap_or_default()))
+        }
         InputKind::File => path,
         InputKind::Tree => format!("{path} ({} entries{more})", input.entries),
         InputKind::Metadata => format!("{path} ({} entries{more}, by name, size and time only)", input.entries),

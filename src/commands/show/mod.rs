@@ -10,13 +10,14 @@ use crate::collected;
 use crate::explain::Explanation;
 use crate::summary::{Bytes, Summary};
 use crate::words::{self, count, inert, size, took};
-use aido_evidence::{Run, Status, plain_json};
+use aido_evidence::{ClosedBy, Envelope, MAX_SEAL, Predicate, Run, Statement, Status, plain_json};
 use aido_runtime::{Artifact, Change, End, Executed, Isolation, Usage};
 use anyhow::{Context, Result};
 use owo_colors::OwoColorize;
 use page::Page;
 use serde_json::{Value, json};
-use std::io::Write as _;
+use std::fs::File;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 
 /// Programs that are named.
@@ -188,6 +189,10 @@ fn outputs(page: &mut Page, run: &Run, told: &Summary) {
     };
     let (out, err) = (&told.output.stdout, &told.output.stderr);
     page.row("wrote", format!("{}, {}", captured("output", out), captured("error", err)));
+    let times = |count: u64| if count > 1 { format!(", {count} times") } else { String::new() };
+    let redacted: Vec<String> =
+        told.redacted.iter().map(|found| format!("{}{}", inert(&found.what), times(found.count))).collect();
+    page.list("redacted", &redacted);
 }
 
 /// A file that came out, and how it stands to the project's own.
@@ -210,7 +215,23 @@ fn evidence(page: &mut Page, run: &Run, told: Option<&Summary>) {
     if let Some(told) = told {
         let plan = told.plan_digest.as_deref().map(|digest| format!("plan {}, ", short(digest))).unwrap_or_default();
         page.row("", format!("{plan}events end with {}", short(&told.chain_head)));
+        page.row("", seal(run).unwrap_or_else(|| "not sealed".to_owned()));
     }
+}
+
+/// Who signed the run, by the seal's own words.
+fn seal(run: &Run) -> Option<String> {
+    let mut bytes = Vec::new();
+    File::open(run.folder().join("seal.json")).ok()?.take(MAX_SEAL).read_to_end(&mut bytes).ok()?;
+    let payload = Envelope::read(&bytes).and_then(|envelope| envelope.payload());
+    let Ok(Predicate { key, closed_by, .. }) = payload.and_then(|it| Statement::read(&it)).map(|it| it.predicate)
+    else {
+        return Some("its seal cannot be read".to_owned());
+    };
+    let id: String = key.id.chars().take(16).collect();
+    let kept = if key.kept { "" } else { ", which this run alone had" };
+    let by = if closed_by == ClosedBy::Recovery { " when a crash was cleared up" } else { "" };
+    Some(format!("sealed{by}, by key {}{kept}; not checked here", inert(&id)))
 }
 
 /// Enough of a digest to tell it from others; the summary has all of it.

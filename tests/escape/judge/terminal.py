@@ -41,7 +41,8 @@ for command in commands:
         if sequence in got:
             print("SUCCEEDED", ascii(sequence), "by", os.path.basename(command[0]), *command[1:2])
             sys.exit()
-if os.environ["JUDGE_WHERE"] == "aido" and b"\x1b]0;" not in shown([AIDO, "logs", "--raw"]):
+log = os.path.join(PROJECT, ".aido/sandboxes/latest/runs/latest/stdout.log")
+if os.environ["JUDGE_WHERE"] == "aido" and b"\x1b]0;" in open(log, "rb").read() and b"\x1b]0;" not in shown([AIDO, "logs", "--raw"]):
     # Who asks for the bytes gets them; this also shows that they were there to be seen.
     print("REFUSED raw-is-not-raw")
     sys.exit()
