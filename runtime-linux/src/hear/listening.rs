@@ -301,7 +301,11 @@ fn path(asked: &Asked, at: At) -> Option<Vec<u8>> {
         b'/' => Some(path),
         _ => {
             let folder = process::folder(asked.pid, at.folder.map(|place| asked.args[place]))?;
-            Some([&folder[..], b"/", &path].concat())
+            let mut name = &path[..];
+            while let Some(rest) = name.strip_prefix(b"./") {
+                name = rest;
+            }
+            Some([&folder[..], b"/", name].concat())
         }
     }
 }
