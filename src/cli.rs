@@ -1,8 +1,12 @@
 //! What can be typed. Does no I/O and decides nothing.
 
+mod evidence;
 mod image;
+mod key;
 
+pub(crate) use evidence::*;
 pub(crate) use image::*;
+pub(crate) use key::*;
 
 use crate::settings::Overrides;
 use aido_runtime::{Control, Isolation};
@@ -43,11 +47,20 @@ pub(crate) enum Command {
     Runs(Runs),
     /// Show one run: how it ended, what was enforced, what was refused and why
     Show(Show),
+    /// Check that the evidence of runs is as it was signed
+    Verify(Verify),
+    /// Write a run to one file that others can verify
+    Export(Export),
+    /// Remove evidence by age, number or size
+    Prune(Prune),
     /// Validate a sandbox.yaml and show what it grants; starts nothing
     Check(Check),
     /// Manage the local store of images
     #[command(subcommand, disable_help_subcommand = true)]
     Image(Image),
+    /// Show, export and replace the key that signs runs
+    #[command(subcommand, disable_help_subcommand = true)]
+    Key(Key),
     /// Say what this host can enforce, what it cannot, and what mends it
     Doctor(Doctor),
 }
@@ -172,6 +185,10 @@ pub(crate) struct Wanted {
     #[arg(long, value_name = "HOW", default_value = "full", value_parser = isolation)]
     pub(crate) isolation: Isolation,
 
+    /// How much of what the task does is on record: refusals, standard (programs and refused changes, too), full (and refused reads) [default: standard]
+    #[arg(long, value_name = "LEVEL")]
+    pub(crate) record: Option<String>,
+
     /// Never touch the network to find an image
     #[arg(long)]
     pub(crate) offline: bool,
@@ -202,6 +219,7 @@ impl Wanted {
             syscalls: self.syscalls.clone(),
             made_with: None,
             isolation: self.isolation,
+            record: self.record.clone(),
             workdir: self.workdir.clone(),
             offline: self.offline,
             insecure_registries: self.insecure_registry.clone(),

@@ -5,6 +5,7 @@ mod cli;
 mod collected;
 mod commands;
 mod explain;
+mod fresh;
 pub mod inputs;
 mod interrupt;
 mod keeper;

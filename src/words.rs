@@ -37,9 +37,18 @@ pub(crate) fn ago(ms: u64) -> String {
 
 /// A moment of the record (RFC 3339), seen from now.
 pub(crate) fn since(time: &str) -> Option<String> {
-    let then: jiff::Timestamp = time.parse().ok()?;
-    let ms = jiff::Timestamp::now().duration_since(then).as_millis();
+    let ms = elapsed(time)?;
     Some(if ms < 0 { "in the future".to_owned() } else { ago(u64::try_from(ms).ok()?) })
+}
+
+/// Milliseconds since a moment of the record (RFC 3339); none for one that is still to come.
+pub(crate) fn age(time: &str) -> Option<u64> {
+    u64::try_from(elapsed(time)?).ok()
+}
+
+fn elapsed(time: &str) -> Option<i128> {
+    let then: jiff::Timestamp = time.parse().ok()?;
+    Some(jiff::Timestamp::now().duration_since(then).as_millis())
 }
 
 /// A size: `17 B`, `1.5 KiB`, `512 MiB`.

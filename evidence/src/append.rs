@@ -119,13 +119,13 @@ impl Appender {
 }
 
 impl End {
-    /// What must be written before the next record, and where the chain stands then.
+    /// The bytes that must come before the next record, and where the chain stands after them.
     fn mended(&self, time: &str, mono_ms: u64) -> (Vec<u8>, Head) {
-        let mut bytes = b"\n".to_vec();
         match &self.joint {
             Joint::Clean => (Vec::new(), self.head.clone()),
-            Joint::NewlineMissing => (bytes, self.head.clone()),
+            Joint::NewlineMissing => (vec![b'\n'], self.head.clone()),
             Joint::Torn { bytes: count, sha256 } => {
+                let mut bytes = vec![b'\n'];
                 let (line, next) = self.head.encode(TORN, &json!({"bytes": count, "sha256": sha256}), time, mono_ms);
                 bytes.extend_from_slice(&line);
                 (bytes, next)

@@ -18,7 +18,9 @@ mod scan;
 pub use forms::LONGEST;
 pub use redactor::{Found, Redactor, Secrets};
 
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
+#[cfg(any(test, feature = "fuzzing"))]
 mod reference;
 #[cfg(test)]
 mod tests;

@@ -93,6 +93,7 @@ pub(crate) fn refuse_reshaping(wanted: &cli::Wanted, sandbox: &Sandbox) -> Resul
         ("--pids", wanted.pids.is_some()),
         ("--disk", wanted.disk.is_some()),
         ("--syscalls", wanted.syscalls.is_some()),
+        ("--record", wanted.record.is_some()),
         ("--isolation", wanted.isolation != Isolation::Full),
     ];
     if let Some((flag, _)) = given.iter().find(|(_, given)| *given) {

@@ -19,6 +19,7 @@ pub(super) struct Asked {
     pub(super) secrets: Vec<Told<String>>,
     pub(super) env: BTreeMap<String, Told<Variable>>,
     pub(super) syscalls: Option<Told<String>>,
+    pub(super) record: Option<Told<String>>,
     pub(super) resources: Resources,
 }
 
@@ -51,6 +52,7 @@ impl Asked {
         scalar(&mut out, "name", &self.name);
         scalar(&mut out, "runtime", &self.runtime);
         scalar(&mut out, "ttl", &self.ttl);
+        scalar(&mut out, "record", &self.record);
         if let Some(inputs) = &self.inputs {
             let _ = writeln!(out, "inputs: {}", list(inputs));
         }

@@ -27,11 +27,11 @@ pub use policy::Policy;
 pub use resolve::{DEFAULT_TTL, GRACE};
 pub use runtime::Runtime;
 pub(crate) use suggest::distance;
-pub(crate) use units::duration;
 pub use units::{TTL, show_bytes, show_duration, show_processors};
+pub(crate) use units::{bytes, duration};
 pub use variable::fits;
 
-use aido_runtime::{Control, Isolation, Limits, SyscallProfile};
+use aido_runtime::{Control, Isolation, Limits, Record, SyscallProfile};
 use asked::Asked;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -58,6 +58,8 @@ pub struct Settings {
     pub accept_weaker: BTreeSet<Control>,
     pub syscalls: SyscallProfile,
     pub isolation: Isolation,
+    /// How much of what a task does is on record.
+    pub record: Record,
     /// Absolute, or relative to `/workspace`.
     pub workdir: Option<Told<String>>,
     pub offline: bool,

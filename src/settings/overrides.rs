@@ -26,6 +26,8 @@ pub struct Overrides {
     /// The profile that the sandbox was made with.
     pub made_with: Option<SyscallProfile>,
     pub isolation: Isolation,
+    /// How much is on record.
+    pub record: Option<String>,
     pub workdir: Option<String>,
     pub offline: bool,
     pub insecure_registries: Vec<String>,
@@ -44,6 +46,7 @@ impl Overrides {
         let named = self.syscalls.clone().filter(|text| ["default", "strict"].contains(&text.as_str()));
         replace(&mut asked.syscalls, "--syscalls", &named);
         replace(&mut asked.ttl, "--ttl", &self.ttl);
+        replace(&mut asked.record, "--record", &self.record);
         let resources = &mut asked.resources;
         replace(&mut resources.memory, "--memory", &self.memory);
         replace(&mut resources.cpus, "--cpus", &self.cpus);

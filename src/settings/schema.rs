@@ -6,7 +6,8 @@ use super::suggest::nearest;
 use super::yaml::{Node, Value};
 use std::collections::BTreeMap;
 
-const TOP: [&str; 9] = ["name", "runtime", "ttl", "inputs", "outputs", "secrets", "permissions", "env", "resources"];
+const TOP: [&str; 10] =
+    ["name", "runtime", "ttl", "inputs", "outputs", "secrets", "permissions", "env", "resources", "record"];
 const PERMISSIONS: [&str; 3] = ["filesystem", "network", "syscalls"];
 pub(super) const RESOURCES: [&str; 5] = ["memory", "cpus", "pids", "disk", "output"];
 
@@ -51,6 +52,7 @@ pub(super) fn read(document: Node) -> Result<Asked> {
         outputs: top.take("outputs").map(|n| n.texts("outputs")).transpose()?.unwrap_or_default(),
         secrets: top.take("secrets").map(|n| n.texts("secrets")).transpose()?.unwrap_or_default(),
         syscalls,
+        record: top.take("record").map(|n| n.text("record")).transpose()?,
         env: top.take("env").map(env).transpose()?.unwrap_or_default(),
         resources: top.take("resources").map(resources).transpose()?.unwrap_or_default(),
     })

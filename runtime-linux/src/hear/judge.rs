@@ -46,11 +46,6 @@ impl Judge {
         Some(Waiting { asked, verdict: self.plain.verdict(&call) })
     }
 
-    /// Whether it still waits: what was read in between was its own.
-    pub(super) fn waits(&self, waiting: &Waiting) -> bool {
-        filter::waits(self.listener.as_fd(), &waiting.asked)
-    }
-
     /// Answers; false: whoever asked is gone, or will ask again after a signal.
     pub(super) fn answer(&self, waiting: &Waiting) -> bool {
         match waiting.verdict {

@@ -89,9 +89,8 @@ impl Listening {
                 Some(errno) => self.refusal(&waiting, errno),
                 None => self.look(waiting.asked()),
             };
-            // Not if it was disturbed: then it asks again, or is gone.
-            let still = self.judge.waits(&waiting);
-            if self.judge.answer(&waiting) && still {
+            // Who is answered has waited all the time: what was read was its own. Who was disturbed asks again.
+            if self.judge.answer(&waiting) {
                 self.keep(noted);
             }
             if self.is_due_a_rest(waiting.refused().is_some()) && !self.rest() {

@@ -140,15 +140,14 @@ mod tests {
 
     #[test]
     fn a_text_ends_where_its_page_does_if_there_is_no_other() {
-        use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, munmap};
-        let length = std::num::NonZeroUsize::new(2 * PAGE as usize).unwrap();
-        let flags = (ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_PRIVATE);
-        // SAFETY: two pages of the test's own; the second goes away, the first is filled within its bounds.
+        let flags = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        // SAFETY: two pages of the test's own; the second goes away, the end of the first is filled within its bounds.
         let at = unsafe {
-            let at = mmap_anonymous(None, length, flags.0, flags.1).unwrap();
-            munmap(at.add(PAGE as usize), PAGE as usize).unwrap();
-            at.cast::<u8>().add(PAGE as usize - 3).copy_from(c"ab".as_ptr().cast(), 3);
-            at.as_ptr() as u64 + PAGE
+            let at = libc::mmap(std::ptr::null_mut(), 2 * PAGE as usize, flags.0, flags.1, -1, 0).cast::<u8>();
+            assert!(!at.cast::<libc::c_void>().eq(&libc::MAP_FAILED));
+            libc::munmap(at.add(PAGE as usize).cast(), PAGE as usize);
+            at.add(PAGE as usize - 3).copy_from(c"ab".as_ptr().cast(), 3);
+            at as u64 + PAGE
         };
         assert_eq!(path(me(), at - 3), Some(b"ab".to_vec()));
         assert_eq!(path(me(), at - 1), Some(vec![]));

@@ -22,6 +22,7 @@ use crate::seccomp::Program;
 use aido_runtime::{Error, Event, Executed, Listener, Refusal};
 use judge::Judge;
 use listening::Listening;
+use nix::sys::signal::{SigSet, SigmaskHow};
 use rustix::event::{EventfdFlags, eventfd};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -71,7 +72,11 @@ impl Ear {
         let (tell, told) = channel();
         let listening = Listening::new(self.0, scene, leave.clone(), bell.clone(), tell);
         let thread = std::thread::Builder::new().name("aido-hears".into()).stack_size(STACK);
-        let thread = thread.spawn(move || listening.listen()).map_err(failed)?;
+        // Signals are for the thread that waits for them.
+        let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK).map_err(|e| failed(e.into()))?;
+        let thread = thread.spawn(move || listening.listen());
+        mask.thread_set_mask().map_err(|e| failed(e.into()))?;
+        let thread = thread.map_err(failed)?;
         Ok(Hearing { thread, told, bell, leave })
     }
 }

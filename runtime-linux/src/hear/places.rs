@@ -256,10 +256,11 @@ impl Places {
         cause: Cause,
         detail: Option<String>,
     ) -> Found {
-        let mut target = self.shown(&canonical(there).unwrap_or_default());
+        let mut target = canonical(there).unwrap_or_default();
         if let Some(name) = name {
             target = format!("{}/{}", target.trim_end_matches('/'), name.to_string_lossy());
         }
+        let target = self.shown(&target);
         let place = self.place(&target);
         Found { errno, cause, target, place: Some(place), detail }
     }

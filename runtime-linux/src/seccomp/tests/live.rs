@@ -1,7 +1,7 @@
 //! The filter on the running kernel: threads take it, and what they start runs under it.
 
 use crate::seccomp::Filters;
-use aido_runtime::SyscallProfile;
+use aido_runtime::{Record, SyscallProfile};
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
