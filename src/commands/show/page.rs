@@ -46,11 +46,10 @@ impl Page {
         if text.is_empty() {
             return;
         }
-        let indent = lead.chars().count();
-        let room = WIDTH - MARGIN - indent;
-        for (n, line) in wrapped(text, room).iter().enumerate() {
-            let (name, lead) = if n == 0 { (name, lead.to_string()) } else { ("", " ".repeat(indent)) };
-            self.row(name, format!("{lead}{line}"));
+        // What follows the first line stands a little to the right of the word.
+        let indent = lead.len() - lead.trim_start().len() + if lead.is_empty() { 0 } else { 2 };
+        for (n, line) in wrapped(&format!("{lead}{}", text.trim_start()), WIDTH - MARGIN - indent).iter().enumerate() {
+            if n == 0 { self.row(name, line) } else { self.row("", format!("{:indent$}{line}", "")) }
         }
     }
 }
@@ -85,7 +84,7 @@ mod tests {
         page.sentence("", "  ", &"x".repeat(200));
         let lines: Vec<&str> = page.text.lines().collect();
         assert_eq!(lines.len(), 3, "{lines:#?}");
-        assert!(lines[0].starts_with("  name       why: one") && lines[1].starts_with("                  "));
+        assert!(lines[0].starts_with("  name       why: one") && lines[1].starts_with("               "));
         assert!(lines[..2].iter().all(|line| line.chars().count() <= WIDTH), "{lines:#?}");
         let words: Vec<&str> = lines[..2].iter().flat_map(|line| line.split_whitespace()).skip(2).collect();
         assert_eq!(words.join(" "), text);
