@@ -36,4 +36,5 @@ mod run;
 mod sandbox;
 mod store;
 mod ttl;
+mod verify;
 mod watchdog;
