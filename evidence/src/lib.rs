@@ -16,8 +16,12 @@ mod dsse;
 mod ending;
 mod error;
 mod export;
+mod fault;
 mod files;
 mod folder;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod home;
 mod id;
 mod key;
@@ -32,6 +36,7 @@ mod read;
 mod recording;
 mod recover;
 mod remove;
+mod restart;
 mod run;
 mod sandbox;
 mod sealing;

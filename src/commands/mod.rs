@@ -2,10 +2,13 @@
 
 mod check;
 mod doctor;
+mod event;
+mod explained;
 mod export;
 mod image;
+mod key;
 mod logs;
-mod past;
+pub(crate) mod past;
 mod pin;
 mod prune;
 mod run;
@@ -13,6 +16,9 @@ mod runs;
 mod sandbox;
 mod show;
 mod verify;
+
+#[cfg(test)]
+pub(crate) use past::example;
 
 use crate::cli::{Cli, Command, Sandbox};
 use crate::words::{self, say};
@@ -74,6 +80,7 @@ fn dispatch(dir: &Path, command: &Command) -> Result<u8> {
         Command::Prune(typed) => prune::prune(dir, typed),
         Command::Check(typed) => check::check(dir, typed),
         Command::Image(typed) => image::image(typed),
+        Command::Key(typed) => key::key(typed),
         Command::Doctor(typed) => doctor::doctor(typed),
     }
 }

@@ -129,7 +129,7 @@ fn many_who_end_a_sandbox_say_so_once() {
         let enders: Vec<_> = (0..8)
             .map(|n| {
                 // As another process would find it.
-                let mine = crate::reopened(project);
+                let mine = crate::reopened(&project);
                 let mine = mine.sandbox_with(made.id().as_str()).unwrap().unwrap();
                 scope.spawn(move || usize::from(mine.end(&format!("reason {n}")).unwrap()))
             })
@@ -170,7 +170,7 @@ fn nothing_is_seen_before_its_mark_is_there() {
             assert_eq!(project.sandboxes().unwrap().len(), 1, "only the one from before");
         }
         fs::remove_file(&marks).unwrap();
-        let mine = crate::reopened(project);
+        let mine = crate::reopened(&project);
         assert!(mine.interrupted().unwrap().is_empty() && mine.expired().unwrap().is_empty());
     }
 }
