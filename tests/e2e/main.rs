@@ -42,4 +42,5 @@ mod secrets;
 mod store;
 mod together;
 mod ttl;
+mod verify;
 mod watchdog;
