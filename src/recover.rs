@@ -232,6 +232,7 @@ fn closing(run: &Run, remains: &Remains, backend: &str, end: Option<End>) -> Sum
             stdout: Bytes { kept: remains.stdout_bytes, ..Bytes::default() },
             stderr: Bytes { kept: remains.stderr_bytes, ..Bytes::default() },
         },
+        redacted: told.redacted,
         plan_digest: told.plan_digest.or(found),
         chain_head: remains.chain_head.clone(),
     }

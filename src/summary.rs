@@ -1,6 +1,7 @@
 //! `summary.json`: what a run was, how it ended, what held.
 
 use crate::inputs::InputDigest;
+use crate::redact::Redacted;
 use aido_evidence::Facts;
 use aido_runtime::{Collected, Enforced, Isolation, Outcome, Root, Task};
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,9 @@ pub struct Summary {
     pub hidden: Vec<String>,
     pub outputs: Collected,
     pub output: Streams,
+    /// What was replaced in the task's two streams.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub redacted: Vec<Redacted>,
     pub plan_digest: Option<String>,
     /// The hash of the last event.
     pub chain_head: String,

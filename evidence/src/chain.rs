@@ -180,11 +180,18 @@ pub fn plain_json(text: String) -> String {
         // Outside of strings JSON is ASCII, so each of these stands in a string.
         match c {
             '\u{7f}'..='\u{9f}'
+            | '\u{ad}'
+            | '\u{61c}'
+            | '\u{180e}'
             | '\u{200b}'..='\u{200f}'
             | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{2069}'
-            | '\u{feff}' => {
-                let _ = write!(plain, "\\u{:04x}", c as u32);
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}' => {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    let _ = write!(plain, "\\u{unit:04x}");
+                }
             }
             _ => plain.push(c),
         }

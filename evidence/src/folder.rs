@@ -6,7 +6,7 @@ use crate::fault;
 use crate::id::random_hex;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
-use std::ffi::{CStr, OsStr};
+use std::ffi::{CStr, OsStr, OsString};
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
@@ -197,6 +197,29 @@ impl Folder {
             Err(Errno::NOENT) => Ok(false),
             Err(e) => Err(Error::io("look at", &self.path.join(name), e)),
         }
+    }
+
+    /// All entries and what they are, in no order.
+    pub(crate) fn entries(&self) -> Result<Vec<(OsString, FileType)>> {
+        let mut found = Vec::new();
+        for entry in Dir::read_from(&*self.fd).map_err(|e| Error::io("list", &self.path, e))? {
+            let entry = entry.map_err(|e| Error::io("list", &self.path, e))?;
+            let name = entry.file_name();
+            if matches!(name.to_bytes(), b"." | b"..") {
+                continue;
+            }
+            // Not every file system says it in the listing.
+            let kind = match entry.file_type() {
+                FileType::Unknown => match rustix::fs::statat(&*self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+                    Ok(stat) => FileType::from_raw_mode(stat.st_mode),
+                    Err(Errno::NOENT) => continue,
+                    Err(e) => return Err(Error::io("look at", &self.path.join(shown(&name.to_owned())), e)),
+                },
+                kind => kind,
+            };
+            found.push((OsStr::from_bytes(name.to_bytes()).to_owned(), kind));
+        }
+        Ok(found)
     }
 
     /// The names of the entries that are text, in no order; ours all are.

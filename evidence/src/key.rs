@@ -5,9 +5,10 @@ use crate::error::{Error, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
+use memmap2::{Advice, MmapMut};
 use std::fmt;
 use std::path::Path;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 /// What the DER forms of an Ed25519 key begin with (RFC 8410); 32 bytes follow, and nothing else.
 const SPKI: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
@@ -62,15 +63,44 @@ impl fmt::Debug for PublicKey {
 
 /// The private half; overwritten when it is dropped.
 pub(crate) struct SecretKey {
-    key: SigningKey,
+    seed: Page,
     public: PublicKey,
 }
 
+/// Memory of its own for a seed. The sandbox's first process is a copy of the supervisor, and a task tries to read its
+/// memory: the copy finds zeros here.
+struct Page(MmapMut);
+
+impl Page {
+    fn with(seed: &[u8; 32]) -> Result<Page> {
+        let failed = |e| Error::io("keep the key in", Path::new("memory"), e);
+        let mut page = MmapMut::map_anon(seed.len()).map_err(failed)?;
+        page.advise(Advice::DontFork).map_err(failed)?;
+        // Out of core files and of the swap, where that can be had.
+        let _ = page.advise(Advice::DontDump);
+        let _ = page.lock();
+        page.copy_from_slice(seed);
+        Ok(Page(page))
+    }
+
+    fn key(&self) -> SigningKey {
+        let mut seed = Zeroizing::new([0; 32]);
+        seed.copy_from_slice(&self.0[..32]);
+        SigningKey::from_bytes(&seed)
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
 impl SecretKey {
-    fn new(seed: &[u8; 32]) -> SecretKey {
-        let key = SigningKey::from_bytes(seed);
-        let public = PublicKey::new(key.verifying_key());
-        SecretKey { key, public }
+    fn new(seed: &[u8; 32]) -> Result<SecretKey> {
+        let seed = Page::with(seed)?;
+        let public = PublicKey::new(seed.key().verifying_key());
+        Ok(SecretKey { seed, public })
     }
 
     /// From the kernel's generator.
@@ -82,17 +112,17 @@ impl SecretKey {
         if drawn != seed.len() {
             return Err(Error::damaged(Path::new("getrandom"), "it gave too few bytes"));
         }
-        Ok(SecretKey::new(&seed))
+        SecretKey::new(&seed)
     }
 
     pub(crate) fn from_pem(text: &str) -> std::result::Result<SecretKey, String> {
         let der = Zeroizing::new(pem("PRIVATE KEY", text)?);
         let seed = der.strip_prefix(&PKCS8[..]).and_then(|seed| <[u8; 32]>::try_from(seed).ok()).map(Zeroizing::new);
-        Ok(SecretKey::new(&*seed.ok_or("it is no Ed25519 key")?))
+        SecretKey::new(&*seed.ok_or("it is no Ed25519 key")?).map_err(|e| e.to_string())
     }
 
     pub(crate) fn to_pem(&self) -> Zeroizing<String> {
-        let seed = Zeroizing::new(self.key.to_bytes());
+        let seed = Zeroizing::new(self.seed.key().to_bytes());
         let der = Zeroizing::new([&PKCS8[..], &seed[..]].concat());
         let text = Zeroizing::new(STANDARD.encode(&*der));
         Zeroizing::new(format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", *text))
@@ -103,7 +133,7 @@ impl SecretKey {
     }
 
     pub(crate) fn sign(&self, message: &[u8]) -> [u8; 64] {
-        self.key.sign(message).to_bytes()
+        self.seed.key().sign(message).to_bytes()
     }
 }
 

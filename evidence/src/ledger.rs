@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 
-const NAME: &str = "ledger.jsonl";
+pub(crate) const NAME: &str = "ledger.jsonl";
 
 /// Type of the first line.
 pub const BEGUN: &str = "ledger_begun";

@@ -61,8 +61,8 @@ impl Run {
         let mut remains = self.remains()?;
         remains.torn_bytes = events.torn_bytes()?;
         let why = "the process that wrote this run ended before it sealed it";
-        events.append("interrupted", &json!({"why": why, "torn_bytes": remains.torn_bytes}))?;
         events.append(KEY, &signer.told())?;
+        events.append("interrupted", &json!({"why": why, "torn_bytes": remains.torn_bytes}))?;
         remains.chain_head = events.head()?.to_owned();
         let sealing = Sealing {
             sandbox: self.sandbox(),

@@ -11,6 +11,7 @@ mod sandbox_yaml;
 
 pub use aido_evidence::fuzzing::run as stored;
 pub use aido_image::fuzzing::run;
+pub use aido_secrets::fuzzing::redactor;
 pub use libfuzzer_sys::fuzz_target;
 pub use documents::{plan, summary};
 pub use sandbox_yaml::sandbox_yaml;

@@ -1,6 +1,7 @@
 //! What the record of an interrupted run tells of it, as far as its writer came.
 
 use crate::inputs::InputDigest;
+use crate::redact::Redacted;
 use aido_evidence::{Record, Run};
 use aido_runtime::{Collected, Enforced, Event, Executed, Outcome, Refusal};
 use serde::Deserialize;
@@ -18,6 +19,8 @@ pub(super) struct Told {
     pub(super) refused: Vec<Refusal>,
     pub(super) executed: Vec<Executed>,
     pub(super) collected: Collected,
+    /// What was replaced in its output, each kind once.
+    pub(super) redacted: Vec<Redacted>,
     pub(super) deadline_reached: bool,
     /// How the run ended, where that was recorded before the writer died.
     pub(super) outcome: Option<Outcome>,
@@ -49,6 +52,7 @@ impl Told {
                     (self.inputs, self.hidden) = (inputs, hidden);
                 }
             }
+            "redacted" => self.redacted(record),
             "outcome" => self.outcome = data(record).map(|Ended { outcome }| outcome),
             "plan" => self.plan_digest = record.data.get("digest").and_then(|d| d.as_str()).map(str::to_owned),
             _ => self.engine(record),
@@ -63,6 +67,14 @@ impl Told {
             Some(Event::Collected(collected)) => self.collected = collected,
             Some(Event::DeadlineReached { .. }) => self.deadline_reached = true,
             _ => {}
+        }
+    }
+
+    fn redacted(&mut self, record: Record) {
+        let Some(Redacted { what, count }) = data(record) else { return };
+        match self.redacted.iter_mut().find(|other| other.what == what) {
+            Some(other) => other.count += count,
+            None => self.redacted.push(Redacted { what, count }),
         }
     }
 

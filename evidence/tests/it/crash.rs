@@ -72,7 +72,7 @@ fn a_record_torn_anywhere_is_mended_without_touching_what_is_before_it() {
     let path = run.folder().join("events.log");
     let whole = fs::read(&path).unwrap();
     let lines: Vec<usize> = whole.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(at, _)| at + 1).collect();
-    let (start, end) = (lines[1], lines[2]);
+    let (start, end) = (lines[2], lines[3]);
     for cut in (start..end).step_by(7).chain([start, end - 1]) {
         fs::write(&path, &whole[..cut]).unwrap();
         let _ = fs::remove_file(run.folder().join("summary.json"));
@@ -83,7 +83,7 @@ fn a_record_torn_anywhere_is_mended_without_touching_what_is_before_it() {
             _ if cut == end - 1 => &["tick"],
             _ => &["torn"],
         };
-        let expected = [&["begun", "tick"], middle, &["interrupted"]].concat();
+        let expected = [&["begun", "key", "tick"], middle, &["key", "interrupted"]].concat();
         assert_eq!(kinds(&run), expected, "cut at {cut}");
     }
 }

@@ -21,7 +21,7 @@ fn many_processes_and_threads_make_one_chain() {
     let records = whole(project.ledger().records().unwrap().unwrap());
     assert_eq!(records.iter().filter(|r| r.kind == "process").count(), 200);
     assert_eq!(records.iter().filter(|r| r.kind == "thread").count(), 200);
-    assert_eq!(records.len(), 400);
+    assert_eq!((records.len(), records[0].kind.as_str()), (401, "ledger_begun"));
 }
 
 #[test]
@@ -45,8 +45,8 @@ fn a_torn_line_is_owned_up_to_and_nothing_earlier_changes() {
         assert!(after.starts_with(&before), "{tail:?}: earlier bytes changed");
         let records = whole(project.ledger().records().unwrap().unwrap());
         let kinds: Vec<_> = records.iter().map(|r| r.kind.as_str()).collect();
-        assert_eq!(kinds, ["one", "torn", "two", "three"], "{tail:?}");
-        assert_eq!(records[1].data["bytes"], tail.len());
+        assert_eq!(kinds, ["ledger_begun", "one", "torn", "two", "three"], "{tail:?}");
+        assert_eq!(records[2].data["bytes"], tail.len());
     }
 }
 
@@ -60,7 +60,7 @@ fn a_record_that_lacks_only_its_newline_is_kept() {
     fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
     project.ledger().append("three", &json!(3)).unwrap();
     let kinds: Vec<_> = whole(project.ledger().records().unwrap().unwrap()).into_iter().map(|r| r.kind).collect();
-    assert_eq!(kinds, ["one", "two", "three"]);
+    assert_eq!(kinds, ["ledger_begun", "one", "two", "three"]);
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn a_ledger_that_was_torn_in_its_first_line_goes_on() {
     fs::write(project.folder().join("ledger.jsonl"), "{\"v\":1").unwrap();
     project.ledger().append("one", &json!(1)).unwrap();
     let records = whole(project.ledger().records().unwrap().unwrap());
-    assert_eq!(records.iter().map(|r| r.kind.as_str()).collect::<Vec<_>>(), ["torn", "one"]);
+    assert_eq!(records.iter().map(|r| r.kind.as_str()).collect::<Vec<_>>(), ["torn", "ledger_begun", "one"]);
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn a_long_record_before_the_end_is_found() {
     ledger.append("short", &json!(1)).unwrap();
     ledger.append("long", &json!("x".repeat(3 << 20))).unwrap();
     ledger.append("short", &json!(2)).unwrap();
-    assert_eq!(whole(ledger.records().unwrap().unwrap()).len(), 4);
+    assert_eq!(whole(ledger.records().unwrap().unwrap()).len(), 5);
 }
 
 #[test]

@@ -23,7 +23,7 @@ fn a_run_is_recorded_and_read_back() {
     assert_eq!(run.status().unwrap(), Status::Sealed);
     assert_eq!(run.summary::<Value>().unwrap().unwrap()["chain_head"], json!(head));
     assert_eq!(run.plan().unwrap().unwrap(), plan);
-    assert_eq!(kinds(&run), ["begun", "plan", "started"]);
+    assert_eq!(kinds(&run), ["begun", "key", "plan", "started"]);
     let begun = run.begun().unwrap();
     assert_eq!(begun.data["run"], json!(run.id()));
     assert_eq!(begun.data["sandbox"], json!(sandbox.id()));
@@ -64,7 +64,7 @@ fn the_name_that_the_chain_uses_is_refused() {
     let mut recording = begin(&sandbox, 0).unwrap();
     assert!(matches!(recording.event("torn", json!({})), Err(Error::Reserved(_))));
     seal(recording, &json!({}));
-    assert_eq!(kinds(&sandbox.project().run("latest").unwrap()), ["begun"]);
+    assert_eq!(kinds(&sandbox.project().run("latest").unwrap()), ["begun", "key"]);
 }
 
 /// `/dev/full` cannot stand in for a log that is made anew, so the disk is made full by a limit on
@@ -93,7 +93,7 @@ fn a_full_disk_tears_a_record_and_the_next_run_of_the_writer_mends_it() {
     assert_eq!(summary["broken"], false);
     assert!(summary["torn"].as_u64().unwrap() > 0);
     let kinds = kinds(&run);
-    assert_eq!(kinds[kinds.len() - 2..], ["torn", "interrupted"]);
+    assert_eq!(kinds[kinds.len() - 3..], ["torn", "key", "interrupted"]);
     let out = fs::read(run.output_path(Stream::Stdout)).unwrap();
     assert_eq!(out, vec![b'x'; 4096], "kept output is a beginning without a hole");
 }
