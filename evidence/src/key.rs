@@ -67,15 +67,15 @@ pub(crate) struct SecretKey {
     public: PublicKey,
 }
 
-/// Memory of its own for a seed. The sandbox's first process is a copy of the supervisor, and a task tries to read its
-/// memory: the copy finds zeros here.
+/// Memory of its own for a seed. The sandbox's first process begins as a copy of the supervisor, and a task tries to
+/// read its memory: the copy has no such page.
 struct Page(MmapMut);
 
 impl Page {
     fn with(seed: &[u8; 32]) -> Result<Page> {
         let failed = |e| Error::io("keep the key in", Path::new("memory"), e);
         let mut page = MmapMut::map_anon(seed.len()).map_err(failed)?;
-        page.advise(Advice::WipeOnFork).map_err(failed)?;
+        page.advise(Advice::DontFork).map_err(failed)?;
         // Out of core files and of the swap, where that can be had.
         let _ = page.advise(Advice::DontDump);
         let _ = page.lock();

@@ -34,6 +34,7 @@ mod refused;
 mod registry;
 mod run;
 mod sandbox;
+mod seal;
 mod store;
 mod ttl;
 mod watchdog;
