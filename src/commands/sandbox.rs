@@ -23,7 +23,7 @@ pub(crate) fn up(dir: &Path, typed: &cli::SandboxUp) -> Result<u8> {
     if let (Some(assumed), false) = (settings.assumed(), typed.quiet) {
         say(&assumed);
     }
-    let layout = inputs::lay_out(&settings, None, backend::home().as_deref())?;
+    let layout = inputs::lay_out(&settings, None, &backend::own_folders_in(&settings.project))?;
     let shown = progress::shown(typed.quiet);
     let ready = root::ready(&settings, &shown)?;
     drop(shown);
