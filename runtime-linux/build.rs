@@ -29,8 +29,13 @@ fn main() {
         let upper = name.to_uppercase();
         let mut text = emit(&json, machine, compile::Hear::Nothing, &upper);
         // Nobody listens to the guard: it is aido's own.
-        if name != "guard" {
-            text += &emit(&json, machine, compile::Hear::Refusals, &format!("{upper}_HEARD"));
+        let heard = [
+            (compile::Hear::Connections, "CONNECTIONS"),
+            (compile::Hear::Changes, "CHANGES"),
+            (compile::Hear::Reads, "READS"),
+        ];
+        for (hear, what) in heard.iter().filter(|_| name != "guard") {
+            text += &emit(&json, machine, *hear, &format!("{upper}_{what}"));
         }
         let file = out.join(format!("seccomp_{name}.rs"));
         fs::write(&file, text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));

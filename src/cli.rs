@@ -1,8 +1,10 @@
 //! What can be typed. Does no I/O and decides nothing.
 
+mod evidence;
 mod image;
 mod key;
 
+pub(crate) use evidence::*;
 pub(crate) use image::*;
 pub(crate) use key::*;
 
@@ -45,6 +47,12 @@ pub(crate) enum Command {
     Runs(Runs),
     /// Show one run: how it ended, what was enforced, what was refused and why
     Show(Show),
+    /// Check that the evidence of runs is as it was signed
+    Verify(Verify),
+    /// Write a run to one file that others can verify
+    Export(Export),
+    /// Remove evidence by age, number or size
+    Prune(Prune),
     /// Validate a sandbox.yaml and show what it grants; starts nothing
     Check(Check),
     /// Manage the local store of images
@@ -101,6 +109,10 @@ pub(crate) struct Run {
     #[arg(long)]
     pub raw: bool,
 
+    /// Keep what the task writes byte for byte: secrets that it writes are on record then
+    #[arg(long)]
+    pub(crate) exact_output: bool,
+
     /// Print the run's summary as JSON on standard output instead of the task's output
     #[arg(long)]
     pub(crate) json: bool,
@@ -137,6 +149,10 @@ pub(crate) struct Wanted {
     #[arg(long, value_name = "PATH")]
     pub(crate) output: Vec<String>,
 
+    /// A file of the project with a secret: shown to the task, read-only, and kept out of the records; can be repeated
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub(crate) secret_file: Vec<String>,
+
     /// Set a variable; NAME alone passes your own value on and keeps it out of the records
     #[arg(short, long, value_name = "NAME[=VALUE]")]
     pub(crate) env: Vec<String>,
@@ -169,6 +185,10 @@ pub(crate) struct Wanted {
     #[arg(long, value_name = "HOW", default_value = "full", value_parser = isolation)]
     pub(crate) isolation: Isolation,
 
+    /// How much of what the task does is on record: refusals, standard (programs and refused changes, too), full (and refused reads) [default: standard]
+    #[arg(long, value_name = "LEVEL")]
+    pub(crate) record: Option<String>,
+
     /// Never touch the network to find an image
     #[arg(long)]
     pub(crate) offline: bool,
@@ -189,6 +209,7 @@ impl Wanted {
             ttl: self.ttl.clone(),
             inputs: self.input.clone(),
             outputs: self.output.clone(),
+            secret_files: self.secret_file.clone(),
             env: self.env.clone(),
             memory: self.memory.clone(),
             cpus: self.cpus.clone(),
@@ -198,6 +219,7 @@ impl Wanted {
             syscalls: self.syscalls.clone(),
             made_with: None,
             isolation: self.isolation,
+            record: self.record.clone(),
             workdir: self.workdir.clone(),
             offline: self.offline,
             insecure_registries: self.insecure_registry.clone(),

@@ -2,7 +2,10 @@
 
 mod backend;
 mod cli;
+mod collected;
 mod commands;
+mod explain;
+mod fresh;
 pub mod inputs;
 mod interrupt;
 mod keeper;
@@ -11,10 +14,11 @@ pub mod plan;
 mod process;
 mod progress;
 mod recover;
+mod redact;
 mod rights;
 mod root;
 pub mod settings;
-mod summary;
+pub mod summary;
 mod supervise;
 pub mod task;
 mod view;

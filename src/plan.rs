@@ -61,7 +61,7 @@ pub fn assemble(
             ttl_ms: u64::try_from(settings.ttl.as_millis()).unwrap_or(u64::MAX),
             grace_ms: u64::try_from(settings.grace.as_millis()).unwrap_or(u64::MAX),
         },
-        record: aido_runtime::Record::default(),
+        record: settings.record,
         exact_output: false,
         accept_weaker: settings.accept_weaker.clone(),
     };

@@ -1,12 +1,15 @@
 //! Closing what a crash left open: unsealed runs of dead supervisors, what they held, sandboxes of dead keepers.
 
+mod told;
+
 use crate::backend::{SCRATCH, fault};
 use crate::process::{Held, Process};
 use crate::summary::{self, Bytes, SUMMARY_VERSION, Streams, Summary};
 use crate::supervise::stop;
 use aido_evidence::{Kind, Project, Remains, Run, Sandbox, State, Status};
-use aido_runtime::{Collected, End, Enforced, Error, Event, Outcome, Plan, Runtime, Usage};
+use aido_runtime::{End, Error, Outcome, Plan, Runtime, Usage};
 use std::time::Duration;
+use told::Told;
 
 /// Why a kept sandbox was ended.
 pub(crate) const TIME_IS_OVER: &str = "its time limit";
@@ -172,23 +175,25 @@ fn is_fresh(run: &Run) -> bool {
     this_boot && last.is_some_and(|last| aido_evidence::boottime_ms().saturating_sub(last.mono_ms) < A_WHILE_MS)
 }
 
-fn controls(run: &Run) -> Option<Enforced> {
-    let events = run.events().into_iter().flatten().flatten();
-    let told = events.filter(|event| event.kind == "enforced").last()?;
-    let mut data = told.data;
-    data.as_object_mut()?.insert("type".into(), "enforced".into());
-    match serde_json::from_value(data).ok()? {
-        Event::Enforced { controls } => Some(controls),
-        _ => None,
+/// How it ended, by its record: as that says, or by the time limit if it was reached, whoever died then.
+fn outcome(told: &mut Told, plan: Option<&Plan>, lasted_ms: u64, end: Option<End>) -> Outcome {
+    if let (Some(outcome), None) = (told.outcome.take(), &end) {
+        return outcome;
     }
-}
-
-/// How it ended, by its record: a run whose time limit was reached was ended by it, whoever died then.
-fn recorded_end(run: &Run, plan: Option<&Plan>) -> End {
-    let mut events = run.events().into_iter().flatten().flatten();
-    match plan.filter(|_| events.any(|event| event.kind == "deadline_reached")) {
+    let end = end.unwrap_or_else(|| match plan.filter(|_| told.deadline_reached) {
         Some(plan) => End::Deadline { ttl_ms: plan.deadline.ttl_ms },
         None => End::Lost { why: "the process that recorded this run was killed".into() },
+    });
+    // A writer that was stopped recorded nothing of the time until its run was ended.
+    let wall_ms = match &end {
+        End::Deadline { ttl_ms } => *ttl_ms.max(&lasted_ms),
+        _ => lasted_ms,
+    };
+    Outcome {
+        end,
+        usage: Usage { wall_ms, ..Usage::default() },
+        refused: std::mem::take(&mut told.refused),
+        executed: std::mem::take(&mut told.executed),
     }
 }
 
@@ -199,13 +204,11 @@ fn closing(run: &Run, remains: &Remains, backend: &str, end: Option<End>) -> Sum
     let ((started, began_ms), (ended, last_ms)) = (moment(&remains.first), moment(&remains.last));
     let (runtime, image_digest) =
         plan.as_ref().map_or(("unknown".to_string(), None), |plan| summary::root_words(&plan.root));
-    let end = end.unwrap_or_else(|| recorded_end(run, plan.as_ref()));
-    // A writer that was stopped recorded nothing of the time until its run was ended.
-    let wall_ms = match &end {
-        End::Deadline { ttl_ms } => *ttl_ms.max(&last_ms.saturating_sub(began_ms)),
-        _ => last_ms.saturating_sub(began_ms),
-    };
+    let mut told = Told::by(run);
+    let outcome = outcome(&mut told, plan.as_ref(), last_ms.saturating_sub(began_ms), end);
     let task = plan.as_ref().map(|plan| summary::argv(&plan.task));
+    let found = stored.map(|bytes| format!("sha256:{}", aido_evidence::sha256_hex(&bytes)));
+    let warnings = warnings(remains, told.plan_digest.as_deref().filter(|digest| found.as_deref() != Some(*digest)));
     Summary {
         version: SUMMARY_VERSION,
         run: remains.run.to_string(),
@@ -218,29 +221,30 @@ fn closing(run: &Run, remains: &Remains, backend: &str, end: Option<End>) -> Sum
         isolation: plan.as_ref().map(|plan| plan.isolation).unwrap_or_default(),
         started,
         ended,
-        exit_code: end.exit_code(),
-        outcome: Outcome {
-            end,
-            usage: Usage { wall_ms, ..Usage::default() },
-            refused: Vec::new(),
-            executed: Vec::new(),
-        },
-        enforced: controls(run).unwrap_or_default(),
-        warnings: warnings(remains),
-        inputs: Vec::new(),
-        hidden: Vec::new(),
-        outputs: Collected::default(),
+        exit_code: outcome.end.exit_code(),
+        outcome,
+        enforced: told.controls.unwrap_or_default(),
+        warnings,
+        inputs: told.inputs,
+        hidden: told.hidden,
+        outputs: told.collected,
         output: Streams {
             stdout: Bytes { kept: remains.stdout_bytes, ..Bytes::default() },
             stderr: Bytes { kept: remains.stderr_bytes, ..Bytes::default() },
         },
-        plan_digest: stored.map(|bytes| format!("sha256:{}", aido_evidence::sha256_hex(&bytes))),
+        redacted: told.redacted,
+        plan_digest: told.plan_digest.or(found),
         chain_head: remains.chain_head.clone(),
     }
 }
 
-fn warnings(remains: &Remains) -> Vec<String> {
+/// `lost`: the digest of a plan that is not the one that is there.
+fn warnings(remains: &Remains, lost: Option<&str>) -> Vec<String> {
     let interrupted = "the process that recorded this run was killed before it sealed it; another closed the record";
-    let broken = remains.broken.iter().map(|broken| format!("the record is damaged: {broken}"));
-    std::iter::once(interrupted.to_owned()).chain(broken).collect()
+    let mut said = vec![interrupted.to_owned()];
+    said.extend(remains.broken.iter().map(|broken| format!("the record is damaged: {broken}")));
+    said.extend(
+        lost.map(|digest| format!("plan.json is not the plan that was recorded, which has the digest {digest}")),
+    );
+    said
 }

@@ -1,6 +1,7 @@
 //! `summary.json`: what a run was, how it ended, what held.
 
 use crate::inputs::InputDigest;
+use crate::redact::Redacted;
 use aido_evidence::Facts;
 use aido_runtime::{Collected, Enforced, Isolation, Outcome, Root, Task};
 use serde::{Deserialize, Serialize};
@@ -8,10 +9,10 @@ use serde_json::json;
 
 /// Version of the stored form. 1: first. 2: `isolation`, `outcome.refused`, `enforced.*.proof`, the control `second-wall`.
 /// 3: `outcome.executed`, cause, target and place in `outcome.refused`; `change`, `active` and `redacted` in artifacts; `redacted`.
-pub(crate) const SUMMARY_VERSION: u32 = 3;
+pub const SUMMARY_VERSION: u32 = 3;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Summary {
+pub struct Summary {
     pub version: u32,
     pub run: String,
     pub sandbox: String,
@@ -39,6 +40,9 @@ pub(crate) struct Summary {
     pub hidden: Vec<String>,
     pub outputs: Collected,
     pub output: Streams,
+    /// What was replaced in the task's two streams.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub redacted: Vec<Redacted>,
     pub plan_digest: Option<String>,
     /// The hash of the last event.
     pub chain_head: String,
@@ -70,13 +74,13 @@ impl Summary {
 
 /// Bytes of the task's two streams.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Streams {
+pub struct Streams {
     pub stdout: Bytes,
     pub stderr: Bytes,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Bytes {
+pub struct Bytes {
     pub kept: u64,
     pub dropped: u64,
     /// `sha256:…` of the log, where its writer lived to the end.
@@ -96,4 +100,30 @@ pub(crate) fn root_words(root: &Root) -> (String, Option<String>) {
 /// What is executed: the program that was asked for first, and its arguments.
 pub(crate) fn argv(task: &Task) -> Vec<String> {
     task.programs.iter().take(1).chain(&task.args).cloned().collect()
+}
+
+#[cfg(test)]
+#[path = "../fuzz/src/documents.rs"]
+#[expect(unreachable_pub, reason = "the fuzzer's own crate exports it")]
+mod fuzzed;
+
+#[cfg(test)]
+mod tests {
+    use super::fuzzed;
+
+    /// What the fuzzers kept, on every machine.
+    #[test]
+    fn the_corpora_of_the_fuzzers_hold() {
+        let targets: [(&str, fn(&[u8])); 2] = [("plan", fuzzed::plan), ("summary", fuzzed::summary)];
+        for (target, run) in targets {
+            let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+            let inputs: Vec<_> = std::fs::read_dir(folder).unwrap().map(|input| input.unwrap().path()).collect();
+            assert!(inputs.len() > 5, "{target}: {} inputs", inputs.len());
+            for path in inputs {
+                let bytes = std::fs::read(&path).unwrap();
+                let held = std::panic::catch_unwind(|| run(&bytes));
+                assert!(held.is_ok(), "{} breaks a promise", path.display());
+            }
+        }
+    }
 }

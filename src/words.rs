@@ -37,9 +37,18 @@ pub(crate) fn ago(ms: u64) -> String {
 
 /// A moment of the record (RFC 3339), seen from now.
 pub(crate) fn since(time: &str) -> Option<String> {
-    let then: jiff::Timestamp = time.parse().ok()?;
-    let ms = jiff::Timestamp::now().duration_since(then).as_millis();
+    let ms = elapsed(time)?;
     Some(if ms < 0 { "in the future".to_owned() } else { ago(u64::try_from(ms).ok()?) })
+}
+
+/// Milliseconds since a moment of the record (RFC 3339); none for one that is still to come.
+pub(crate) fn age(time: &str) -> Option<u64> {
+    u64::try_from(elapsed(time)?).ok()
+}
+
+fn elapsed(time: &str) -> Option<i128> {
+    let then: jiff::Timestamp = time.parse().ok()?;
+    Some(jiff::Timestamp::now().duration_since(then).as_millis())
 }
 
 /// A size: `17 B`, `1.5 KiB`, `512 MiB`.
@@ -102,7 +111,18 @@ fn put(c: char, shown: &mut String) {
 /// C1 controls, and marks that turn the direction of text or take no room.
 fn steers(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+        || matches!(
+            c,
+            '\u{ad}'
+                | '\u{61c}'
+                | '\u{180e}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e007f}'
+        )
 }
 
 /// The same for a stream of bytes, in pieces as they come; line ends and tabs stay.

@@ -3,9 +3,10 @@
 use crate::chain::{Head, MAX_RECORD, Record, TORN, sha256_hex};
 use crate::clock;
 use crate::error::{Error, Result};
+use crate::fault;
 use serde_json::{Value, json};
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -48,12 +49,12 @@ impl Appender {
         Ok(Appender { file, path, end: Some(end) })
     }
 
-    pub(crate) fn file(&self) -> &File {
-        &self.file
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
+    /// Returns when everything that was appended is on the disk.
+    pub(crate) fn sync(&self) -> Result<()> {
+        fault::step("sync", &self.path)
+            .map_err(io::Error::from)
+            .and_then(|()| self.file.sync_data())
+            .map_err(|e| Error::io("sync", &self.path, e))
     }
 
     /// The hash of the last whole record.
@@ -98,8 +99,13 @@ impl Appender {
         self.write(&bytes, next)
     }
 
+    /// Whether the last record is whole, newline and all.
+    pub(crate) fn is_clean(&mut self) -> Result<bool> {
+        Ok(self.end()?.joint == Joint::Clean)
+    }
+
     fn write(&mut self, bytes: &[u8], next: Head) -> Result<()> {
-        match write_once(&mut self.file, bytes) {
+        match write_once(&mut self.file, bytes, &self.path) {
             Ok(()) => {
                 self.end = Some(End { head: next, joint: Joint::Clean });
                 Ok(())
@@ -128,9 +134,9 @@ impl End {
     }
 }
 
-fn write_once(file: &mut File, bytes: &[u8]) -> io::Result<()> {
+fn write_once(file: &mut File, bytes: &[u8], path: &Path) -> io::Result<()> {
     loop {
-        match file.write(bytes) {
+        match fault::write(file, bytes, path) {
             Ok(n) if n == bytes.len() => return Ok(()),
             Ok(n) => {
                 let all = bytes.len();

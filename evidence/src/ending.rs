@@ -1,7 +1,7 @@
 //! The end of a sandbox, said once: by its keeper, by a command that comes later, by several at once.
 
 use crate::clock;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::folder::{Folder, present};
 use crate::id::{Id, Of};
 use crate::lock;
@@ -20,6 +20,10 @@ impl Sandbox {
         // A lock of this call alone: other values share their descriptor.
         let own = self.own_folder().sub(".")?;
         lock::take(own.fd(), own.path(), lock::PATIENCE)?;
+        if !self.project().sandboxes_folder()?.has(self.id().as_str())? {
+            // Destroyed while this waited: the ledger has its last line.
+            return Ok(false);
+        }
         let mut state = self.state()?;
         let first = state.ended.is_none();
         if first {
@@ -45,7 +49,13 @@ impl Sandbox {
         /// Between the making of a sandbox and its run lie milliseconds.
         const MAKING_MS: u64 = 60_000;
         // One that was destroyed while one looked has ended, too.
-        let Some(state) = present(self.state())? else { return Ok(true) };
+        let state = match present(self.state()) {
+            Ok(Some(state)) => state,
+            Ok(None) => return Ok(true),
+            // A power cut can take what a single run wrote; what lives shows in its runs.
+            Err(Error::Damaged { .. }) => return Ok(self.running()?.is_none()),
+            Err(error) => return Err(error),
+        };
         if state.ended.is_some() || state.left_ms()? == 0 {
             return Ok(true);
         }

@@ -2,16 +2,20 @@
 //! followed here and no file is opened that is not a plain one; only `latest` links are made.
 
 use crate::error::{Error, Result};
+use crate::fault;
 use crate::id::random_hex;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
-use std::ffi::{CString, OsStr};
+use std::ffi::{CStr, OsStr, OsString};
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// How the names of files begin that are not complete.
+const HALF_WRITTEN: &str = ".new-";
 
 const PRIVATE_FOLDER: Mode = Mode::RWXU;
 const PRIVATE_FILE: Mode = Mode::RUSR.union(Mode::WUSR);
@@ -62,8 +66,10 @@ impl Folder {
     }
 
     pub(crate) fn make(&self, name: &str) -> Result<Folder> {
-        rustix::fs::mkdirat(&*self.fd, name, PRIVATE_FOLDER)
-            .map_err(|e| Error::io("make", &self.path.join(name), e))?;
+        let path = self.path.join(name);
+        fault::step("make", &path)
+            .and_then(|()| rustix::fs::mkdirat(&*self.fd, name, PRIVATE_FOLDER))
+            .map_err(|e| Error::io("make", &path, e))?;
         self.sub(name)
     }
 
@@ -76,6 +82,9 @@ impl Folder {
         };
         // NONBLOCK: a FIFO in the place of a file must not hang us.
         let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        if flags.contains(OFlags::CREATE) {
+            fault::step("create", &path).map_err(|e| refused(&path, e))?;
+        }
         let fd = rustix::fs::openat(&*self.fd, name, flags, PRIVATE_FILE).map_err(|e| refused(&path, e))?;
         let stat = rustix::fs::fstat(&fd).map_err(|e| Error::io("look at", &path, e))?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
@@ -114,11 +123,15 @@ impl Folder {
 
     fn renamed(&self, name: &str, bytes: &[u8], durable: bool) -> Result<()> {
         let path = self.path.join(name);
-        let temp = format!(".new-{}", random_hex()?);
+        let temp = format!("{HALF_WRITTEN}{}", random_hex()?);
         let mut file = self.file(&temp, For::New)?;
-        let written = file
-            .write_all(bytes)
-            .and_then(|()| if durable { file.sync_all() } else { Ok(()) })
+        let synced = |file: &File| {
+            fault::step("sync", &path)?;
+            file.sync_all()
+        };
+        let written = fault::write_all(&mut file, bytes, &path)
+            .and_then(|()| if durable { synced(&file) } else { Ok(()) })
+            .and_then(|()| Ok(fault::step("rename", &path)?))
             .and_then(|()| Ok(rustix::fs::renameat(&*self.fd, &*temp, &*self.fd, name)?));
         written.map_err(|e| {
             let _ = rustix::fs::unlinkat(&*self.fd, &*temp, AtFlags::empty());
@@ -128,13 +141,16 @@ impl Folder {
 
     /// Puts the names of this folder's entries on the disk.
     pub(crate) fn sync(&self) -> Result<()> {
-        rustix::fs::fsync(&*self.fd).map_err(|e| Error::io("sync", &self.path, e))
+        fault::step("sync", &self.path)
+            .and_then(|()| rustix::fs::fsync(&*self.fd))
+            .map_err(|e| Error::io("sync", &self.path, e))
     }
 
     /// Makes a link whose name nobody else uses, in one step: whoever is killed leaves nothing half made. One that is
     /// there already stays.
     pub(crate) fn link(&self, name: &str, target: &str) -> Result<()> {
-        match rustix::fs::symlinkat(target, &*self.fd, name) {
+        let linked = fault::step("link", &self.path.join(name));
+        match linked.and_then(|()| rustix::fs::symlinkat(target, &*self.fd, name)) {
             Ok(()) | Err(Errno::EXIST) => Ok(()),
             Err(e) => Err(Error::io("make the link", &self.path.join(name), e)),
         }
@@ -142,8 +158,10 @@ impl Folder {
 
     /// Points the link `name` at `target`; at no moment is it missing.
     pub(crate) fn replace_link(&self, name: &str, target: &str) -> Result<()> {
-        let temp = format!(".new-{}", random_hex()?);
-        let linked = rustix::fs::symlinkat(target, &*self.fd, &*temp)
+        let temp = format!("{HALF_WRITTEN}{}", random_hex()?);
+        let linked = fault::step("link", &self.path.join(name))
+            .and_then(|()| rustix::fs::symlinkat(target, &*self.fd, &*temp))
+            .and_then(|()| fault::step("rename", &self.path.join(name)))
             .and_then(|()| rustix::fs::renameat(&*self.fd, &*temp, &*self.fd, name));
         linked.map_err(|e| {
             let _ = rustix::fs::unlinkat(&*self.fd, &*temp, AtFlags::empty());
@@ -153,16 +171,24 @@ impl Folder {
 
     pub(crate) fn rename(&self, name: &str, to: &Folder, new_name: &str) -> Result<()> {
         // NOREPLACE would be tidier, but some file systems lack it; new names are random.
-        rustix::fs::renameat(&*self.fd, name, &*to.fd, new_name)
+        fault::step("rename", &self.path.join(name))
+            .and_then(|()| rustix::fs::renameat(&*self.fd, name, &*to.fd, new_name))
             .map_err(|e| Error::io("rename", &self.path.join(name), e))
     }
 
     /// Removes one file or link; not an error if it is gone.
     pub(crate) fn unlink(&self, name: &str) -> Result<()> {
-        match rustix::fs::unlinkat(&*self.fd, name, AtFlags::empty()) {
+        let allowed = fault::step("remove", &self.path.join(name));
+        match allowed.and_then(|()| rustix::fs::unlinkat(&*self.fd, name, AtFlags::empty())) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(e) => Err(Error::io("remove", &self.path.join(name), e)),
         }
+    }
+
+    /// Removes files that somebody was killed at who replaced one. Only for who alone writes in this folder now.
+    pub(crate) fn remove_unfinished(&self) -> Result<()> {
+        let names = self.names()?;
+        names.iter().filter(|name| name.starts_with(HALF_WRITTEN)).try_for_each(|name| self.unlink(name))
     }
 
     pub(crate) fn has(&self, name: &str) -> Result<bool> {
@@ -171,6 +197,29 @@ impl Folder {
             Err(Errno::NOENT) => Ok(false),
             Err(e) => Err(Error::io("look at", &self.path.join(name), e)),
         }
+    }
+
+    /// All entries and what they are, in no order.
+    pub(crate) fn entries(&self) -> Result<Vec<(OsString, FileType)>> {
+        let mut found = Vec::new();
+        for entry in Dir::read_from(&*self.fd).map_err(|e| Error::io("list", &self.path, e))? {
+            let entry = entry.map_err(|e| Error::io("list", &self.path, e))?;
+            let name = entry.file_name();
+            if matches!(name.to_bytes(), b"." | b"..") {
+                continue;
+            }
+            // Not every file system says it in the listing.
+            let kind = match entry.file_type() {
+                FileType::Unknown => match rustix::fs::statat(&*self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+                    Ok(stat) => FileType::from_raw_mode(stat.st_mode),
+                    Err(Errno::NOENT) => continue,
+                    Err(e) => return Err(Error::io("look at", &self.path.join(shown(&name.to_owned())), e)),
+                },
+                kind => kind,
+            };
+            found.push((OsStr::from_bytes(name.to_bytes()).to_owned(), kind));
+        }
+        Ok(found)
     }
 
     /// The names of the entries that are text, in no order; ours all are.
@@ -223,6 +272,6 @@ fn refused(path: &Path, errno: Errno) -> Error {
 }
 
 /// An entry's name for messages.
-pub(crate) fn shown(name: &CString) -> PathBuf {
+pub(crate) fn shown(name: &CStr) -> PathBuf {
     PathBuf::from(OsStr::from_bytes(name.to_bytes()))
 }

@@ -1,6 +1,7 @@
 //! What the user keeps outside of projects: the keys, and where the ledgers of projects stood.
 
 use crate::error::{Error, Result};
+use crate::fault;
 use crate::folder::Folder;
 use std::fs::DirBuilder;
 use std::io::ErrorKind;
@@ -45,6 +46,7 @@ pub(crate) fn private_or_new(path: &Path) -> Result<Folder> {
             return Err(Error::foreign(path, why, "run aido as that user, or with a HOME of your own"));
         }
     }
+    fault::step("make", path).map_err(|e| Error::io("make", path, e))?;
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|e| Error::io("make", path, e))?;
     private(path)?.ok_or_else(|| Error::io("open", path, ErrorKind::NotFound))
 }

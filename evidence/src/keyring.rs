@@ -235,6 +235,8 @@ impl Keyring {
     fn lock(&self) -> Result<Folder> {
         let own = self.folder.sub(".")?;
         lock::take(own.fd(), own.path(), lock::PATIENCE)?;
+        // Half of a private key that somebody was killed at is not left lying about.
+        self.folder.remove_unfinished()?;
         Ok(own)
     }
 }

@@ -3,7 +3,7 @@
 use crate::anchor::{Anchor, Lost, ledger_name};
 use crate::append::Appender;
 use crate::error::{Error, Result};
-use crate::folder::{Folder, For};
+use crate::folder::{Folder, For, present};
 use crate::id::{Id, random_hex};
 use crate::lock;
 use crate::project::{Notes, Project};
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 
-const NAME: &str = "ledger.jsonl";
+pub(crate) const NAME: &str = "ledger.jsonl";
 
 /// Type of the first line.
 pub const BEGUN: &str = "ledger_begun";
@@ -40,8 +40,7 @@ impl Ledger {
 
     /// Adds a line and returns when it is on the disk: for what nothing else will remember.
     pub fn append_durably(&self, kind: &str, data: &Value) -> Result<()> {
-        let written = self.add(kind, data)?;
-        written.file().sync_data().map_err(|e| Error::io("sync", written.path(), e))
+        self.add(kind, data)?.sync()
     }
 
     fn add(&self, kind: &str, data: &Value) -> Result<Appender> {
@@ -71,6 +70,18 @@ impl Ledger {
             self.unknown(&error);
         }
         Ok(end)
+    }
+
+    /// Mends an end that somebody left who was killed, or had no room, in the middle of a line.
+    pub(crate) fn mend(&self) -> Result<()> {
+        let Some(file) = present(self.folder.file(NAME, For::Reading))? else { return Ok(()) };
+        let path = self.folder.path().join(NAME);
+        if Appender::resume(file, path.clone())?.is_clean()? {
+            return Ok(());
+        }
+        let file = self.folder.file(NAME, For::AppendingOrNew)?;
+        lock::take(&file, &path, lock::PATIENCE)?;
+        Appender::resume(file, path)?.mend()
     }
 
     /// How it is called; None if it is empty or does not begin with a record.

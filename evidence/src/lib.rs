@@ -7,6 +7,7 @@
 
 mod anchor;
 mod append;
+mod bundle;
 mod chain;
 mod checkpoint;
 mod clock;
@@ -14,8 +15,13 @@ mod draft;
 mod dsse;
 mod ending;
 mod error;
+mod export;
+mod fault;
 mod files;
 mod folder;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod home;
 mod id;
 mod key;
@@ -23,19 +29,24 @@ mod keyring;
 mod ledger;
 mod lock;
 mod lookup;
+mod parts;
 mod project;
+mod prune;
 mod read;
 mod recording;
 mod recover;
 mod remove;
+mod restart;
 mod run;
 mod sandbox;
 mod sealing;
 mod signer;
 mod statement;
 mod trash;
+mod verify;
 
 pub use anchor::{ANCHOR_VERSION, Anchor, Lost, ledger_name};
+pub use bundle::{BUNDLE_VERSION, Packed};
 pub use chain::{MAX_RECORD, RECORD_VERSION, Record, plain_json, sha256_hex};
 pub use checkpoint::{CHECKPOINT, CHECKPOINT_TYPE, KEY, OUTPUT, checkpoint_holds, checkpoint_payload};
 pub use clock::{boot_id, boottime_ms, now};
@@ -49,6 +60,7 @@ pub use key::PublicKey;
 pub use keyring::{Keyring, Known, ROTATION_TYPE, Rotated, Rotation};
 pub use ledger::{BEGUN, DIFFERS, Ledger};
 pub use project::Project;
+pub use prune::{Over, Reason, Retention};
 pub use read::{Broken, Events};
 pub use recording::{Captured, Recording};
 pub use recover::Remains;
@@ -59,4 +71,8 @@ pub use signer::Signer;
 pub use statement::{
     ChainEnd, ClosedBy, Digest, Facts, PREDICATE_TYPE, PREDICATE_VERSION, Predicate, STATEMENT, STATEMENT_TYPE,
     SealKey, Statement, Subject,
+};
+pub use verify::{
+    Finding, FindingKind, LedgerReport, Level, Report, SignedBy, Trust, Trusted, VerifiedState, verify_bundle,
+    verify_folder,
 };

@@ -1,6 +1,7 @@
 //! The `.aido` folder of a project: where its things lie, and nothing of what they are.
 
 use crate::error::{Error, Result};
+use crate::fault;
 use crate::folder::{Folder, present};
 use crate::home::Home;
 use crate::id::Id;
@@ -53,7 +54,7 @@ impl Project {
     /// The same; made if it is not there.
     pub fn create(project_dir: &Path, home: &Home) -> Result<Project> {
         let path = project_dir.join(FOLDER);
-        match rustix::fs::mkdir(&path, Mode::RWXU) {
+        match fault::step("make", &path).and_then(|()| rustix::fs::mkdir(&path, Mode::RWXU)) {
             Ok(()) | Err(rustix::io::Errno::EXIST) => {}
             Err(e) => return Err(Error::io("make", &path, e)),
         }
@@ -71,6 +72,10 @@ impl Project {
     /// The `.aido` folder.
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    pub(crate) fn own_folder(&self) -> &Folder {
+        &self.folder
     }
 
     pub fn ledger(&self) -> Ledger {

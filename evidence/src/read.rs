@@ -5,12 +5,12 @@ use crate::chain::{Head, Record, TORN, hex};
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 
 /// The records of a chained file, in order. After the first [`Broken`] nothing follows: what comes
 /// before it is as it was written, what comes after it proves nothing.
-pub struct Events {
-    input: BufReader<File>,
+pub struct Events<R = File> {
+    input: BufReader<R>,
     head: Head,
     line: u64,
     /// Bytes read so far.
@@ -40,10 +40,10 @@ struct Debt {
     hash: Sha256,
 }
 
-impl Events {
-    pub(crate) fn new(file: File) -> Events {
+impl<R: Read> Events<R> {
+    pub(crate) fn new(input: R) -> Self {
         Events {
-            input: BufReader::with_capacity(64 * 1024, file),
+            input: BufReader::with_capacity(64 * 1024, input),
             head: Head::start(),
             line: 0,
             at: 0,
@@ -57,6 +57,18 @@ impl Events {
         &self.head.prev
     }
 
+    /// The line of the last record that was read, counted from 1.
+    pub(crate) fn good_line(&self) -> u64 {
+        self.good.0
+    }
+
+    /// How many records were read.
+    pub(crate) fn records(&self) -> u64 {
+        self.head.seq
+    }
+}
+
+impl Events {
     /// Goes on after the last good record: for a file that is still being written, when the end was
     /// reached or a record was only half there.
     pub fn again(&mut self) -> io::Result<()> {
@@ -70,7 +82,9 @@ impl Events {
         }
         Ok(())
     }
+}
 
+impl<R: Read> Events<R> {
     fn step(&mut self) -> Result<Option<Record>, Broken> {
         let mut debt: Option<Debt> = None;
         loop {
@@ -118,7 +132,7 @@ impl Events {
     /// A line without its newline, and whether it had one; None at the end.
     fn next_line(&mut self) -> Result<Option<(Vec<u8>, bool)>, Broken> {
         let mut line = Vec::new();
-        let read = io::Read::take(&mut self.input, MAX_TORN as u64 + 1).read_until(b'\n', &mut line);
+        let read = (&mut self.input).take(MAX_TORN as u64 + 1).read_until(b'\n', &mut line);
         match read {
             Ok(0) => Ok(None),
             Ok(_) => {
@@ -157,7 +171,7 @@ impl Debt {
     }
 }
 
-impl Iterator for Events {
+impl<R: Read> Iterator for Events<R> {
     type Item = Result<Record, Broken>;
 
     fn next(&mut self) -> Option<Self::Item> {

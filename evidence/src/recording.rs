@@ -5,6 +5,7 @@ use crate::chain::{TORN, hex, sha256_hex};
 use crate::checkpoint::{self, CHECKPOINT, KEY, OUTPUT};
 use crate::clock;
 use crate::error::{Error, Result};
+use crate::fault;
 use crate::files::{EVENTS, PLAN, Stream};
 use crate::folder::{Folder, For};
 use crate::id::{Id, Of};
@@ -16,7 +17,6 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::fs::File;
-use std::io::Write;
 use std::path::Path;
 
 /// How much of a stream was kept; what was kept is always its beginning.
@@ -122,7 +122,7 @@ impl Recording {
             Stream::Stderr => &mut self.stderr,
         };
         let before = capture.count;
-        let written = capture.keep(bytes, limit);
+        let written = capture.keep(bytes, limit, &path);
         written.map_err(|e| Error::io("keep output in", &path, e))?;
         Ok(Captured { kept: capture.count.kept - before.kept, dropped: capture.count.dropped - before.dropped })
     }
@@ -192,7 +192,10 @@ impl Recording {
         for capture in [&self.stdout, &self.stderr] {
             // An empty log loses nothing in a power cut.
             if capture.count.kept > 0 {
-                capture.file.sync_data().map_err(|e| Error::io("sync the output in", self.folder.path(), e))?;
+                fault::step("sync", self.folder.path())
+                    .map_err(std::io::Error::from)
+                    .and_then(|()| capture.file.sync_data())
+                    .map_err(|e| Error::io("sync the output in", self.folder.path(), e))?;
             }
         }
         let logs = [Stream::Stdout, Stream::Stderr];
@@ -219,13 +222,13 @@ impl Capture {
         hex(&self.hasher.clone().finalize())
     }
 
-    fn keep(&mut self, bytes: &[u8], limit: u64) -> std::io::Result<()> {
+    fn keep(&mut self, bytes: &[u8], limit: u64, path: &Path) -> std::io::Result<()> {
         let room = if self.failed { 0 } else { limit - self.count.kept };
         let mut rest = &bytes[..bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX))];
         let mut result = Ok(());
         let mut kept = 0;
         while !rest.is_empty() {
-            match self.file.write(rest) {
+            match fault::write(&mut self.file, rest, path) {
                 Ok(0) => result = Err(std::io::ErrorKind::WriteZero.into()),
                 Ok(n) => {
                     kept += n;

@@ -50,6 +50,7 @@ impl Run {
         if !locked(&file, &path)? || self.is_sealed()? {
             return Ok(None);
         }
+        self.own_folder().remove_unfinished()?;
         let mut events = Appender::resume(file, path)?;
         if completed(self.own_folder(), self.id(), events.head()?)? {
             drop(events);
@@ -83,11 +84,12 @@ impl Run {
         if !locked(&file, &path)? {
             return Ok(());
         }
+        self.own_folder().remove_unfinished()?;
         let project = self.sandbox().project();
         let known = |line| project.ledger().has(line, "run", self.id());
         if !known("run_sealed")? && !known("run_interrupted")? {
-            let last = self.events()?.flatten().last();
-            let line = if last.is_some_and(|e| e.kind == "interrupted") { "run_interrupted" } else { "run_sealed" };
+            let recovered = self.events()?.flatten().any(|event| event.kind == "interrupted");
+            let line = if recovered { "run_interrupted" } else { "run_sealed" };
             let mut events = Appender::resume(file, path)?;
             let told = json!({
                 "run": self.id(),

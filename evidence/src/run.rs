@@ -116,8 +116,12 @@ impl Run {
 
     /// The first event: when the run began (RFC 3339), and with what.
     pub fn begun(&self) -> Option<Record> {
+        Run::first_record(&self.folder)
+    }
+
+    pub(crate) fn first_record(folder: &Folder) -> Option<Record> {
         const LONGEST: u64 = 16 * 1024;
-        let file = self.folder.file(EVENTS, For::Reading).ok()?;
+        let file = folder.file(EVENTS, For::Reading).ok()?;
         let mut line = Vec::new();
         BufReader::with_capacity(1024, file.take(LONGEST)).read_until(b'\n', &mut line).ok()?;
         line.pop();

@@ -92,6 +92,14 @@ pub struct Ended {
 }
 
 impl State {
+    pub(crate) fn parse(bytes: &[u8]) -> std::result::Result<State, String> {
+        let state: State = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
+        match state.version {
+            FIRST_VERSION..=STATE_VERSION => Ok(state),
+            other => Err(format!("it has version {other}, and this program knows versions up to {STATE_VERSION}")),
+        }
+    }
+
     /// Whether it was made since the machine started.
     pub fn is_of_this_boot(&self) -> Result<bool> {
         Ok(self.deadline.boot_id == clock::boot_id()?)
@@ -131,12 +139,7 @@ impl Sandbox {
     pub fn state(&self) -> Result<State> {
         let path = self.folder.path().join(STATE);
         let bytes = self.folder.read(STATE, MAX_STATE)?;
-        let state: State = serde_json::from_slice(&bytes).map_err(|e| Error::damaged(&path, e))?;
-        if !(FIRST_VERSION..=STATE_VERSION).contains(&state.version) {
-            let why =
-                format!("it has version {}, and this program knows versions up to {STATE_VERSION}", state.version);
-            return Err(Error::damaged(&path, why));
-        }
+        let state = State::parse(&bytes).map_err(|why| Error::damaged(&path, why))?;
         if state.id != self.id {
             return Err(Error::damaged(&path, format_args!("it is that of {}", state.id)));
         }

@@ -4,6 +4,7 @@ use crate::append::Appender;
 use crate::chain::{hex, sha256_hex};
 use crate::dsse::Envelope;
 use crate::error::{Error, Result};
+use crate::fault;
 use crate::files::{CHANGES, CONFIG, EVENTS, MAX_SEAL, MAX_SUMMARY, PLAN, PREPARED, SEAL, SUMMARY, Stream};
 use crate::folder::{Folder, For};
 use crate::id::Id;
@@ -55,7 +56,7 @@ impl Sealing<'_> {
         let mut bytes = serde_json::to_vec_pretty(summary).map_err(|e| Error::damaged(&path, e))?;
         bytes.push(b'\n');
         bounded(&path, &bytes, MAX_SUMMARY)?;
-        events.file().sync_data().map_err(|e| Error::io("sync", events.path(), e))?;
+        events.sync()?;
         self.folder.replace_beside(PREPARED, &bytes)?;
         let summary_sha256 = sha256_hex(&bytes);
         let seal = self.seal(events, &summary_sha256, facts)?;
@@ -81,10 +82,10 @@ impl Sealing<'_> {
         let mut subjects = vec![Subject::new(SUMMARY, summary_sha256)];
         for name in [EVENTS, PLAN, Stream::Stdout.file_name(), Stream::Stderr.file_name(), CHANGES] {
             let known = self.known.iter().find(|(known, _)| *known == name).map(|(_, sha256)| sha256.clone());
-            let sha256 = known.map_or_else(|| sha256_of(self.folder, name), |sha256| Ok(Some(sha256)))?;
+            let sha256 = known.map_or_else(|| synced(self.folder, name), |sha256| Ok(Some(sha256)))?;
             subjects.extend(sha256.map(|sha256| Subject::new(name, &sha256)));
         }
-        subjects.extend(sha256_of(self.sandbox.own_folder(), CONFIG)?.map(|sha256| Subject::new(CONFIG, &sha256)));
+        subjects.extend(synced(self.sandbox.own_folder(), CONFIG)?.map(|sha256| Subject::new(CONFIG, &sha256)));
         subjects.extend(facts.outputs.iter().map(|(path, sha256)| Subject::new(format!("{OUTPUTS}/{path}"), sha256)));
         let at = events.at()?;
         let public = self.signer.public();
@@ -153,6 +154,16 @@ fn bounded(path: &std::path::Path, bytes: &[u8], most: u64) -> Result<()> {
         return Err(Error::damaged(path, format_args!("it would be longer than {most} bytes")));
     }
     Ok(())
+}
+
+/// The same as [`sha256_of`], when the file is on the disk: a power cut must not make a liar of the seal.
+fn synced(folder: &Folder, name: &str) -> Result<Option<String>> {
+    if let Some(file) = crate::folder::present(folder.file(name, For::Reading))? {
+        let path = folder.path().join(name);
+        let synced = fault::step("sync", &path).map_err(std::io::Error::from).and_then(|()| file.sync_data());
+        synced.map_err(|e| Error::io("sync", &path, e))?;
+    }
+    sha256_of(folder, name)
 }
 
 /// SHA-256 of a file, in hex; None if it is not there.

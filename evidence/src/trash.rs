@@ -1,6 +1,7 @@
 //! Removing trees that a task may have made hard to remove.
 
 use crate::error::{Error, Result};
+use crate::fault;
 use crate::folder::{Folder, shown};
 use crate::id::{Id, Of, random_hex};
 use crate::lock;
@@ -97,7 +98,8 @@ fn remove_one(at: impl AsFd, name: &CStr) -> rustix::io::Result<bool> {
     };
     let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
     let flags = if is_folder { AtFlags::REMOVEDIR } else { AtFlags::empty() };
-    match rustix::fs::unlinkat(&at, name, flags) {
+    let allowed = fault::step("remove", &shown(name));
+    match allowed.and_then(|()| rustix::fs::unlinkat(&at, name, flags)) {
         Ok(()) | Err(Errno::NOENT) => Ok(true),
         Err(Errno::NOTEMPTY | Errno::EXIST) if is_folder => Ok(false),
         Err(e) => Err(e),

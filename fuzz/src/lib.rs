@@ -1,14 +1,19 @@
 //! What the fuzz targets share: the room that layers are unpacked in, and the settings' target.
 
 use aido::settings::{Overrides, Policy, Settings};
+use aido::summary::Summary;
 use aido_image::fuzzing::Room;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
+mod documents;
 mod sandbox_yaml;
 
+pub use aido_evidence::fuzzing::run as stored;
 pub use aido_image::fuzzing::run;
+pub use aido_secrets::fuzzing::redactor;
 pub use libfuzzer_sys::fuzz_target;
+pub use documents::{plan, summary};
 pub use sandbox_yaml::sandbox_yaml;
 
 /// In the folder that `ci/fuzz` made and removes afterwards.

@@ -47,7 +47,7 @@ pub(crate) fn main(script: &Script, ends: &Ends) -> ! {
     match build(script, ends).and_then(|wall| task::start(script, ends, wall)) {
         Ok(task) => guard::guard(script, ends.control, task),
         Err((step, index, errno)) => {
-            let _ = sys::send(ends.control, &Report::Failed { step, index, errno: errno.0 }.encode(), None);
+            let _ = sys::send(ends.control, &Report::Failed { step, index, errno: errno.0 }.encode(), &[]);
             sys::leave(1)
         }
     }
@@ -97,7 +97,11 @@ fn build(script: &Script, ends: &Ends) -> Result<Option<RawFd>, Failure> {
     pivot(root.as_fd()).at(Step::Pivot)?;
     fault::point("guard.standing");
     let wall = script.wall.as_ref().map(raise).transpose().at(Step::Wall)?;
-    sys::send(ends.control, &Report::Built.encode(), Some(outputs.as_raw_fd())).at(Step::Report)?;
+    // What the task tries is looked up in here, for the record.
+    let root = rustix::fs::open(c"/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+    let root = root.at(Step::Pivot)?;
+    let descriptors = [outputs.as_raw_fd(), root.as_raw_fd()];
+    sys::send(ends.control, &Report::Built.encode(), &descriptors).at(Step::Report)?;
     expect(ends.control, Order::Start)?;
     Ok(wall)
 }

@@ -3,26 +3,29 @@
 //! A child process joins the sandbox's user namespace, so that files of any owner and mode can be
 //! read, and copies through descriptors only. By now nothing of the run lives.
 
+use crate::copy::{self, Copied};
 use crate::spawn::Live;
 use crate::sys;
-use aido_runtime::{Artifact, Collected, Command, Listener, Omission};
+use aido_runtime::{Artifact, Collected, Command, Io, Listener, Omission, Plan};
+use aido_secrets::{Redactor, Secrets};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags, SeekFrom};
-use sha2::{Digest, Sha256};
+use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags};
 use std::ffi::CStr;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::Path;
 
 /// How deep folders are followed.
 const DEEPEST: usize = 64;
 /// How many entries are looked at; what is beyond is named as left out.
 const MOST_ENTRIES: usize = 100_000;
 
-/// Copies the outputs of a sandbox into the folder `into`, at most `most_bytes` of them. What fails is
-/// named as left out: the run itself is over, and stays as it was.
-pub(crate) fn collect(live: &Live, into: &Path, most_bytes: u64, listener: &mut dyn Listener) -> Collected {
-    let result = start(live, into, most_bytes).and_then(|copying| copying.finish(listener));
+/// Bytes of their paths together: each is stored in the record, and a task must not make that too large to be sealed.
+const MOST_NAMES: usize = 8 << 20;
+
+/// Copies the outputs of a sandbox into the folder of outputs, at most as many bytes as the plan's disk has, and without
+/// the secrets that the run was given. What fails is named as left out: the run itself is over, and stays as it was.
+pub(crate) fn collect(live: &Live, io: &Io, plan: &Plan, listener: &mut dyn Listener) -> Collected {
+    let result = start(live, io, plan).and_then(|copying| copying.finish(listener));
     result.unwrap_or_else(|why| Collected {
         artifacts: Vec::new(),
         omitted: vec![Omission { path: ".".into(), why: format!("the outputs could not be collected: {why}") }],
@@ -35,7 +38,8 @@ struct Copying {
     report: OwnedFd,
 }
 
-fn start(live: &Live, into: &Path, most_bytes: u64) -> Result<Copying, String> {
+fn start(live: &Live, io: &Io, plan: &Plan) -> Result<Copying, String> {
+    let into = &io.outputs;
     let target = rustix::fs::open(into, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .map_err(|e| format!("{}: {e}", into.display()))?;
     let (report, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|e| e.to_string())?;
@@ -46,7 +50,7 @@ fn start(live: &Live, into: &Path, most_bytes: u64) -> Result<Copying, String> {
         let mut kept: Vec<_> = [&live.outputs, &target, &writer].map(AsRawFd::as_raw_fd).into();
         kept.extend(live.user_namespace.as_ref().map(AsRawFd::as_raw_fd));
         let alone = sys::close_all_but(3, &mut kept).is_ok() && with_its_parent(parent);
-        sys::leave(if alone { copy_all(live, &target, most_bytes, writer, parent) } else { 1 })
+        sys::leave(if alone { copy_all(live, &target, io, plan, writer, parent) } else { 1 })
     }
     Ok(Copying { pid: nix::unistd::Pid::from_raw(pid), report })
 }
@@ -119,8 +123,14 @@ impl From<Report> for Collected {
 }
 
 /// The copying child's whole life.
-fn copy_all(live: &Live, target: &OwnedFd, most_bytes: u64, report: OwnedFd, parent: u32) -> i32 {
-    let mut copier = Copier { report: Report::default(), left: most_bytes, entries: 0 };
+fn copy_all(live: &Live, target: &OwnedFd, io: &Io, plan: &Plan, report: OwnedFd, parent: u32) -> i32 {
+    let (variables, files) = (io.secrets.iter(), io.secret_files.iter());
+    let values =
+        variables.map(|(name, value)| (name, value.as_bytes())).chain(files.map(|(path, bytes)| (path, &**bytes)));
+    let secrets = Secrets::new(values);
+    let replace = !plan.exact_output && !secrets.is_empty();
+    let left = plan.limits.disk.value;
+    let mut copier = Copier { report: Report::default(), secrets, replace, left, entries: 0, names: 0 };
     let joined = live.user_namespace.as_ref().map_or(Ok(()), |namespace| sys::join_user_namespace(namespace.as_fd()));
     let result = match joined {
         // A change of namespace forgets the tie to the parent.
@@ -135,14 +145,26 @@ fn copy_all(live: &Live, target: &OwnedFd, most_bytes: u64, report: OwnedFd, par
 
 struct Copier {
     report: Report,
+    /// What must not get out, by name or content.
+    secrets: Secrets,
+    /// Whether it is taken out of contents.
+    replace: bool,
     /// Bytes that may still be copied.
     left: u64,
     entries: usize,
+    names: usize,
 }
 
 impl Copier {
     fn omit(&mut self, path: &str, why: impl Into<String>) {
         self.report.omitted.push(Omission { path: path.to_string(), why: why.into() });
+    }
+
+    fn too_many(&self) -> Option<String> {
+        if self.entries > MOST_ENTRIES {
+            return Some(format!("{MOST_ENTRIES} entries"));
+        }
+        (self.names > MOST_NAMES).then(|| format!("{MOST_NAMES} bytes of paths"))
     }
 
     fn folder(
@@ -162,15 +184,19 @@ impl Copier {
             }
             self.entries += 1;
             let shown = shown(name);
+            let clean = self.secrets.text(&shown);
+            let secret = clean.is_some();
+            let shown = clean.unwrap_or(shown);
             let path = if prefix.is_empty() { shown.clone() } else { format!("{prefix}/{shown}") };
-            if self.entries > MOST_ENTRIES {
-                self.omit(
-                    &path,
-                    format!("more than {MOST_ENTRIES} entries; what follows in this folder is left out too"),
-                );
+            self.names += path.len();
+            if let Some(most) = self.too_many() {
+                self.omit(&path, format!("more than {most}; what follows in this folder is left out too"));
                 return Ok(());
             }
-            if let Err(errno) = self.entry(from, into, name, &path, depth) {
+            if secret {
+                // The folder of outputs would have the secret in its listing.
+                self.omit(&path, "its name holds a secret");
+            } else if let Err(errno) = self.entry(from, into, name, &path, depth) {
                 self.omit(&path, errno.to_string());
             }
         }
@@ -221,61 +247,36 @@ impl Copier {
             self.omit(path, format!("{size} bytes are more than the {} left of the disk bound", self.left));
             return Ok(());
         }
-        self.left -= size;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let copy = rustix::fs::openat(into, name, flags, Mode::from_raw_mode(0o644))?;
-        let digest = copy_content(source, copy, size)?;
-        self.report.artifacts.push(Artifact {
-            path: path.to_string(),
-            size,
-            digest,
-            change: None,
-            active: None,
-            redacted: 0,
-        });
+        let most = self.left;
+        self.left -= size;
+        let redactor = self.replace.then(|| Redactor::new(&self.secrets, false));
+        let Some(Copied { size, digest, redacted }) = copy::copy(&source, &copy, size, most, redactor)? else {
+            rustix::fs::unlinkat(into, name, rustix::fs::AtFlags::empty())?;
+            self.omit(path, "with its secrets replaced it is larger than what is left of the disk bound");
+            return Ok(());
+        };
+        // A marker may be longer than what it stands for.
+        self.left = self.left.min(most - size);
+        let path = path.to_string();
+        self.report.artifacts.push(Artifact { path, size, digest, change: None, active: None, redacted });
         Ok(())
     }
 }
 
-/// Copies `size` bytes, leaving holes where there are only zeros, and digests them.
-fn copy_content(source: OwnedFd, copy: OwnedFd, size: u64) -> rustix::io::Result<String> {
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0u8; 1 << 16];
-    let mut left = size;
-    while left > 0 {
-        let most = buffer.len().min(left as usize);
-        let got = rustix::io::read(&source, &mut buffer[..most])?;
-        if got == 0 {
-            break;
-        }
-        let bytes = &buffer[..got];
-        hasher.update(bytes);
-        if bytes.iter().all(|byte| *byte == 0) {
-            rustix::fs::seek(&copy, SeekFrom::Current(got as i64))?;
-        } else {
-            let mut rest = bytes;
-            while !rest.is_empty() {
-                let written = rustix::io::write(&copy, rest)?;
-                rest = &rest[written..];
-            }
-        }
-        left -= got as u64;
-    }
-    rustix::fs::ftruncate(&copy, size - left)?;
-    Ok(format!("sha256:{:x}", HexDigest(hasher.finalize().as_slice())))
-}
-
-struct HexDigest<'a>(&'a [u8]);
-
-impl std::fmt::LowerHex for HexDigest<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
 /// Marks that turn the direction of text or take no room: a name may look like another with them.
-const INVISIBLE: [std::ops::RangeInclusive<char>; 4] =
-    ['\u{200b}'..='\u{200f}', '\u{2028}'..='\u{202e}', '\u{2060}'..='\u{2069}', '\u{feff}'..='\u{feff}'];
+const INVISIBLE: [std::ops::RangeInclusive<char>; 9] = [
+    '\u{ad}'..='\u{ad}',
+    '\u{61c}'..='\u{61c}',
+    '\u{180e}'..='\u{180e}',
+    '\u{200b}'..='\u{200f}',
+    '\u{2028}'..='\u{202e}',
+    '\u{2060}'..='\u{206f}',
+    '\u{feff}'..='\u{feff}',
+    '\u{fff9}'..='\u{fffb}',
+    '\u{e0000}'..='\u{e007f}',
+];
 
 /// Names that drive no terminal and mean the same to every program.
 fn is_plain(name: &CStr) -> bool {

@@ -4,6 +4,7 @@ use crate::alone::{self, View};
 use crate::cgroup::{self, Group};
 use crate::exec::{self, Weaker};
 use crate::fault;
+use crate::hear::{Ear, Scene};
 use crate::ids::IdMap;
 use crate::layout::Ground;
 use crate::prepare::{host_ground, script, script_alone};
@@ -63,7 +64,11 @@ impl Runtime for Linux {
         let mut enforced = match plan.isolation {
             Isolation::Full => {
                 let (_, image) = self.ground(plan)?;
-                stand::by_construction(plan, &IdMap::choose(&plan.identity, image)?, &Filters::of(&plan.syscalls)?)
+                stand::by_construction(
+                    plan,
+                    &IdMap::choose(&plan.identity, image)?,
+                    &Filters::of(&plan.syscalls, plan.record)?,
+                )
             }
             Isolation::Landlock => stand_alone(plan)?.0,
         };
@@ -74,7 +79,7 @@ impl Runtime for Linux {
     fn run(&self, plan: &Plan, io: Io, listener: &mut dyn Listener) -> Result<Outcome, Error> {
         match plan.isolation {
             Isolation::Full => {
-                let filters = Filters::of(&plan.syscalls)?;
+                let filters = Filters::of(&plan.syscalls, plan.record)?;
                 let (ground, image) = self.ground(plan)?;
                 let ids = IdMap::choose(&plan.identity, image)?;
                 let enforced = stand::by_construction(plan, &ids, &filters);
@@ -121,7 +126,7 @@ fn stand_alone(plan: &Plan) -> Result<(Enforced, Filters, u32), Error> {
         version if version >= wall::BOUNDS_SIGNALS => &[seccomp::WALL_ALONE],
         _ => &[seccomp::WALL_ALONE, seccomp::NO_SIGNALS],
     };
-    let filters = Filters::under(restrictions, &plan.syscalls)?;
+    let filters = Filters::under(restrictions, &plan.syscalls, plan.record)?;
     Ok((stand::by_wall_alone(plan, version, &filters), filters, version))
 }
 
@@ -170,7 +175,7 @@ impl Conduct<'_> {
             // The task is over: whatever fails from here on does not change how it ended. The listener
             // remembers what it could not record.
             let _ = listener.event(Event::Ended);
-            let collected = collect::collect(&live, &io.outputs, plan.limits.disk.value, listener);
+            let collected = collect::collect(&live, &io, plan, listener);
             let _ = listener.event(Event::Collected(collected));
             Ok(outcome)
         });
@@ -180,6 +185,15 @@ impl Conduct<'_> {
             let _ = group.remove();
         }
         result
+    }
+
+    /// Where the places of the plan lie without mounts.
+    fn view(&self) -> Option<String> {
+        match self.apart {
+            Apart::Namespaces(_) => None,
+            // Outputs lie beside it.
+            Apart::Alone(outputs) => Some(outputs.with_file_name("view").to_string_lossy().into_owned()),
+        }
     }
 
     /// Has the task confined, puts on record what that showed, and runs it to its end.
@@ -195,7 +209,10 @@ impl Conduct<'_> {
         let ready = handshake::ready(live, script, self.filters)?;
         proof::judge(&ready, script, self.filters, group, weaker, enforced)?;
         listener.event(Event::Enforced { controls: enforced.clone() })?;
-        let seen = watch::watch(live, group, self.plan.deadline, ready.ear, listener)?;
+        let scene = |_: &Ear| Scene::new(self.plan, script, &live.root, self.view(), ready.pid);
+        let scene = ready.ear.as_ref().map(scene).transpose()?;
+        let hearing = ready.ear.zip(scene).map(|(ear, scene)| ear.listen(scene)).transpose()?;
+        let seen = watch::watch(live, group, self.plan.deadline, hearing, listener)?;
         judge(self.plan, script, seen, group)
     }
 }
@@ -230,11 +247,12 @@ fn judge(plan: &Plan, script: &Script, seen: Seen, group: Option<&Group>) -> Res
         return not_executed(plan, script, step, errno).map(|end| Outcome {
             end,
             usage,
-            refused: seen.refused,
-            executed: Vec::new(),
+            refused: seen.heard.refused,
+            executed: seen.heard.executed,
         });
     }
-    Ok(Outcome { end: end(plan, &seen, &usage), usage, refused: seen.refused, executed: Vec::new() })
+    let end = end(plan, &seen, &usage);
+    Ok(Outcome { end, usage, refused: seen.heard.refused, executed: seen.heard.executed })
 }
 
 fn not_executed(plan: &Plan, script: &Script, step: Step, errno: i32) -> Result<End, Error> {

@@ -19,7 +19,7 @@ pub(crate) fn guard(script: &Script, control: RawFd, task: i32) -> ! {
     loop {
         while let Some((pid, status)) = sys::reap() {
             if pid == task {
-                let _ = sys::send(0, &Report::Ended { status }.encode(), None);
+                let _ = sys::send(0, &Report::Ended { status }.encode(), &[]);
                 sys::leave(0)
             }
         }
@@ -39,7 +39,7 @@ pub(crate) fn guard(script: &Script, control: RawFd, task: i32) -> ! {
 /// Puts the guard, whose socket stands on 0, under its filter.
 pub(crate) fn confine(script: &Script) {
     if let Err(errno) = sys::filter::install(script.guard_filter) {
-        let _ = sys::send(0, &Report::Failed { step: Step::Filter, index: 0, errno: errno.0 }.encode(), None);
+        let _ = sys::send(0, &Report::Failed { step: Step::Filter, index: 0, errno: errno.0 }.encode(), &[]);
         sys::leave(1)
     }
 }

@@ -37,8 +37,8 @@ pub(crate) fn ready(live: &Live, script: &Script, filters: &Filters) -> Result<R
     let (Report::Confined, Some(pid), true) = (confined, from, listener.is_some() == script.exec.heard) else {
         return Err(out_of_turn());
     };
-    let mut ear = listener.map(|listener| Ear::new(listener, filters.plain));
-    match handshake.next(ear.as_mut())? {
+    let ear = listener.map(|listener| Ear::new(listener, filters.plain));
+    match handshake.next(ear.as_ref())? {
         (Report::Tried(trial), Some(again), None) if again == pid => Ok(Ready { pid, trial, ear }),
         _ => Err(out_of_turn()),
     }
@@ -61,11 +61,11 @@ struct Handshake<'a> {
 
 impl Handshake<'_> {
     /// The next report, who sent it, and what came with it. Meanwhile refusals get their answers.
-    fn next(&mut self, mut ear: Option<&mut Ear>) -> Result<(Report, Option<i32>, Option<OwnedFd>), Error> {
+    fn next(&mut self, ear: Option<&Ear>) -> Result<(Report, Option<i32>, Option<OwnedFd>), Error> {
         loop {
-            let heard = ear.as_ref().map(|ear| ear.as_fd());
+            let heard = ear.map(AsFd::as_fd);
             let [task, guard, gone, asks] = self.wait(heard)?;
-            if asks && let Some(ear) = ear.as_mut() {
+            if asks && let Some(ear) = ear {
                 // What the trials are refused is no doing of the task's.
                 ear.answer_trial();
                 continue;

@@ -15,6 +15,7 @@ mod cgroup;
 mod child;
 mod clone;
 mod collect;
+mod copy;
 mod descriptors;
 mod engine;
 mod exec;

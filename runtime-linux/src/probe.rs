@@ -51,7 +51,7 @@ fn advice(host: &Facts) -> Vec<Advice> {
 
 /// A sandbox with everything that may be refused: the namespaces, an overlay, procfs, devices, the filter.
 fn build(plan: &Plan) -> Result<Enforced, Error> {
-    let filters = Filters::of(&plan.syscalls)?;
+    let filters = Filters::of(&plan.syscalls, plan.record)?;
     let ids = IdMap::choose(&plan.identity, true)?;
     let exec = exec::compile(plan, &BTreeMap::new(), &ids, &Weaker::default(), &filters)?;
     let script = prepare::script(plan, &prepare::host_ground(), exec, &filters)?;
@@ -67,7 +67,7 @@ fn build(plan: &Plan) -> Result<Enforced, Error> {
 fn nothing(plan: &Plan, error: &Error) -> Enforced {
     let mut enforced = Enforced::default();
     let ids = IdMap::Single { uid: 0, gid: 0 };
-    let Ok(filters) = Filters::of(&plan.syscalls) else { return enforced };
+    let Ok(filters) = Filters::of(&plan.syscalls, plan.record) else { return enforced };
     for control in stand::by_construction(plan, &ids, &filters).0.into_keys() {
         enforced.set(control, Standing::absent(error.what.clone(), error.remedy.clone()));
     }

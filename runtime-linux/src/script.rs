@@ -89,14 +89,18 @@ pub(crate) struct Exec {
 /// A null-terminated array of C strings for `execve`, and what it points into.
 pub(crate) struct Strings {
     pointers: Vec<*const c_char>,
-    _owned: Vec<CString>,
+    owned: Vec<CString>,
 }
 
 impl Strings {
     pub(crate) fn new(owned: Vec<CString>) -> Self {
         let mut pointers: Vec<_> = owned.iter().map(|s| s.as_ptr()).collect();
         pointers.push(std::ptr::null());
-        Strings { pointers, _owned: owned }
+        Strings { pointers, owned }
+    }
+
+    pub(crate) fn texts(&self) -> Vec<String> {
+        self.owned.iter().map(|text| text.to_string_lossy().into_owned()).collect()
     }
 
     pub(crate) fn pointers(&self) -> &[*const c_char] {

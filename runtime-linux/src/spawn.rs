@@ -32,6 +32,8 @@ pub(crate) struct Live {
     pub(crate) stderr: OwnedFd,
     /// The folder of the outputs; outlives the sandbox's own mounts.
     pub(crate) outputs: OwnedFd,
+    /// The root that the task sees, to look things up in.
+    pub(crate) root: OwnedFd,
     /// None: the task has no namespaces, and its family is kept together by hand.
     pub(crate) user_namespace: Option<OwnedFd>,
 }
@@ -92,7 +94,9 @@ pub(crate) fn build(
         Apart::Alone(outputs) => hand_over_alone(script, outputs, &control),
     };
     match built {
-        Ok((outputs, user_namespace)) => Ok(Live { guard, control, started, stdout, stderr, outputs, user_namespace }),
+        Ok(Handed { outputs, root, user_namespace }) => {
+            Ok(Live { guard, control, started, stdout, stderr, outputs, root, user_namespace })
+        }
         Err(error) => {
             end(&guard);
             Err(error)
@@ -112,13 +116,20 @@ pub(crate) fn wait(guard: &Guard) {
     while waitid(Id::PIDFd(guard.pidfd.as_fd()), WaitPidFlag::WEXITED) == Err(nix::errno::Errno::EINTR) {}
 }
 
+/// What of a sandbox can be reached from outside.
+struct Handed {
+    outputs: OwnedFd,
+    root: OwnedFd,
+    user_namespace: Option<OwnedFd>,
+}
+
 fn hand_over(
     guard: &Guard,
     script: &Script,
     ids: &IdMap,
     group: Option<&Group>,
     control: &OwnedFd,
-) -> Result<(OwnedFd, Option<OwnedFd>), Error> {
+) -> Result<Handed, Error> {
     let path = format!("/proc/{}/ns/user", guard.pid);
     let user_namespace =
         std::fs::File::open(&path).map_err(|e| Error::new(format!("cannot open the sandbox's user namespace: {e}")))?;
@@ -127,15 +138,18 @@ fn hand_over(
     }
     ids.write(guard.pid)?;
     order(control, Order::Build)?;
-    let outputs = built(control.as_fd(), script)?.ok_or_else(out_of_turn)?;
-    Ok((outputs, Some(user_namespace.into())))
+    let (Some(outputs), Some(root)) = built(control.as_fd(), script)? else { return Err(out_of_turn()) };
+    Ok(Handed { outputs, root, user_namespace: Some(user_namespace.into()) })
 }
 
-fn hand_over_alone(script: &Script, outputs: &Path, control: &OwnedFd) -> Result<(OwnedFd, Option<OwnedFd>), Error> {
+fn hand_over_alone(script: &Script, outputs: &Path, control: &OwnedFd) -> Result<Handed, Error> {
     order(control, Order::Build)?;
     built(control.as_fd(), script)?;
-    let folder = std::fs::File::open(outputs);
-    Ok((folder.map_err(|e| Error::new(format!("{}: {e}", outputs.display())))?.into(), None))
+    let open = |path: &Path| {
+        let opened = std::fs::File::open(path).map(OwnedFd::from);
+        opened.map_err(|e| Error::new(format!("{}: {e}", path.display())))
+    };
+    Ok(Handed { outputs: open(outputs)?, root: open(Path::new("/"))?, user_namespace: None })
 }
 
 fn out_of_turn() -> Error {
@@ -148,8 +162,11 @@ pub(crate) fn order(control: &OwnedFd, order: Order) -> Result<(), Error> {
         .map_err(|e| Error::new(format!("the sandbox's first process does not listen: {e}")))
 }
 
-/// Waits for the report that the sandbox stands; the outputs' descriptor comes with it where they lie inside.
-fn built(control: BorrowedFd<'_>, script: &Script) -> Result<Option<OwnedFd>, Error> {
+/// The outputs and the root, where these lie inside of a sandbox.
+type Inside = (Option<OwnedFd>, Option<OwnedFd>);
+
+/// Waits for the report that the sandbox stands; descriptors come with it.
+fn built(control: BorrowedFd<'_>, script: &Script) -> Result<Inside, Error> {
     let until = Instant::now() + PATIENCE;
     loop {
         let left = until.saturating_duration_since(Instant::now());
@@ -163,18 +180,20 @@ fn built(control: BorrowedFd<'_>, script: &Script) -> Result<Option<OwnedFd>, Er
         }
     }
     let mut packet = [0u8; LENGTH];
-    let mut room = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut room = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut room);
     let mut parts = [IoSliceMut::new(&mut packet)];
     let length = rustix::net::recvmsg(control, &mut parts, &mut ancillary, RecvFlags::CMSG_CLOEXEC)
         .map_err(|e| Error::new(format!("cannot hear the sandbox: {e}")))?
         .bytes;
-    let descriptor = ancillary.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
-        _ => None,
-    });
-    match (packet.get(..length).and_then(Report::decode), descriptor) {
-        (Some(Report::Built), outputs) => Ok(outputs),
+    let mut inside = (None, None);
+    for message in ancillary.drain() {
+        if let RecvAncillaryMessage::ScmRights(mut descriptors) = message {
+            inside = (descriptors.next(), descriptors.next());
+        }
+    }
+    match (packet.get(..length).and_then(Report::decode), inside) {
+        (Some(Report::Built), inside) => Ok(inside),
         (Some(Report::Failed { step, index, errno }), _) => Err(failure::words(script, step, index, Errno(errno))),
         (None, _) if length == 0 => Err(Error::new("the sandbox's first process died while it was building")),
         _ => Err(out_of_turn()),

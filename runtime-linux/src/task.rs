@@ -100,7 +100,7 @@ fn filter(exec: &Exec) -> Result<(), Failure> {
     }
     // Closed at the exec.
     let listener = sys::filter::install_heard(exec.filter).at(Step::Filter)?;
-    sys::send(STARTED, &Report::Confined.encode(), Some(listener)).at(Step::Report)
+    sys::send(STARTED, &Report::Confined.encode(), &[listener]).at(Step::Report)
 }
 
 /// Tries what each promise says must fail. What comes back is the kernel's own number, 0 for a success.

@@ -6,13 +6,13 @@ use aido_runtime::{Error, Mount, MountKind};
 use std::ffi::CString;
 
 const EXECUTE: u64 = 1;
-const WRITE_FILE: u64 = 1 << 1;
+pub(crate) const WRITE_FILE: u64 = 1 << 1;
 const READ_FILE: u64 = 1 << 2;
 const READ_DIR: u64 = 1 << 3;
 const REMOVE_DIR: u64 = 1 << 4;
 const REMOVE_FILE: u64 = 1 << 5;
 const MAKE_DIR: u64 = 1 << 7;
-const MAKE_REG: u64 = 1 << 8;
+pub(crate) const MAKE_REG: u64 = 1 << 8;
 const MAKE_SOCK: u64 = 1 << 9;
 const MAKE_FIFO: u64 = 1 << 10;
 const MAKE_SYM: u64 = 1 << 12;

@@ -2,11 +2,11 @@
 
 use crate::cgroup::Group;
 use crate::handshake;
-use crate::hear::Ear;
+use crate::hear::{Heard, Hearing};
 use crate::script::Step;
 use crate::spawn::{self, Live};
 use crate::wire::{LENGTH, Order, Report};
-use aido_runtime::{Command, Deadline, Error, Event, Listener, Refusal, Stream};
+use aido_runtime::{Command, Deadline, Error, Event, Listener, Stream};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
@@ -30,8 +30,8 @@ pub(crate) struct Seen {
     /// The memory limit killed somebody.
     pub(crate) out_of_memory: bool,
     pub(crate) wall: Duration,
-    /// What the task was refused.
-    pub(crate) refused: Vec<Refusal>,
+    /// What the task did and was refused.
+    pub(crate) heard: Heard,
 }
 
 /// Why the run is being ended, and until when it may do so itself.
@@ -43,7 +43,7 @@ struct Watch<'a> {
     live: &'a Live,
     group: Option<&'a Group>,
     deadline: Deadline,
-    ear: Option<Ear>,
+    hearing: Option<Hearing>,
     timer: TimerFd,
     ending: Option<Ending>,
     seen: Seen,
@@ -66,7 +66,7 @@ enum Source {
     Stderr,
     Memory,
     Wish,
-    Refusal,
+    Heard,
 }
 
 /// Runs the task of a built sandbox to its end. When it returns, nothing of the run lives.
@@ -74,7 +74,7 @@ pub(crate) fn watch(
     live: &Live,
     group: Option<&Group>,
     deadline: Deadline,
-    ear: Option<Ear>,
+    hearing: Option<Hearing>,
     listener: &mut dyn Listener,
 ) -> Result<Seen, Error> {
     let timer = deadline_timer(deadline)?;
@@ -83,7 +83,7 @@ pub(crate) fn watch(
         live,
         group,
         deadline,
-        ear,
+        hearing,
         timer,
         ending: None,
         seen: Seen::default(),
@@ -103,7 +103,9 @@ pub(crate) fn watch(
     live.end();
     result?;
     watch.drain(listener);
-    watch.seen.refused = watch.ear.map(Ear::into_refusals).unwrap_or_default();
+    if let Some(hearing) = watch.hearing {
+        watch.seen.heard = hearing.end(listener)?;
+    }
     Ok(watch.seen)
 }
 
@@ -144,10 +146,10 @@ impl Watch<'_> {
             if ready.contains(&Source::Wish) {
                 self.wishes(listener)?;
             }
-            if ready.contains(&Source::Refusal)
-                && let Some(ear) = &mut self.ear
+            if ready.contains(&Source::Heard)
+                && let Some(hearing) = &self.hearing
             {
-                ear.listen(listener);
+                hearing.tell(listener);
             }
             if ready.contains(&Source::Guard) || self.kill_is_due() {
                 return Ok(());
@@ -174,13 +176,13 @@ impl Watch<'_> {
         if let Some(fd) = listener.wake() {
             add(true, Source::Wish, fd);
         }
-        if let Some(fd) = self.ear.as_ref().and_then(Ear::waits) {
-            add(true, Source::Refusal, fd);
+        if let Some(hearing) = &self.hearing {
+            // Not before it is told that the task runs.
+            add(!self.started_open, Source::Heard, hearing.bell());
         }
         let mut polled: Vec<PollFd<'_>> = sources.iter().map(|(_, fd)| PollFd::new(*fd, PollFlags::POLLIN)).collect();
-        let moments = [self.ending.as_ref().map(|ending| ending.kill_at), self.ear.as_ref().and_then(Ear::rests_until)];
-        let timeout = match moments.into_iter().flatten().min() {
-            Some(moment) => moment.saturating_duration_since(Instant::now()),
+        let timeout = match &self.ending {
+            Some(ending) => ending.kill_at.saturating_duration_since(Instant::now()),
             None => Duration::from_secs(3600),
         };
         // Rounded up, so that a turn never spins through the last millisecond.

@@ -15,7 +15,7 @@ static ALLOW_ALL: &[libc::sock_filter] = &[libc::sock_filter { code: 6, jt: 0, j
 /// Builds a sandbox with a script that somebody changed, and judges it.
 fn judged(profile: &SyscallProfile, change: impl FnOnce(&mut Script)) -> Result<Enforced, String> {
     let plan = probe::plan();
-    let filters = Filters::of(profile).unwrap();
+    let filters = Filters::of(profile, plan.record).unwrap();
     let ids = IdMap::choose(&plan.identity, false).unwrap();
     let exec = exec::compile(&plan, &BTreeMap::new(), &ids, &Weaker::default(), &filters).unwrap();
     let mut script = prepare::script(&plan, &prepare::host_ground(), exec, &filters).unwrap();

@@ -27,6 +27,8 @@ pub trait Runtime {
 pub struct Io {
     /// Values of the variables that the plan takes from the caller; never stored.
     pub secrets: BTreeMap<String, String>,
+    /// Content of the inputs that the plan marks as secret, by their paths; never stored.
+    pub secret_files: BTreeMap<String, Vec<u8>>,
     /// Where the outputs are collected: an existing folder.
     pub outputs: PathBuf,
     /// The read end of what becomes the task's standard input.

@@ -5,7 +5,7 @@ use crate::cli::Check;
 use crate::inputs::{Entry, Layout, OUTPUTS, lay_out};
 use crate::root;
 use crate::settings::{Overrides, Policy, Settings, Variable, printable, show_bytes, show_duration, show_processors};
-use aido_runtime::{Limit, Limits, Origin, SyscallProfile};
+use aido_runtime::{Limit, Limits, Origin, Record, SyscallProfile};
 use anyhow::Result;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -34,11 +34,15 @@ struct Granted {
     /// Read-only, relative to the project; `.` is the project itself.
     inputs: Vec<String>,
     hidden: Vec<String>,
+    /// Files whose content is a secret: seen by the task, and kept out of the record.
+    secrets: Vec<String>,
     /// Writable and collected.
     outputs: Vec<String>,
     network: &'static str,
     /// The profile of system calls: `default` or `strict`; a file cannot name another.
     syscalls: &'static str,
+    /// How much of what the task does is on record.
+    record: Record,
     env: BTreeMap<String, Value>,
     limits: Limits,
     /// The user's own policy, where there is one.
@@ -95,9 +99,11 @@ fn granted(settings: &Settings, layout: &Layout, is_set: &dyn Fn(&str) -> bool) 
         grace_ms: settings.grace.as_millis(),
         inputs: layout.inputs.iter().map(written).collect(),
         hidden: layout.hidden(),
+        secrets: layout.secrets.iter().map(|secret| secret.entry.path.clone()).collect(),
         outputs: [OUTPUTS.to_string()].into_iter().chain(outputs).collect(),
         network: "none",
         syscalls: if settings.syscalls == SyscallProfile::Strict { "strict" } else { "default" },
+        record: settings.record,
         env: settings.env.iter().map(|(name, told)| (name.clone(), value(&told.value))).collect(),
         limits: settings.limits.clone(),
         policy: limited_by(&settings.policy),
@@ -132,11 +138,18 @@ fn describe(granted: &Granted) -> String {
     paragraph(&mut out, "for at most", &[ttl], "");
     paragraph(&mut out, "sees", &granted.inputs, "nothing of the project");
     paragraph(&mut out, "but not", &granted.hidden, "");
+    paragraph(&mut out, "is entrusted", &granted.secrets, "");
     paragraph(&mut out, "writes", &granted.outputs, "");
     paragraph(&mut out, "reaches", &[], "no network but its own loopback");
     if granted.syscalls == "strict" {
         paragraph(&mut out, "may call", &["what a plain script interpreter needs (strict)".to_string()], "");
     }
+    let recorded = match granted.record {
+        Record::Refusals => "what is refused only, and no program that is executed (refusals)",
+        Record::Standard => "",
+        Record::Full => "refused reads of files, too (full)",
+    };
+    paragraph(&mut out, "records", &[recorded.to_string()], "");
     paragraph(&mut out, "is limited to", &limits(&granted.limits), "");
     let env: Vec<String> = granted.env.iter().map(|(name, value)| variable(name, value)).collect();
     paragraph(&mut out, "is told", &env, "");
@@ -228,6 +241,13 @@ mod tests {
         assert!(!describe(&of("name: x")).contains("may call"));
         let strict = of("permissions: {syscalls: strict}");
         assert!(describe(&strict).contains("  may call      what a plain script interpreter needs (strict)\n"));
+    }
+
+    #[test]
+    fn another_amount_of_record_is_said() {
+        assert!(!describe(&of("record: standard")).contains("  records"));
+        let less = describe(&of("record: refusals"));
+        assert!(less.contains("  records       what is refused only"), "{less}");
     }
 
     #[test]

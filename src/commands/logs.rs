@@ -1,9 +1,9 @@
 //! `aido logs`: what a run's task wrote, or what aido recorded of it.
 
-use super::past;
+use super::{event, past};
 use crate::cli::Logs;
 use crate::words::{self, Inert};
-use aido_evidence::{Broken, Events, Record, Run, Stream, plain_json};
+use aido_evidence::{Broken, Events, Run, Stream, plain_json};
 use anyhow::{Context, Result, anyhow};
 use serde_json::json;
 use std::fs::File;
@@ -227,33 +227,12 @@ fn show_events(events: &mut Events, from: Option<jiff::Timestamp>, json: bool) -
             // The stored line: whoever reads it can check its hash.
             (true, false) => event.stored,
             (true, true) => plain_json(event.stored),
-            (false, _) => event_line(&event),
+            (false, _) => event::line(&event),
         };
         out.write_all(line.as_bytes()).and_then(|()| out.write_all(b"\n"))?;
     }
     out.flush()?;
     Ok(None)
-}
-
-/// `2025-01-02T03:04:05.123Z  started  pid 7`
-fn event_line(event: &Record) -> String {
-    let told = match &event.data {
-        serde_json::Value::Object(members) => {
-            let members = members.iter().filter(|(name, _)| *name != "type");
-            members.map(|(name, value)| format!("{name} {}", shown(value))).collect::<Vec<_>>().join(", ")
-        }
-        serde_json::Value::Null => String::new(),
-        other => shown(other),
-    };
-    let line = format!("{}  {:<16} {told}", event.time, event.kind);
-    words::inert(line.trim_end())
-}
-
-fn shown(value: &serde_json::Value) -> String {
-    match value {
-        serde_json::Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
 }
 
 /// A time of day, or a time back from now.

@@ -2,15 +2,23 @@
 
 mod check;
 mod doctor;
+mod event;
+mod explained;
+mod export;
 mod image;
 mod key;
 mod logs;
-mod past;
+pub(crate) mod past;
 mod pin;
+mod prune;
 mod run;
 mod runs;
 mod sandbox;
 mod show;
+mod verify;
+
+#[cfg(test)]
+pub(crate) use past::example;
 
 use crate::cli::{Cli, Command, Sandbox};
 use crate::words::{self, say};
@@ -67,6 +75,9 @@ fn dispatch(dir: &Path, command: &Command) -> Result<u8> {
         Command::Logs(typed) => sweep_in(dir).and_then(|()| logs::logs(dir, typed)),
         Command::Runs(typed) => sweep_in(dir).and_then(|()| runs::runs(dir, typed)),
         Command::Show(typed) => sweep_in(dir).and_then(|()| show::show(dir, typed)),
+        Command::Verify(typed) => verify::verify(dir, typed),
+        Command::Export(typed) => sweep_in(dir).and_then(|()| export::export(dir, typed)),
+        Command::Prune(typed) => prune::prune(dir, typed),
         Command::Check(typed) => check::check(dir, typed),
         Command::Image(typed) => image::image(typed),
         Command::Key(typed) => key::key(typed),

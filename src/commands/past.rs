@@ -69,7 +69,7 @@ pub(super) fn status_word(status: Status) -> &'static str {
 
 /// Runs to try the commands on.
 #[cfg(test)]
-pub(super) mod example {
+pub(crate) mod example {
     use aido_evidence::{Facts, Home, Kind, NewSandbox, Project, Recording, Run, Signer};
     use serde_json::{Value, json};
 

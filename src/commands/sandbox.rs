@@ -4,8 +4,10 @@ use crate::backend::{self, fault};
 use crate::cli;
 use crate::inputs;
 use crate::plan;
+use crate::redact;
 use crate::root;
 use crate::settings::{Overrides, Policy, Settings};
+use crate::supervise;
 use crate::task::Invocation;
 use crate::words::say;
 use crate::{keeper, listing, progress, recover, words};
@@ -29,7 +31,7 @@ pub(crate) fn up(dir: &Path, typed: &cli::SandboxUp) -> Result<u8> {
     // Any command will do: what is asked is whether the host holds the rest of the plan.
     let probe = Invocation::Command { program: "true".into(), args: Vec::new() };
     let caller = |name: &str| std::env::var_os(name);
-    let (plan, _) = plan::assemble(&settings, &ready.facts, &probe, false, &layout, &caller)?;
+    let (plan, secrets) = plan::assemble(&settings, &ready.facts, &probe, false, &layout, &caller)?;
     let enforced = backend::engine("probe")?.up(&plan)?;
     if !typed.quiet {
         for (control, standing) in enforced.lacking() {
@@ -37,7 +39,7 @@ pub(crate) fn up(dir: &Path, typed: &cli::SandboxUp) -> Result<u8> {
         }
     }
     let project = Project::create(&settings.project, &backend::own_home())?;
-    let stored = serde_json::to_vec_pretty(&plan)?;
+    let (_, stored) = supervise::stored_plan(&redact::secrets(&secrets, &inputs::SecretFiles::new()), &plan)?;
     let draft = project.draft(&NewSandbox {
         name: &settings.name,
         kind: Kind::Kept,
@@ -85,11 +87,13 @@ pub(crate) fn refuse_reshaping(wanted: &cli::Wanted, sandbox: &Sandbox) -> Resul
         ("--runtime", wanted.runtime.is_some()),
         ("--input", !wanted.input.is_empty()),
         ("--output", !wanted.output.is_empty()),
+        ("--secret-file", !wanted.secret_file.is_empty()),
         ("--memory", wanted.memory.is_some()),
         ("--cpus", wanted.cpus.is_some()),
         ("--pids", wanted.pids.is_some()),
         ("--disk", wanted.disk.is_some()),
         ("--syscalls", wanted.syscalls.is_some()),
+        ("--record", wanted.record.is_some()),
         ("--isolation", wanted.isolation != Isolation::Full),
     ];
     if let Some((flag, _)) = given.iter().find(|(_, given)| *given) {
@@ -141,7 +145,13 @@ pub(crate) fn list(dir: &Path, typed: &cli::SandboxList) -> Result<u8> {
             Ok(state) => rows.push((state, sandbox)),
             // Destroyed while one looked.
             Err(error) if error.is_missing() => {}
-            Err(error) => return Err(error.into()),
+            // It must not hide the others.
+            Err(error) => {
+                say(&format!(
+                    "sandbox {0} cannot be read: {error}; `aido sandbox destroy {0}` removes it",
+                    sandbox.id()
+                ));
+            }
         }
     }
     rows.sort_by(|(a, _), (b, _)| b.created.cmp(&a.created));

@@ -37,13 +37,20 @@ pub struct InputDigest {
     /// Relative to the project; empty for the project folder itself.
     pub path: String,
     pub kind: InputKind,
-    /// `sha256:…`
+    /// `sha256:…`; empty for a secret, which its digest could give away.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub digest: String,
     /// Files, folders and links that the digest covers.
     pub entries: usize,
     /// Whether there were more of them.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub partial: bool,
+    /// Whether its content is kept out of the record.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub secret: bool,
+    /// Bytes, of a secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +73,8 @@ fn digest(entry: &Entry) -> Result<InputDigest> {
         digest: hex(&hash.finalize()),
         entries,
         partial,
+        secret: false,
+        size: None,
     };
     if !entry.folder {
         let metadata = entry.source.symlink_metadata().map_err(|e| unreadable(&entry.source, &e))?;

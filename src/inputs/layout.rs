@@ -1,5 +1,6 @@
 //! From inputs and outputs to the plan's mounts.
 
+use super::given::SecretFile;
 use super::outputs::{Output, covers};
 use super::secrets::EVIDENCE;
 use super::select::{Entry, within};
@@ -15,7 +16,7 @@ pub const HOME: &str = "/home/aido";
 
 /// The outputs folder, inputs, outputs, scratch places. An output may lie in an input folder that has nothing at its place:
 /// to make room there is the engine's part.
-pub(super) fn mounts(project: &Path, inputs: &[Entry], outputs: &[Output]) -> Vec<Mount> {
+pub(super) fn mounts(project: &Path, inputs: &[Entry], secrets: &[SecretFile], outputs: &[Output]) -> Vec<Mount> {
     let mount = |target: &str, kind: MountKind| Mount { target: target.to_string(), kind };
     let mut mounts = vec![mount(OUTPUTS, MountKind::OutputFolder { path: String::new() })];
     if !inputs.iter().any(|entry| entry.path.is_empty()) {
@@ -23,8 +24,9 @@ pub(super) fn mounts(project: &Path, inputs: &[Entry], outputs: &[Output]) -> Ve
     }
     for entry in inputs {
         // What an output covers needs no hiding.
+        let covered = |path: &str| covers(outputs, path) || secrets.iter().any(|secret| secret.entry.path == path);
         let mut hidden: Vec<String> =
-            entry.hidden.iter().filter(|hidden| !covers(outputs, &within(&entry.path, hidden))).cloned().collect();
+            entry.hidden.iter().filter(|hidden| !covered(&within(&entry.path, hidden))).cloned().collect();
         // The first run makes it after this look at the project, and must not see it either.
         if entry.source == project && !hidden.iter().any(|hidden| hidden == EVIDENCE) {
             hidden.insert(0, EVIDENCE.to_string());
@@ -33,6 +35,10 @@ pub(super) fn mounts(project: &Path, inputs: &[Entry], outputs: &[Output]) -> Ve
             &target(&entry.path),
             MountKind::Input { source: entry.source.clone(), hidden, secret: false },
         ));
+    }
+    for SecretFile { entry, .. } in secrets {
+        let kind = MountKind::Input { source: entry.source.clone(), hidden: Vec::new(), secret: true };
+        mounts.push(mount(&target(&entry.path), kind));
     }
     for output in outputs {
         let path = output.path.clone();

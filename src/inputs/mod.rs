@@ -1,6 +1,7 @@
 //! What of the project the task sees, and what it may write: from [`Settings`] to the plan's mounts.
 
 mod digest;
+mod given;
 mod layout;
 mod outputs;
 mod own;
@@ -9,6 +10,7 @@ mod select;
 mod walk;
 
 pub use digest::{InputDigest, InputKind, digests};
+pub use given::{SecretFile, SecretFiles};
 pub use layout::{HOME, OUTPUTS, WORKSPACE};
 pub use outputs::Output;
 pub use own::Own;
@@ -17,13 +19,16 @@ pub use select::Entry;
 pub(crate) use select::near;
 
 use crate::settings::{At, Result, Settings, Told};
-use aido_runtime::Mount;
+use aido_runtime::{Mount, MountKind};
+use std::path::Path;
 
 /// Inputs and outputs of a sandbox, checked against the project as it is now.
 #[derive(Clone, Debug)]
 pub struct Layout {
     /// In order of their paths, none inside another.
     pub inputs: Vec<Entry>,
+    /// Files whose content is a secret, in order of their paths.
+    pub secrets: Vec<SecretFile>,
     /// What was named beside `/outputs`.
     pub outputs: Vec<Output>,
     /// All mounts of the plan.
@@ -50,18 +55,45 @@ pub fn lay_out(settings: &Settings, script: Option<&str>, own: &Own) -> Result<L
     if let Some(script) = script {
         selection.add_file(script)?;
     }
+    let secrets = given::read(project, &settings.secrets)?;
+    secrets.iter().try_for_each(|secret| own.refuse_keys(&secret.entry))?;
+    selection.leave_out(&secrets);
     let mut inputs = selection.finish()?;
+    given::make_room(&mut inputs, &secrets)?;
     own.hide_keys(&mut inputs)?;
-    let outputs = outputs::read(project, &settings.outputs, &inputs)?;
-    let mounts = layout::mounts(project, &inputs, &outputs);
-    Ok(Layout { inputs, outputs, mounts })
+    let all: Vec<Entry> = inputs.iter().cloned().chain(secrets.iter().map(|secret| secret.entry.clone())).collect();
+    let outputs = outputs::read(project, &settings.outputs, &all)?;
+    let mounts = layout::mounts(project, &inputs, &secrets, &outputs);
+    Ok(Layout { inputs, secrets, outputs, mounts })
+}
+
+/// Whether something could be an output, as it is written, beside these mounts of a plan: the reason why not.
+pub(crate) fn could_be_output(project: &Path, mounts: &[Mount], written: &str) -> Result<()> {
+    let told = |path: String| Told::new(path, At::Nowhere);
+    let inside =
+        |mount: &Mount| mount.target.strip_prefix(WORKSPACE).map(|path| path.trim_start_matches('/').to_string());
+    let mut inputs = Vec::new();
+    let mut wanted = Vec::new();
+    for mount in mounts {
+        match (&mount.kind, inside(mount)) {
+            (MountKind::Input { source, hidden, .. }, Some(path)) => {
+                inputs.push(Entry { path, source: source.clone(), folder: source.is_dir(), hidden: hidden.clone() });
+            }
+            (MountKind::OutputFolder { path }, Some(_)) => wanted.push(told(format!("{path}/"))),
+            (MountKind::OutputFile { path }, Some(_)) => wanted.push(told(path.clone())),
+            _ => {}
+        }
+    }
+    wanted.push(told(written.to_string()));
+    outputs::read(project, &wanted, &inputs).map(drop)
 }
 
 impl Layout {
     /// The paths that are not shown to the task, relative to the project.
     pub fn hidden(&self) -> Vec<String> {
         let full = |entry: &Entry, hidden: &String| select::within(&entry.path, hidden);
-        self.inputs.iter().flat_map(|entry| entry.hidden.iter().map(move |hidden| full(entry, hidden))).collect()
+        let all = self.inputs.iter().flat_map(|entry| entry.hidden.iter().map(move |hidden| full(entry, hidden)));
+        all.filter(|path| !self.secrets.iter().any(|secret| secret.entry.path == *path)).collect()
     }
 }
 

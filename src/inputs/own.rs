@@ -28,13 +28,9 @@ impl Own {
     /// it is refused.
     pub(super) fn hide_keys(&self, inputs: &mut [Entry]) -> Result<()> {
         // Who starts a run sees to it that the folder is there if the project is around it.
-        let Some(keys) = self.keys.as_ref().and_then(|keys| keys.canonicalize().ok()) else { return Ok(()) };
+        let Some(keys) = self.real_keys() else { return Ok(()) };
         for input in inputs {
-            if input.source.starts_with(&keys) {
-                let what = format!("`{}` lies where the keys are that sign the evidence", input.path);
-                return Err(Error::new(At::Nowhere, what)
-                    .remedy("no task is shown those; `aido key export` writes the public one elsewhere"));
-            }
+            self.refuse_keys(input)?;
             let Ok(inside) = keys.strip_prefix(&input.source) else { continue };
             let Some(inside) = inside.to_str() else {
                 let what = format!("{} holds the keys that sign, and cannot hide them", input.source.display());
@@ -47,5 +43,19 @@ impl Own {
             }
         }
         Ok(())
+    }
+
+    /// One inside of it.
+    pub(super) fn refuse_keys(&self, input: &Entry) -> Result<()> {
+        if !self.real_keys().is_some_and(|keys| input.source.starts_with(keys)) {
+            return Ok(());
+        }
+        let what = format!("`{}` lies where the keys are that sign the evidence", input.path);
+        Err(Error::new(At::Nowhere, what)
+            .remedy("no task is shown those; `aido key export` writes the public one elsewhere"))
+    }
+
+    fn real_keys(&self) -> Option<PathBuf> {
+        self.keys.as_ref().and_then(|keys| keys.canonicalize().ok())
     }
 }

@@ -1,5 +1,6 @@
 //! `inputs:`: from patterns to files and folders of the project.
 
+use super::given::SecretFile;
 use super::secrets::{EVIDENCE, is_closed, looks_secret};
 use super::walk::{Budget, Kind, walk};
 use crate::settings::{At, Error, Result, Told, distance};
@@ -140,6 +141,11 @@ impl<'a> Selection<'a> {
         }
     }
 
+    /// What is given as a secret is no other input.
+    pub(super) fn leave_out(&mut self, secrets: &[SecretFile]) {
+        self.found.retain(|path, _| !secrets.iter().any(|secret| secret.entry.path == *path));
+    }
+
     /// The entries in order of their paths, none inside another, each folder with what it hides.
     pub(super) fn finish(self) -> Result<Vec<Entry>> {
         let mut entries: Vec<Entry> = Vec::new();
@@ -248,7 +254,7 @@ pub(super) fn within(folder: &str, inside: &str) -> String {
 }
 
 /// The file or folder at a path of the project, through links that stay inside.
-fn resolve(project: &Path, path: &str) -> std::result::Result<Entry, String> {
+pub(super) fn resolve(project: &Path, path: &str) -> std::result::Result<Entry, String> {
     let full = project.join(path);
     let source = full.canonicalize().map_err(|e| {
         let link = full.is_symlink();
@@ -304,7 +310,7 @@ fn join_str(folder: &Path, project: &Path, path: &str) -> String {
     folder.join(path).strip_prefix(project).map(|p| p.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-fn missing(wanted: &Told<String>, project: &Path, path: &str) -> Error {
+pub(super) fn missing(wanted: &Told<String>, project: &Path, path: &str) -> Error {
     let error = Error::new(wanted.at.clone(), format!("`{}` matches nothing in the project", wanted.value));
     match near(project, path, |_| true).first() {
         Some(name) if *name != wanted.value => error.remedy(format!("there is `{name}`")),

@@ -15,8 +15,11 @@ pub(super) struct Asked {
     /// `None`: the whole project folder.
     pub(super) inputs: Option<Vec<Told<String>>>,
     pub(super) outputs: Vec<Told<String>>,
+    /// Files of the project whose content is a secret.
+    pub(super) secrets: Vec<Told<String>>,
     pub(super) env: BTreeMap<String, Told<Variable>>,
     pub(super) syscalls: Option<Told<String>>,
+    pub(super) record: Option<Told<String>>,
     pub(super) resources: Resources,
 }
 
@@ -49,10 +52,14 @@ impl Asked {
         scalar(&mut out, "name", &self.name);
         scalar(&mut out, "runtime", &self.runtime);
         scalar(&mut out, "ttl", &self.ttl);
+        scalar(&mut out, "record", &self.record);
         if let Some(inputs) = &self.inputs {
             let _ = writeln!(out, "inputs: {}", list(inputs));
         }
         let _ = writeln!(out, "outputs: {}", list(&self.outputs));
+        if !self.secrets.is_empty() {
+            let _ = writeln!(out, "secrets: {}", list(&self.secrets));
+        }
         out.push_str("permissions:\n  filesystem: readonly\n  network: false\n");
         scalar(&mut out, "  syscalls", &self.syscalls);
         if !self.env.is_empty() {

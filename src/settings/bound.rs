@@ -73,6 +73,13 @@ impl Bound {
     }
 }
 
+impl Bound {
+    /// So much of a value as is in range and below the ceiling.
+    pub(super) fn at_most(&self, wanted: u64, ceiling: Option<&Told<u64>>) -> u64 {
+        lowered(wanted.clamp(*self.range.start(), *self.range.end()), ceiling)
+    }
+}
+
 /// What nobody asked for stays below the ceiling without a word.
 pub(super) fn lowered(default: u64, ceiling: Option<&Told<u64>>) -> u64 {
     ceiling.map_or(default, |ceiling| default.min(ceiling.value))

@@ -2,6 +2,7 @@
 
 mod asked;
 mod bound;
+mod change;
 mod error;
 mod file;
 mod overrides;
@@ -18,6 +19,7 @@ mod variable;
 mod yaml;
 
 pub use asked::Variable;
+pub(crate) use change::{Edit, Resource, asked_ttl, line as changed_line, ttl_at_most};
 pub use error::{At, Error, Place, Result, Told, printable};
 pub use overrides::Overrides;
 pub(crate) use pin::pin;
@@ -25,11 +27,11 @@ pub use policy::Policy;
 pub use resolve::{DEFAULT_TTL, GRACE};
 pub use runtime::Runtime;
 pub(crate) use suggest::distance;
-pub(crate) use units::duration;
 pub use units::{TTL, show_bytes, show_duration, show_processors};
+pub(crate) use units::{bytes, duration};
 pub use variable::fits;
 
-use aido_runtime::{Control, Isolation, Limits, SyscallProfile};
+use aido_runtime::{Control, Isolation, Limits, Record, SyscallProfile};
 use asked::Asked;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -49,11 +51,15 @@ pub struct Settings {
     /// `None`: the whole project folder.
     pub inputs: Option<Vec<Told<String>>>,
     pub outputs: Vec<Told<String>>,
+    /// Files of the project that are shown, and whose content is kept out of the record.
+    pub secrets: Vec<Told<String>>,
     pub env: BTreeMap<String, Told<Variable>>,
     pub limits: Limits,
     pub accept_weaker: BTreeSet<Control>,
     pub syscalls: SyscallProfile,
     pub isolation: Isolation,
+    /// How much of what a task does is on record.
+    pub record: Record,
     /// Absolute, or relative to `/workspace`.
     pub workdir: Option<Told<String>>,
     pub offline: bool,

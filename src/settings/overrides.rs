@@ -13,6 +13,7 @@ pub struct Overrides {
     /// Where the file has no `inputs`, these are the only ones.
     pub inputs: Vec<String>,
     pub outputs: Vec<String>,
+    pub secret_files: Vec<String>,
     /// `NAME=VALUE`, or `NAME` for the caller's own value.
     pub env: Vec<String>,
     pub memory: Option<String>,
@@ -25,6 +26,8 @@ pub struct Overrides {
     /// The profile that the sandbox was made with.
     pub made_with: Option<SyscallProfile>,
     pub isolation: Isolation,
+    /// How much is on record.
+    pub record: Option<String>,
     pub workdir: Option<String>,
     pub offline: bool,
     pub insecure_registries: Vec<String>,
@@ -43,6 +46,7 @@ impl Overrides {
         let named = self.syscalls.clone().filter(|text| ["default", "strict"].contains(&text.as_str()));
         replace(&mut asked.syscalls, "--syscalls", &named);
         replace(&mut asked.ttl, "--ttl", &self.ttl);
+        replace(&mut asked.record, "--record", &self.record);
         let resources = &mut asked.resources;
         replace(&mut resources.memory, "--memory", &self.memory);
         replace(&mut resources.cpus, "--cpus", &self.cpus);
@@ -52,6 +56,7 @@ impl Overrides {
             asked.inputs.get_or_insert_default().extend(self.inputs.iter().map(|text| flagged("--input", text)));
         }
         asked.outputs.extend(self.outputs.iter().map(|text| flagged("--output", text)));
+        asked.secrets.extend(self.secret_files.iter().map(|text| flagged("--secret-file", text)));
         for text in &self.env {
             let at = At::Flag("--env".to_string());
             let (name, value): (String, Variable) =

@@ -4,8 +4,9 @@ use super::asked::{Asked, Resources, Variable};
 use super::bound::{self, Bound, lowered};
 use super::error::{At, Error, Result, Told};
 use super::overrides::{Overrides, flagged};
+use super::suggest::nearest;
 use super::{Policy, Runtime, Settings, syscalls, variable};
-use aido_runtime::{Limit, Limits, SyscallProfile};
+use aido_runtime::{Limit, Limits, Record, SyscallProfile};
 use std::path::{Component, Path};
 use std::time::Duration;
 
@@ -42,11 +43,13 @@ pub(super) fn settings(
         grace: GRACE,
         inputs: asked.inputs.clone(),
         outputs: asked.outputs.clone(),
+        secrets: asked.secrets.clone(),
         env: asked.env.clone(),
         limits: limits(&asked.resources, policy)?,
         accept_weaker: overrides.accept_weaker.iter().copied().collect(),
         syscalls: profile(&asked, overrides, &project)?,
         isolation: overrides.isolation,
+        record: asked.record.as_ref().map(record).transpose()?.unwrap_or_default(),
         workdir: overrides.workdir.as_deref().map(|text| workdir(flagged("--workdir", text))).transpose()?,
         offline: overrides.offline,
         insecure_registries: overrides.insecure_registries.clone(),
@@ -112,6 +115,20 @@ fn profile(asked: &Asked, overrides: &Overrides, project: &Path) -> Result<Sysca
         (None, None, Some(told)) => syscalls::named(told),
         (None, None, None) => Ok(SyscallProfile::Default),
     }
+}
+
+fn record(told: &Told<String>) -> Result<Record> {
+    Ok(match told.value.as_str() {
+        "refusals" => Record::Refusals,
+        "standard" => Record::Standard,
+        "full" => Record::Full,
+        other => {
+            let known = ["refusals", "standard", "full"];
+            let hint = nearest(other, known).map_or(String::new(), |meant| format!("; did you mean `{meant}`?"));
+            return Err(Error::new(told.at.clone(), format!("`{other}` is no amount of record{hint}"))
+                .remedy("write `refusals`, `standard` or `full`"));
+        }
+    })
 }
 
 fn ttl(asked: &Asked, policy: &Policy) -> Result<Duration> {

@@ -6,7 +6,8 @@ use super::suggest::nearest;
 use super::yaml::{Node, Value};
 use std::collections::BTreeMap;
 
-const TOP: [&str; 8] = ["name", "runtime", "ttl", "inputs", "outputs", "permissions", "env", "resources"];
+const TOP: [&str; 10] =
+    ["name", "runtime", "ttl", "inputs", "outputs", "secrets", "permissions", "env", "resources", "record"];
 const PERMISSIONS: [&str; 3] = ["filesystem", "network", "syscalls"];
 pub(super) const RESOURCES: [&str; 5] = ["memory", "cpus", "pids", "disk", "output"];
 
@@ -14,7 +15,7 @@ pub(super) const RESOURCES: [&str; 5] = ["memory", "cpus", "pids", "disk", "outp
 pub(super) const POLICY: &str = "policy.yaml";
 
 /// Access that people would like to grant by a key of its own, and that this version has no means to hold.
-const FOREIGN: [&str; 18] = [
+const FOREIGN: [&str; 17] = [
     "aws",
     "azure",
     "gcp",
@@ -28,7 +29,6 @@ const FOREIGN: [&str; 18] = [
     "github",
     "gitlab",
     "vault",
-    "secrets",
     "credentials",
     "database",
     "devices",
@@ -50,7 +50,9 @@ pub(super) fn read(document: Node) -> Result<Asked> {
         ttl: top.take("ttl").map(|n| n.quantity("ttl")).transpose()?,
         inputs: top.take("inputs").map(|n| n.texts("inputs")).transpose()?,
         outputs: top.take("outputs").map(|n| n.texts("outputs")).transpose()?.unwrap_or_default(),
+        secrets: top.take("secrets").map(|n| n.texts("secrets")).transpose()?.unwrap_or_default(),
         syscalls,
+        record: top.take("record").map(|n| n.text("record")).transpose()?,
         env: top.take("env").map(env).transpose()?.unwrap_or_default(),
         resources: top.take("resources").map(resources).transpose()?.unwrap_or_default(),
     })
@@ -245,7 +247,7 @@ impl Node {
     }
 
     fn empty(self, key: &str) -> Error {
-        let remedy = if ["inputs", "outputs", "runtimes"].contains(&key) {
+        let remedy = if ["inputs", "outputs", "secrets", "runtimes"].contains(&key) {
             format!("write `{key}: []` for none, or remove the key")
         } else {
             "give it a value, or remove the key".to_string()

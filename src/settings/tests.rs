@@ -1,7 +1,7 @@
 //! `sandbox.yaml` as a whole: what is accepted, and what each refusal says.
 
 use super::*;
-use aido_runtime::{Limit, Origin};
+use aido_runtime::{Limit, Origin, Record};
 
 fn settings(text: &str) -> Settings {
     Settings::from_text(text, FILE, Path::new("."), &Overrides::default()).unwrap_or_else(|e| panic!("{e}\n{text}"))
@@ -130,7 +130,7 @@ fn permissions_that_cannot_be_held_are_refused() {
         ("permissions:\n  network: 'false'", "2:12", "`network` is `false`"),
         ("permissions:\n  aws: readonly", "2:3", "`aws` is a permission that this version cannot enforce"),
         ("permissions:\n  kubernetes: {verbs: [get]}", "2:3", "this version cannot enforce"),
-        ("permissions:\n  secrets: [a]", "2:3", "this version cannot enforce"),
+        ("permissions:\n  vault: [a]", "2:3", "this version cannot enforce"),
         ("aws: {role: admin}", "1:1", "this version cannot enforce"),
         ("permissions: [aws]", "1:14", "`permissions` is a mapping"),
     ] {
@@ -199,6 +199,7 @@ fn the_command_line_lies_over_the_file() {
         inputs: vec!["more".into()],
         env: vec!["STAGE=live".into(), "HOME_TOKEN".into()],
         memory: Some("1GiB".into()),
+        record: Some("full".into()),
         accept_weaker: vec![Control::Memory],
         ..Overrides::default()
     };
@@ -206,6 +207,7 @@ fn the_command_line_lies_over_the_file() {
     assert_eq!(s.runtime.value, Runtime::RootFolder { folder: "/opt/root".into() });
     assert_eq!((s.ttl.as_secs(), s.limits.memory), (3600, Limit::asked(1 << 30)));
     assert_eq!(s.inputs.unwrap().len(), 3);
+    assert_eq!(s.record, Record::Full);
     assert_eq!(s.env["STAGE"].value, Variable::Literal("live".into()));
     assert_eq!(s.env["HOME_TOKEN"].value, Variable::From("HOME_TOKEN".into()));
 
@@ -231,6 +233,13 @@ fn what_was_asked_survives_as_a_file() {
     let bare = settings("");
     assert_eq!(settings(&bare.to_yaml()).inputs, None);
     assert_eq!(settings(&settings("inputs: []").to_yaml()).inputs, Some(vec![]));
+    assert_eq!(
+        (bare.record, settings(&settings("record: refusals").to_yaml()).record),
+        (Record::Standard, Record::Refusals)
+    );
+    let error =
+        Settings::from_text("record: ful", FILE, Path::new("."), &Overrides::default()).unwrap_err().to_string();
+    assert!(error.starts_with("sandbox.yaml:1:9: `ful` is no amount of record; did you mean `full`?"), "{error}");
 }
 
 #[test]

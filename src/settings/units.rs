@@ -19,7 +19,7 @@ const SIZES: [(&str, u64); 10] = [
 ];
 
 /// `512MiB`, `1.5GiB`, `500MB`, or plain bytes.
-pub(super) fn bytes(text: &str) -> Result<u64, String> {
+pub(crate) fn bytes(text: &str) -> Result<u64, String> {
     let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len()));
     let unit = unit.trim_start_matches(' ');
     let factor = match unit {

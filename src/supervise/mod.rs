@@ -3,6 +3,7 @@
 //! ends the sandbox, and the next command closes the record.
 
 mod fork;
+mod laid;
 pub(crate) mod link;
 mod record;
 pub(crate) mod stop;
@@ -10,14 +11,17 @@ pub(crate) mod stop;
 use crate::backend::{self, SCRATCH, fault};
 use crate::inputs::InputDigest;
 use crate::process::{Held, Process};
+use crate::redact;
 use crate::summary::{self, Bytes, SUMMARY_VERSION, Streams, Summary};
 use aido_evidence::{Kind, NewSandbox, Project, Recording, Sandbox, Signer, Stream};
 use aido_runtime::{End, Error, Io, Isolation, Outcome, Plan, Runtime, Usage};
+use aido_secrets::Secrets;
 use link::{Link, News};
 use record::Recorder;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::time::Duration;
 
 /// One run, ready to be started.
@@ -28,7 +32,11 @@ pub(crate) struct Job {
     /// The `sandbox.yaml` that a fresh sandbox keeps.
     pub(crate) config: Option<Vec<u8>>,
     pub(crate) plan: Plan,
+    /// Values of variables that are passed on, and files that are marked as secret.
     pub(crate) secrets: BTreeMap<String, String>,
+    pub(crate) secret_files: BTreeMap<String, Vec<u8>>,
+    /// All of them, to be kept out of the record.
+    pub(crate) kept_out: Secrets,
     pub(crate) inputs: Vec<InputDigest>,
     pub(crate) hidden: Vec<String>,
     pub(crate) warnings: Vec<String>,
@@ -126,7 +134,7 @@ fn supervise(mut job: Job, link: Link) -> Result<u8, ()> {
     };
     link.insist(&News::Begun { run: recording.id().to_string(), sandbox: sandbox.id().to_string() });
     fault::point("supervise.begun");
-    match Recorder::new(recording, link, &job.plan.limits) {
+    match Recorder::new(recording, link, folder(&job.project), &job.plan, &job.kept_out) {
         Ok(recorder) => conduct(job, &sandbox, recorder),
         Err(_) => Err(()),
     }
@@ -134,19 +142,21 @@ fn supervise(mut job: Job, link: Link) -> Result<u8, ()> {
 
 fn begin(job: &mut Job) -> Result<(Sandbox, Recording), Error> {
     let failed = |e: aido_evidence::Error| Error::new(e.to_string());
-    let plan = serde_json::to_vec_pretty(&job.plan).map_err(|e| Error::new(e.to_string()))?;
     // First: where a key must not be used, nothing is made.
     let signer = Signer::of(job.project.home()).map_err(failed)?;
     job.warnings.extend(signer.warning());
+    let (name, plan) = stored_plan(&job.kept_out, &job.plan)?;
+    // Nobody reads it again: only a sandbox that is kept is asked what it was made with.
+    let config = job.config.as_ref().map(|text| job.kept_out.bytes(text).unwrap_or_else(|| text.clone()));
     let sandbox = match &job.sandbox {
         Some(sandbox) => sandbox.clone(),
         None => job
             .project
             .new_sandbox(&NewSandbox {
-                name: &job.plan.name,
+                name: &name,
                 kind: Kind::Single,
                 ttl_ms: job.plan.deadline.ttl_ms,
-                config: job.config.as_deref(),
+                config: config.as_deref(),
                 plan: Some(&plan),
             })
             .map_err(failed)?,
@@ -155,6 +165,21 @@ fn begin(job: &mut Job) -> Result<(Sandbox, Recording), Error> {
     let recording = sandbox.begin_run(job.plan.limits.output.value, signer).map_err(failed)?;
     job.warnings.extend(job.project.take_notes());
     Ok((sandbox, recording))
+}
+
+/// The project that the evidence is of.
+fn folder(project: &Project) -> &Path {
+    project.folder().parent().unwrap_or(project.folder())
+}
+
+/// The plan as it is stored, without secrets; and the sandbox's name in it.
+pub(crate) fn stored_plan(secrets: &Secrets, plan: &Plan) -> Result<(String, Vec<u8>), Error> {
+    let stored = redact::stored(secrets, plan).map_err(|e| {
+        Error::new(format!("a secret is a word of the plan, which cannot be stored without it: {e}"))
+            .remedy("give a variable that is no secret as a value: -e NAME=…")
+    })?;
+    let bytes = serde_json::to_vec_pretty(&stored).map_err(|e| Error::new(e.to_string()))?;
+    Ok((stored.name, bytes))
 }
 
 /// Runs the plan and seals the record, whatever comes.
@@ -167,6 +192,7 @@ fn conduct(job: Job, sandbox: &Sandbox, mut recorder: Recorder) -> Result<u8, ()
     let mut draft = Draft {
         sandbox: sandbox.id().to_string(),
         plan: &job.plan,
+        secrets: &job.kept_out,
         backend: engine.as_ref().map_or("none", |engine| engine.name()),
         inputs: job.inputs,
         hidden: job.hidden,
@@ -176,8 +202,10 @@ fn conduct(job: Job, sandbox: &Sandbox, mut recorder: Recorder) -> Result<u8, ()
     let result = prepare(&mut draft, &mut recorder).and_then(|()| {
         let engine = engine?;
         let outputs = sandbox.fresh_outputs().map_err(|e| Error::new(e.to_string()))?;
-        engine.run(&job.plan, Io { secrets: job.secrets, outputs, stdin: job.stdin }, &mut recorder)
+        let io = Io { secrets: job.secrets, secret_files: job.secret_files, outputs, stdin: job.stdin };
+        engine.run(&job.plan, io, &mut recorder)
     });
+    recorder.finish_output();
     // From here on the image may go: nothing of the run uses it any more.
     drop(job.hold);
     // The engine removes what it can; a task may leave folders that are closed, or deeper than descriptors go.
@@ -202,11 +230,14 @@ fn conduct(job: Job, sandbox: &Sandbox, mut recorder: Recorder) -> Result<u8, ()
 
 /// What is on record before anything starts.
 fn prepare(draft: &mut Draft<'_>, recorder: &mut Recorder) -> Result<(), Error> {
-    let plan = serde_json::to_vec_pretty(draft.plan).map_err(|e| Error::new(e.to_string()))?;
+    let (_, plan) = stored_plan(draft.secrets, draft.plan)?;
     draft.plan_digest = Some(recorder.recording.plan(&plan).map_err(|e| Error::new(e.to_string()))?);
     fault::point("supervise.plan");
     recorder.note(stop::EVENT, serde_json::to_value(Process::me()).unwrap_or_default())?;
     recorder.note("inputs", json!({"inputs": draft.inputs, "hidden": draft.hidden}))?;
+    for (kind, data) in laid::before(draft.plan) {
+        recorder.note(kind, data)?;
+    }
     // What was to be run is signed before any of it can.
     recorder.recording.checkpoint().map_err(|e| Error::new(e.to_string()))?;
     fault::point("supervise.inputs");
@@ -217,6 +248,7 @@ fn prepare(draft: &mut Draft<'_>, recorder: &mut Recorder) -> Result<(), Error> 
 struct Draft<'a> {
     sandbox: String,
     plan: &'a Plan,
+    secrets: &'a Secrets,
     backend: &'static str,
     inputs: Vec<InputDigest>,
     hidden: Vec<String>,
@@ -226,6 +258,10 @@ struct Draft<'a> {
 
 fn seal(draft: Draft<'_>, mut recorder: Recorder, outcome: Outcome, error: Option<Error>) -> Result<u8, ()> {
     let exit_code = outcome.end.exit_code();
+    let dropped = [Stream::Stdout, Stream::Stderr].map(|stream| recorder.recording.captured(stream).dropped);
+    for data in laid::limits_hit(draft.plan, &outcome, dropped) {
+        let _ = recorder.note("limit_hit", data);
+    }
     let data = json!({"outcome": outcome, "exit_code": exit_code});
     let noted = recorder.note("outcome", data);
     fault::point("supervise.outcome");
@@ -256,14 +292,20 @@ fn seal(draft: Draft<'_>, mut recorder: Recorder, outcome: Outcome, error: Optio
         hidden: draft.hidden,
         outputs: recorder.collected.clone(),
         output: Streams { stdout: bytes(Stream::Stdout), stderr: bytes(Stream::Stderr) },
+        redacted: recorder.streams.total(),
         plan_digest: draft.plan_digest,
         chain_head,
     };
     let Recorder { recording, link, started: ran, .. } = recorder;
-    let sealed =
-        noted.map_err(|e| e.what).and_then(|()| recording.seal(&summary, summary.facts()).map_err(|e| e.to_string()));
+    let sealed = noted.map_err(|e| e.what).and_then(|()| {
+        let summary = redact::stored(draft.secrets, &summary).map_err(|e| e.to_string())?;
+        recording.seal(&summary, summary.facts()).map_err(|e| e.to_string())
+    });
     let news = match (error, sealed) {
-        (Some(error), _) => News::Failed { what: error.what, remedy: error.remedy, ran },
+        (Some(error), _) => {
+            let clean = |text: String| redact::text(draft.secrets, &text);
+            News::Failed { what: clean(error.what), remedy: error.remedy.map(clean), ran }
+        }
         (None, Ok(_)) => News::Ended { exit_code },
         (None, Err(why)) => {
             let what = format!("the task ended (status {exit_code}), but its record could not be sealed: {why}");

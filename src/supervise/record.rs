@@ -3,16 +3,21 @@
 use super::link::{Heard, Link, News, Wish};
 use super::stop;
 use crate::backend::fault;
-use aido_evidence::{Recording, Stream as Log};
-use aido_runtime::{Collected, Command, Control, Enforced, Error, Event, Force, Limits, Listener, Stream};
+use crate::collected;
+use crate::redact::{self, Streams};
+use aido_evidence::{Captured, Recording, Stream as Log};
+use aido_runtime::{Collected, Command, Control, Enforced, Error, Event, Force, Listener, Plan, Stream};
+use aido_secrets::Secrets;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+use serde_json::json;
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// How often the command line hears that the end of a run goes on.
@@ -29,7 +34,11 @@ struct Pulse {
 /// Writes a run's record while it goes, and listens to the command line.
 pub(super) struct Recorder {
     pub(super) recording: Recording,
+    /// The project's folder: what came out is held against what it has.
+    project: PathBuf,
     pub(super) link: Option<Link>,
+    secrets: Secrets,
+    pub(super) streams: Streams,
     wishes: VecDeque<Command>,
     /// Signals from other commands: the run is to end.
     signals: SignalFd,
@@ -53,7 +62,13 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
-    pub(super) fn new(recording: Recording, link: Link, limits: &Limits) -> Result<Self, Error> {
+    pub(super) fn new(
+        recording: Recording,
+        link: Link,
+        project: &Path,
+        plan: &Plan,
+        secrets: &Secrets,
+    ) -> Result<Self, Error> {
         let failed = |e| Error::new(format!("cannot listen for commands: {e}"));
         let mut set = SigSet::empty();
         set.add(Signal::SIGTERM);
@@ -68,15 +83,18 @@ impl Recorder {
         wake.add(&sign, readable).map_err(failed)?;
         Ok(Recorder {
             recording,
+            project: project.to_path_buf(),
             link: Some(link),
+            secrets: secrets.clone(),
+            streams: Streams::new(secrets, plan.exact_output),
             wishes: VecDeque::new(),
             signals,
             wake,
             sign,
             armed: false,
             pulse: None,
-            collecting: stop::collecting(limits.disk.value),
-            limit: limits.output.value,
+            collecting: stop::collecting(plan.limits.disk.value),
+            limit: plan.limits.output.value,
             enforced: Enforced::default(),
             warnings: Vec::new(),
             collected: Collected::default(),
@@ -91,7 +109,9 @@ impl Recorder {
         }
     }
 
-    pub(super) fn note(&mut self, kind: &str, data: serde_json::Value) -> Result<(), Error> {
+    /// What goes on record of an event holds no secret.
+    pub(super) fn note(&mut self, kind: &str, mut data: serde_json::Value) -> Result<(), Error> {
+        redact::value(&self.secrets, &mut data);
         self.recording.event(kind, data).map_err(|e| Error::new(e.to_string()))?;
         self.sign_later();
         Ok(())
@@ -180,6 +200,39 @@ impl Recorder {
         }
     }
 
+    fn keep(&mut self, stream: Stream, bytes: &[u8]) {
+        let log = log(stream);
+        // After its bound nothing of a stream is kept: there is nothing to be taken out either.
+        let over = self.recording.captured(log).dropped > 0;
+        let clean = if over { bytes } else { self.streams.push(log, bytes) };
+        let kept = self.recording.output(log, clean);
+        self.kept(stream, kept);
+    }
+
+    /// The streams are over: what was held back because it could have become a secret is none.
+    pub(super) fn finish_output(&mut self) {
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            let rest = self.streams.finish(log(stream));
+            if !rest.is_empty() {
+                let kept = self.recording.output(log(stream), rest);
+                self.kept(stream, kept);
+            }
+        }
+    }
+
+    fn kept(&mut self, stream: Stream, kept: Result<Captured, aido_evidence::Error>) {
+        for found in self.streams.news(log(stream)) {
+            let data = json!({"stream": stream.name(), "what": found.what, "count": found.count});
+            if let Err(error) = self.note("redacted", data) {
+                self.warnings.push(format!("the record lacks an event `redacted`: {error}"));
+            }
+        }
+        match kept {
+            Ok(captured) => self.truncation(stream, captured.dropped),
+            Err(error) => self.warnings.push(error.to_string()),
+        }
+    }
+
     fn truncation(&mut self, stream: Stream, dropped: u64) {
         let seen = &mut self.truncated[usize::from(stream == Stream::Stderr)];
         if dropped > 0 && !std::mem::replace(seen, true) {
@@ -193,16 +246,23 @@ impl Recorder {
 }
 
 impl Listener for Recorder {
-    fn event(&mut self, event: Event) -> Result<(), Error> {
-        match &event {
+    fn event(&mut self, mut event: Event) -> Result<(), Error> {
+        match &mut event {
             Event::Enforced { controls } => {
                 self.warnings.extend(lacking(controls));
                 self.enforced = controls.clone();
-                self.tell(&News::Ready { warnings: self.warnings.clone() });
+                let warnings = self.warnings.iter().map(|warning| redact::text(&self.secrets, warning)).collect();
+                self.tell(&News::Ready { warnings });
             }
-            Event::Collected(collected) => self.collected = collected.clone(),
+            Event::Collected(found) => {
+                collected::look_over(found, &self.project);
+                self.collected = found.clone();
+            }
             Event::Started { .. } => self.started = true,
-            Event::Ended => self.closing(),
+            Event::Ended => {
+                self.finish_output();
+                self.closing();
+            }
             _ => {}
         }
         let mut data = serde_json::to_value(&event).map_err(|e| Error::new(e.to_string()))?;
@@ -217,18 +277,14 @@ impl Listener for Recorder {
             self.sign();
         }
         after(&kind);
+        if let Some(changed) = collected::changed(&self.collected).filter(|_| kind == "collected") {
+            self.note("changed", changed)?;
+        }
         noted
     }
 
     fn output(&mut self, stream: Stream, bytes: &[u8]) {
-        let log = match stream {
-            Stream::Stdout => Log::Stdout,
-            Stream::Stderr => Log::Stderr,
-        };
-        match self.recording.output(log, bytes) {
-            Ok(captured) => self.truncation(stream, captured.dropped),
-            Err(error) => self.warnings.push(error.to_string()),
-        }
+        self.keep(stream, bytes);
         self.sign_later();
         fault::point("supervise.output");
         if let Some(link) = &self.link {
@@ -248,6 +304,13 @@ impl Listener for Recorder {
 
 fn timer() -> nix::Result<TimerFd> {
     TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK)
+}
+
+fn log(stream: Stream) -> Log {
+    match stream {
+        Stream::Stdout => Log::Stdout,
+        Stream::Stderr => Log::Stderr,
+    }
 }
 
 /// Where tests stop a supervisor that has just recorded an event.

@@ -8,7 +8,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -29,7 +29,14 @@ pub(crate) struct Ground {
 
 impl Ground {
     pub(crate) fn new() -> Ground {
-        let project = Project::new();
+        Ground::with(Project::new())
+    }
+
+    pub(crate) fn in_folder(folder: &Path) -> Ground {
+        Ground::with(Project::in_folder(folder))
+    }
+
+    fn with(project: Project) -> Ground {
         project.sh("echo first").ok();
         let run = fs::canonicalize(project.last_run()).unwrap();
         let files = fs::read_dir(&run).unwrap().flatten().map(|entry| entry.path());

@@ -18,7 +18,12 @@ pub(crate) struct Project {
 
 impl Project {
     pub(crate) fn new() -> Project {
-        let place = tempfile::Builder::new().prefix("aido-e2e-").tempdir().expect("a temporary folder");
+        Project::in_folder(&std::env::temp_dir())
+    }
+
+    /// In a folder of its own below this one.
+    pub(crate) fn in_folder(folder: &Path) -> Project {
+        let place = tempfile::Builder::new().prefix("aido-e2e-").tempdir_in(folder).expect("a temporary folder");
         fs::create_dir(place.path().join("home")).unwrap();
         fs::create_dir(place.path().join("project")).unwrap();
         Project { place }

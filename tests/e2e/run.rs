@@ -194,10 +194,13 @@ fn what_was_assumed_without_a_configuration_is_said_in_a_line() {
 }
 
 #[test]
-fn json_is_the_summary_and_nothing_else() {
+fn json_is_the_summary_with_explanations_and_nothing_else() {
     let p = Project::new();
     let out = p.aido(["run", "--json", "--", "sh", "-c", "echo noise; exit 5"]);
-    let summary = out.code(5).json();
+    let mut summary = out.code(5).json();
+    assert_eq!(summary, p.aido(["show", "--json"]).ok().json());
+    let beside = ["explanations_version", "explanations"].map(|name| summary.as_object_mut().unwrap().remove(name));
+    assert_eq!(beside, [Some(1.into()), Some(serde_json::json!([]))]);
     assert_eq!(find(&summary, "reason").unwrap(), "exited");
     assert_eq!(find(&summary, "code").unwrap(), 5);
     assert_eq!(summary, p.summary());

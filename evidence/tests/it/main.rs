@@ -1,15 +1,19 @@
 //! Tries to break what the evidence promises, through its public face only.
 
 mod anchor;
+mod bundles;
 mod chain;
 mod crash;
 mod folders;
 mod keys;
 mod ledger;
 mod moments;
+mod power;
 mod recording;
 mod removal;
+mod retention;
 mod signing;
+mod verify;
 
 use aido_evidence::{Facts, Home, Kind, NewSandbox, Project, Record, Recording, Run, Sandbox, Sealed, Signer};
 use serde_json::{Value, json};

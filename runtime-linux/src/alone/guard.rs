@@ -15,7 +15,7 @@ pub(super) fn main(script: &Script, ends: &Ends) -> ! {
     match build(script, ends).and_then(|wall| task::start(script, ends, wall)) {
         Ok(task) => watch(script, ends.control, task),
         Err((step, index, errno)) => {
-            let _ = sys::send(ends.control, &Report::Failed { step, index, errno: errno.0 }.encode(), None);
+            let _ = sys::send(ends.control, &Report::Failed { step, index, errno: errno.0 }.encode(), &[]);
             descendants::end();
             sys::leave(1)
         }
@@ -34,7 +34,7 @@ fn build(script: &Script, ends: &Ends) -> Result<Option<RawFd>, Failure> {
     descendants::adopt().map_err(|e| (Step::Guard, 0, sys::Errno(e.raw_os_error().unwrap_or(libc::EINVAL))))?;
     rustix::process::umask(Mode::empty());
     let wall = script.wall.as_ref().map(child::raise).transpose().at(Step::Wall)?;
-    sys::send(ends.control, &Report::Built.encode(), None).at(Step::Report)?;
+    sys::send(ends.control, &Report::Built.encode(), &[]).at(Step::Report)?;
     child::expect(ends.control, Order::Start)?;
     Ok(wall)
 }
@@ -52,7 +52,7 @@ fn watch(script: &Script, control: RawFd, task: i32) -> ! {
     loop {
         while let Some((pid, status)) = sys::reap() {
             if pid == task {
-                let _ = sys::send(0, &Report::Ended { status }.encode(), None);
+                let _ = sys::send(0, &Report::Ended { status }.encode(), &[]);
                 end(0)
             }
         }

@@ -12,7 +12,7 @@ mod tests;
 pub(crate) use answer::{Call, answer};
 pub(crate) use refusal::{detail, errno_name, name};
 
-use aido_runtime::{Error, SyscallProfile};
+use aido_runtime::{Error, Record, SyscallProfile};
 use compile::{Hear, Machine};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
@@ -33,6 +33,14 @@ const ALLOW: u32 = 0x7FFF_0000;
 /// `SECCOMP_RET_USER_NOTIF`
 const NOTIFY: u32 = 0x7FC0_0000;
 
+/// What a profile says of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Allowed,
+    /// The number of the error.
+    Refused(i32),
+}
+
 /// A compiled filter. It lives as long as the process, so a child can hold the bare pointer across a clone.
 #[derive(Clone, Copy)]
 pub(crate) struct Program(&'static [libc::sock_filter]);
@@ -42,7 +50,8 @@ pub(crate) struct Program(&'static [libc::sock_filter]);
 pub(crate) struct Filters {
     /// The profile itself.
     pub(crate) plain: Program,
-    /// The same, asking the supervisor where it refuses. None: the profile has no room for the handshake.
+    /// The same, asking the supervisor where it refuses, and about what is to be on record. None: the profile has no
+    /// room for the handshake.
     pub(crate) heard: Option<Program>,
     /// That of the sandbox's first process.
     pub(crate) guard: Program,
@@ -50,16 +59,25 @@ pub(crate) struct Filters {
 
 impl Filters {
     /// What a plan's profile means here.
-    pub(crate) fn of(profile: &SyscallProfile) -> Result<Filters, Error> {
+    pub(crate) fn of(profile: &SyscallProfile, record: Record) -> Result<Filters, Error> {
+        let ours = |[connections, changes, reads]: [&'static [libc::sock_filter]; 3]| match record {
+            Record::Refusals => Program(connections),
+            Record::Standard => Program(changes),
+            Record::Full => Program(reads),
+        };
         match profile {
-            SyscallProfile::Default => Filters::new(Program(DEFAULT), Program(DEFAULT_HEARD)),
-            SyscallProfile::Strict => Filters::new(Program(STRICT), Program(STRICT_HEARD)),
-            SyscallProfile::File { .. } => Filters::under(&[], profile),
+            SyscallProfile::Default => {
+                Filters::new(Program(DEFAULT), ours([DEFAULT_CONNECTIONS, DEFAULT_CHANGES, DEFAULT_READS]))
+            }
+            SyscallProfile::Strict => {
+                Filters::new(Program(STRICT), ours([STRICT_CONNECTIONS, STRICT_CHANGES, STRICT_READS]))
+            }
+            SyscallProfile::File { .. } => Filters::under(&[], profile, record),
         }
     }
 
     /// The same below restrictions, compiled now: where one of them refuses, that is the answer.
-    pub(crate) fn under(above: &[&str], profile: &SyscallProfile) -> Result<Filters, Error> {
+    pub(crate) fn under(above: &[&str], profile: &SyscallProfile, record: Record) -> Result<Filters, Error> {
         let (name, json) = match profile {
             SyscallProfile::Default => ("default".to_string(), DEFAULT_JSON),
             SyscallProfile::Strict => ("strict".to_string(), STRICT_JSON),
@@ -72,7 +90,12 @@ impl Filters {
             )
         };
         let plain = own(above, json, Hear::Nothing).map_err(failed)?;
-        Filters::new(plain, own(above, json, Hear::Refusals).map_err(failed)?)
+        let hear = match record {
+            Record::Refusals => Hear::Connections,
+            Record::Standard => Hear::Changes,
+            Record::Full => Hear::Reads,
+        };
+        Filters::new(plain, own(above, json, hear).map_err(failed)?)
     }
 
     fn new(plain: Program, heard: Program) -> Result<Filters, Error> {
@@ -96,8 +119,9 @@ impl Filters {
     pub(crate) fn beyond_default(&self) -> Vec<&'static str> {
         let Some(machine) = Machine::here() else { return Vec::new() };
         let answer = |program: Program, number| program.answer(&Call { arch: machine.audit(), number, args: [0; 6] });
-        let beyond =
-            |number: &u32| answer(self.plain, *number) == ALLOW && answer(Program(DEFAULT_HEARD), *number) == NOTIFY;
+        let refused = |number| answer(Program(DEFAULT), number) != ALLOW;
+        let on_purpose = |number| refused(number) && answer(Program(DEFAULT_CONNECTIONS), number) == NOTIFY;
+        let beyond = |number: &u32| answer(self.plain, *number) == ALLOW && on_purpose(*number);
         (0..1024).filter(beyond).filter_map(|number| machine.name(number)).collect()
     }
 }
@@ -110,6 +134,14 @@ fn own(above: &[&str], json: &str, hear: Hear) -> Result<Program, String> {
         .and_then(|profile| compile::compile(&above, &profile, machine, hear))
         .map_err(|error| error.to_string())?;
     Ok(Program(Box::leak(program.into_iter().map(filter).collect::<Box<[_]>>())))
+}
+
+/// Calls that no profile refuses, and that are asked about all the same.
+#[cfg(test)]
+pub(crate) fn asked_although_allowed() -> Vec<String> {
+    let all = (0..1024).map(|number| Call { arch: Machine::here().map_or(0, Machine::audit), number, args: [1; 6] });
+    let asked = all.filter(|call| answer(DEFAULT, call) == Some(ALLOW) && answer(DEFAULT_READS, call) == Some(NOTIFY));
+    asked.map(|call| name(call.number)).collect()
 }
 
 fn filter(instruction: compile::Instruction) -> libc::sock_filter {
@@ -130,6 +162,16 @@ impl Program {
     /// The kernel takes no program that has no answer.
     pub(crate) fn answer(&self, call: &Call) -> u32 {
         answer(self.0, call).unwrap_or(0)
+    }
+
+    /// What it means for who asks before. A call that ends its process, or goes to a listener that there is none of,
+    /// is refused as the kernel does it where nobody listens.
+    pub(crate) fn verdict(&self, call: &Call) -> Verdict {
+        match self.answer(call) {
+            ALLOW => Verdict::Allowed,
+            answer if answer & 0xFFFF_0000 == 0x0005_0000 => Verdict::Refused((answer & 0xFFFF) as i32),
+            _ => Verdict::Refused(libc::ENOSYS),
+        }
     }
 
     fn allows(&self, name: &str) -> bool {

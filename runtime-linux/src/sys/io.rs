@@ -73,24 +73,28 @@ pub(crate) fn close(fd: RawFd) {
     unsafe { libc::close(fd) };
 }
 
-/// Sends one packet, with a descriptor where there is one.
-pub(crate) fn send(socket: RawFd, packet: &[u8], descriptor: Option<RawFd>) -> Result<()> {
+/// Sends one packet, with up to two descriptors.
+pub(crate) fn send(socket: RawFd, packet: &[u8], descriptors: &[RawFd]) -> Result<()> {
     let mut part = libc::iovec { iov_base: packet.as_ptr().cast_mut().cast(), iov_len: packet.len() };
-    // Room for one control message with one descriptor, aligned as its header wants it.
+    // Room for one control message with two descriptors, aligned as its header wants it.
     let mut control = [0u64; 4];
-    // SAFETY: all pointers are to locals that outlive the call; CMSG_SPACE(4) is 24 <= 32 bytes.
+    let length = size_of_val(descriptors) as u32;
+    if length > 8 {
+        return Err(Errno(libc::EINVAL));
+    }
+    // SAFETY: all pointers are to locals that outlive the call; CMSG_SPACE(8) is 24 <= 32 bytes.
     unsafe {
         let mut message: libc::msghdr = std::mem::zeroed();
         message.msg_iov = &mut part;
         message.msg_iovlen = 1;
-        if let Some(fd) = descriptor {
+        if !descriptors.is_empty() {
             message.msg_control = control.as_mut_ptr().cast();
-            message.msg_controllen = libc::CMSG_SPACE(4) as _;
+            message.msg_controllen = libc::CMSG_SPACE(length) as _;
             let header = libc::CMSG_FIRSTHDR(&message);
             (*header).cmsg_level = libc::SOL_SOCKET;
             (*header).cmsg_type = libc::SCM_RIGHTS;
-            (*header).cmsg_len = libc::CMSG_LEN(4) as _;
-            std::ptr::write_unaligned(libc::CMSG_DATA(header).cast::<RawFd>(), fd);
+            (*header).cmsg_len = libc::CMSG_LEN(length) as _;
+            std::ptr::copy_nonoverlapping(descriptors.as_ptr().cast::<u8>(), libc::CMSG_DATA(header), length as usize);
         }
         check(libc::sendmsg(socket, &message, libc::MSG_NOSIGNAL) as c_long).map(drop)
     }

@@ -7,6 +7,7 @@ use crate::backend::{self, fault};
 use crate::cli;
 use crate::inputs;
 use crate::plan;
+use crate::redact;
 use crate::root;
 use crate::settings::{At, Policy, Settings, Variable};
 use crate::supervise::{self, Job, Supervisor, link::Wish};
@@ -44,7 +45,17 @@ pub(crate) fn run(dir: &Path, typed: &cli::Run) -> Result<u8> {
         plan.deadline.ttl_ms = plan.deadline.ttl_ms.min(time_left(sandbox)?);
     }
     // Before the first run makes its own folder in the project.
-    let inputs = inputs::digests(&layout.inputs)?;
+    let mut inputs = inputs::digests(&layout.inputs)?;
+    let mut secret_files = inputs::SecretFiles::new();
+    for file in &layout.secrets {
+        let content = file.content()?;
+        inputs.push(file.told(&content));
+        secret_files.insert(file.entry.path.clone(), content);
+    }
+    let kept_out = redact::secrets(&secrets, &secret_files);
+    plan.exact_output = typed.exact_output;
+    redact::refuse_arguments(&plan, &secrets)?;
+    let warnings = redact::warnings(&kept_out, plan.exact_output);
     let project = match project {
         Some(project) => project,
         None => Project::create(&settings.project, &backend::own_home())?,
@@ -59,9 +70,11 @@ pub(crate) fn run(dir: &Path, typed: &cli::Run) -> Result<u8> {
         config,
         plan,
         secrets,
+        secret_files,
+        kept_out,
         inputs,
         hidden: layout.hidden(),
-        warnings: Vec::new(),
+        warnings,
         stdin,
         hold: ready.hold,
         engine: backend::engine,
@@ -155,7 +168,7 @@ fn watch(typed: &cli::Run, project: &Project, job: Job, input: Option<std::os::f
     Ok(code)
 }
 
-/// A file may come with a repository: which of the caller's variables it hands to the task is said.
+/// A file may come with a repository: which of the caller's variables and secrets it hands to the task is said.
 fn passed_on(settings: &Settings) {
     let from_file = settings.env.values().filter(|told| !matches!(told.at, At::Flag(_)));
     let names: Vec<&str> = from_file
@@ -164,9 +177,14 @@ fn passed_on(settings: &Settings) {
             Variable::Literal(_) => None,
         })
         .collect();
+    let file = settings.file.as_deref().unwrap_or("the configuration");
     if !names.is_empty() {
-        let file = settings.file.as_deref().unwrap_or("the configuration");
         say(&format!("{file} passes variables of yours on to the task: {}", names.join(", ")));
+    }
+    let secrets = settings.secrets.iter().filter(|told| !matches!(told.at, At::Flag(_)));
+    let secrets: Vec<String> = secrets.map(|told| words::inert(&told.value)).collect();
+    if !secrets.is_empty() {
+        say(&format!("{file} gives secret files to the task: {}", secrets.join(", ")));
     }
 }
 

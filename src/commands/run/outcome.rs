@@ -1,13 +1,15 @@
 //! What the end of a watched run comes to: words, a summary, an exit status.
 
 use crate::cli;
-use crate::commands::warn;
+use crate::collected;
+use crate::commands::{explained, warn};
+use crate::explain::{Explanation, Source};
 use crate::summary::Summary;
 use crate::supervise::Child;
 use crate::view::{Ended, Overdue};
 use crate::words::{self, say};
 use crate::{backend, recover};
-use aido_evidence::{Project, Run};
+use aido_evidence::{Project, Run, plain_json};
 use aido_runtime::{End, Error};
 use anyhow::{Result, anyhow, bail};
 
@@ -85,9 +87,15 @@ fn tell(typed: &cli::Run, run: &Run) -> Result<Option<u8>> {
     let Some(summary) = run.summary::<Summary>()? else { return Ok(None) };
     cut_output(&summary);
     if typed.json {
-        words::print(&(serde_json::to_string_pretty(&serde_json::to_value(&summary)?)? + "\n"));
+        let explanations = explained::of(run, &summary);
+        let value = explained::beside(serde_json::to_value(&summary)?, &explanations);
+        words::print(&plain_json(serde_json::to_string_pretty(&value)? + "\n"));
     } else if !typed.quiet {
         say(&closing_words(run, &summary));
+        active(&summary);
+        if !is_plain(&summary) {
+            denied(&summary, &explained::of(run, &summary));
+        }
     }
     Ok(Some(summary.exit_code))
 }
@@ -137,4 +145,34 @@ fn closing_words(run: &Run, summary: &Summary) -> String {
         line.push_str(&format!("; {} left out, see `aido show`", kept.omitted.len()));
     }
     line
+}
+
+/// Outputs that the user's own tools would act on: to be looked at before they are used.
+fn active(summary: &Summary) {
+    let found: Vec<(&str, &str)> = collected::active(&summary.outputs).collect();
+    let Some((path, why)) = found.first() else { return };
+    let more = if found.len() > 1 { format!(", and {} more", found.len() - 1) } else { String::new() };
+    warn(&format!(
+        "active content among the outputs: {} ({why}){more}; look at it before your tools do",
+        words::inert(path)
+    ));
+}
+
+/// Whether a run went well and nothing is on record that was denied: then nothing has to be looked up.
+fn is_plain(summary: &Summary) -> bool {
+    let outcome = &summary.outcome;
+    let bounded = outcome.usage.pids_refused.is_some_and(|refused| refused > 0)
+        || summary.output.stdout.dropped + summary.output.stderr.dropped > 0;
+    summary.exit_code == 0 && outcome.refused.is_empty() && !bounded
+}
+
+/// That something was denied, and where it is explained. What only the task says counts where it failed.
+fn denied(summary: &Summary, explanations: &[Explanation]) {
+    let failed = summary.exit_code != 0;
+    let counts = |found: &&Explanation| !found.minor && (found.from == Source::Record || failed);
+    match explanations.iter().filter(counts).count() {
+        0 => {}
+        1 => say("1 thing was denied; `aido show` says why, and what would allow it"),
+        many => say(&format!("{many} things were denied; `aido show` says why, and what would allow them")),
+    }
 }

@@ -49,7 +49,7 @@ impl Policy {
     }
 
     /// `shown` is what messages call the text.
-    pub(super) fn parse(text: &str, shown: &str) -> Result<Policy> {
+    pub(crate) fn parse(text: &str, shown: &str) -> Result<Policy> {
         let mut policy = Policy { file: Some(shown.to_string()), ..Policy::default() };
         let document = yaml::read(text, shown)?;
         if matches!(document.value, Value::Null) {

@@ -6,7 +6,8 @@ import sys
 
 AIDO, PROJECT = os.environ["JUDGE_AIDO"], os.environ["JUDGE_PROJECT"]
 # Colours of aido's own are not the task's.
-FORBIDDEN = (b"\x1b]0;", b"\x1b[2J", b"\x1b[1;1H", b"\x1b[8m", b"\x1bc", b"\x07", b"\xc2\x9b", "\u202e".encode(), b"\x1b[31mred")
+FORBIDDEN = (b"\x1b]0;", b"\x1b[2J", b"\x1b[1;1H", b"\x1b[8m", b"\x1bc", b"\x07", b"\xc2\x9b", "\u202e".encode(), b"\x1b[31mred",
+             b"\x1b]8;;", b"\x1b]52;", b"\x9b", "\u061c".encode(), "\u2066".encode(), "\U000e0041".encode())
 
 
 def shown(command):
@@ -40,4 +41,9 @@ for command in commands:
         if sequence in got:
             print("SUCCEEDED", ascii(sequence), "by", os.path.basename(command[0]), *command[1:2])
             sys.exit()
+log = os.path.join(PROJECT, ".aido/sandboxes/latest/runs/latest/stdout.log")
+if os.environ["JUDGE_WHERE"] == "aido" and b"\x1b]0;" in open(log, "rb").read() and b"\x1b]0;" not in shown([AIDO, "logs", "--raw"]):
+    # Who asks for the bytes gets them; this also shows that they were there to be seen.
+    print("REFUSED raw-is-not-raw")
+    sys.exit()
 print("REFUSED nothing-shown" if nothing > 2 else "REFUSED made-visible")

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 pub(super) type Return = u32;
 
 pub(super) const KILL_PROCESS: Return = 0x8000_0000;
-const NOTIFY: Return = 0x7FC0_0000;
-const ALLOW: Return = 0x7FFF_0000;
+pub(super) const NOTIFY: Return = 0x7FC0_0000;
+pub(super) const ALLOW: Return = 0x7FFF_0000;
 const ERRNO: Return = 0x0005_0000;
 const EPERM: u32 = 1;
 const EACCES: u32 = 13;
@@ -60,7 +60,7 @@ pub(super) struct Range {
 /// which libraries take for an older kernel and fall back; runc does the same. A profile that allows by default
 /// allows them too.
 ///
-/// With [`Hear::Refusals`] a listener is asked instead where a call is refused on purpose.
+/// If somebody hears of it, a listener is asked instead where a call is refused on purpose.
 pub(super) fn ranges(profile: &LinuxSeccomp, machine: Machine, hear: Hear) -> Result<Vec<Range>, Error> {
     let default = returned(profile.default_action(), profile.default_errno_ret(), "`defaultAction`")?;
     let lenient = matches!(profile.default_action(), Action::ScmpActAllow | Action::ScmpActLog | Action::ScmpActTrace);
@@ -114,10 +114,8 @@ pub(super) fn over(upper: &[Range], lower: &[Range]) -> Vec<Range> {
 /// [`HEARD_THOUGH_HIDDEN`].
 fn heard(answer: Return, hidden: Option<&str>, hear: Hear) -> Return {
     let refused = [EPERM, EACCES].iter().any(|errno| answer == ERRNO | errno);
-    match hear {
-        Hear::Refusals if refused || (hidden.is_some() && answer == ERRNO | ENOSYS) => NOTIFY,
-        _ => answer,
-    }
+    let told = hear > Hear::Nothing && (refused || (hidden.is_some() && answer == ERRNO | ENOSYS));
+    if told { NOTIFY } else { answer }
 }
 
 impl Decision {
@@ -147,7 +145,7 @@ impl Decision {
 }
 
 /// Neighbours with the same decision are one range.
-fn push(ranges: &mut Vec<Range>, first: u32, decision: Decision) {
+pub(super) fn push(ranges: &mut Vec<Range>, first: u32, decision: Decision) {
     if ranges.last().is_none_or(|last| last.decision != decision) {
         ranges.push(Range { first, decision });
     }

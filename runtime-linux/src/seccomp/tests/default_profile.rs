@@ -4,7 +4,7 @@ use super::oracle::{name, names, rules};
 use super::{ALLOW, Call, DEFAULT_JSON, KILL, MACHINES, bpf, compiled, compiled_to, default_profile, errno};
 use crate::seccomp::compile::{Hear, Instruction, Machine};
 use crate::seccomp::{Filters, filter};
-use aido_runtime::SyscallProfile;
+use aido_runtime::{Record, SyscallProfile};
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
@@ -238,11 +238,16 @@ fn ioctl_refuses_three_requests_on_their_low_32_bits() {
 #[test]
 fn the_built_program_is_the_compiled_profile() {
     let machine = Machine::named(std::env::consts::ARCH).expect("tests run on a machine that aido knows");
-    let filters = Filters::of(&SyscallProfile::Default).expect("our own profile");
-    let bare = |program: &[libc::sock_filter]| program.iter().map(|i| (i.code, i.jt, i.jf, i.k)).collect::<Vec<_>>();
-    let fresh = |hear| compiled_to(DEFAULT_JSON, machine, hear).into_iter().map(filter).collect::<Vec<_>>();
-    assert_eq!(bare(filters.plain.instructions()), bare(&fresh(Hear::Nothing)));
-    assert_eq!(bare(filters.heard.expect("room for the handshake").instructions()), bare(&fresh(Hear::Refusals)));
+    for (record, hear) in
+        [(Record::Refusals, Hear::Connections), (Record::Standard, Hear::Changes), (Record::Full, Hear::Reads)]
+    {
+        let filters = Filters::of(&SyscallProfile::Default, record).expect("our own profile");
+        let bare =
+            |program: &[libc::sock_filter]| program.iter().map(|i| (i.code, i.jt, i.jf, i.k)).collect::<Vec<_>>();
+        let fresh = |hear| compiled_to(DEFAULT_JSON, machine, hear).into_iter().map(filter).collect::<Vec<_>>();
+        assert_eq!(bare(filters.plain.instructions()), bare(&fresh(Hear::Nothing)));
+        assert_eq!(bare(filters.heard.expect("room for the handshake").instructions()), bare(&fresh(hear)));
+    }
 }
 
 /// The digest is that of the bytes the kernel reads: any change of any field shows.

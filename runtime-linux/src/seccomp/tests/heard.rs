@@ -1,7 +1,7 @@
 //! The profiles that are not the default one, and which refusals are heard.
 
 use super::oracle::Oracle;
-use super::properties::check_heard;
+use super::properties::{HEARD, check_heard};
 use super::{
     ALLOW, Call, DEFAULT_JSON, GUARD_JSON, KILL, MACHINES, NOTIFY, STRICT_JSON, bpf, compiled, compiled_to, errno,
 };
@@ -16,7 +16,7 @@ fn of(json: &str, hear: Hear, call: &str, args: [u64; 6]) -> u32 {
 }
 
 fn heard(call: &str, args: [u64; 6]) -> u32 {
-    of(DEFAULT_JSON, Hear::Refusals, call, args)
+    of(DEFAULT_JSON, Hear::Connections, call, args)
 }
 
 #[test]
@@ -31,20 +31,57 @@ fn what_is_refused_on_purpose_is_heard_and_what_every_library_tries_is_not() {
     assert_eq!(heard("clone", [0x1000_0011, 0, 0, 0, 0, 0]), NOTIFY, "a user namespace");
     assert_eq!(heard("socket", [40, 1, 0, 0, 0, 0]), NOTIFY, "AF_VSOCK");
     assert_eq!(heard("ioctl", [0, 0x5412, 0, 0, 0, 0]), NOTIFY, "TIOCSTI");
-    for call in ["read", "openat", "connect", "clone", "futex", "execve"] {
+    for call in ["read", "openat", "clone", "futex", "execve", "unlink"] {
         assert_eq!(heard(call, [0; 6]), ALLOW, "{call} must cost nothing");
     }
     for call in ["statmount", "memfd_secret", "uselib"] {
         assert_eq!(heard(call, [0; 6]), errno(libc::ENOSYS), "{call}");
     }
     let newer = Call { arch: HERE.audit(), number: 700, args: [0; 6] };
-    assert_eq!(bpf::run(&compiled_to(DEFAULT_JSON, HERE, Hear::Refusals), &newer), errno(libc::ENOSYS));
+    assert_eq!(bpf::run(&compiled_to(DEFAULT_JSON, HERE, Hear::Reads), &newer), errno(libc::ENOSYS));
+}
+
+#[test]
+fn what_changes_files_is_asked_about_and_what_reads_them_is_not() {
+    let changes = |call: &str, args| of(DEFAULT_JSON, Hear::Changes, call, args);
+    for flags in [1, 2, 0o100, 0o1000, 0o2001, 0o20200002, 0xFFFF_FFFF_0000_0001] {
+        assert_eq!(changes("openat", [0xFFFF_FF9C, 1, flags, 0, 0, 0]), NOTIFY, "{flags:o}");
+        assert_eq!(changes("open", [1, flags, 0, 0, 0, 0]), NOTIFY, "{flags:o}");
+    }
+    for flags in [0, 0o2000000, 0o200000, 0o10000000, 0o400, 0xFFFF_FFFF_0000_0000] {
+        assert_eq!(changes("openat", [0xFFFF_FF9C, 1, flags, 0, 0, 0]), ALLOW, "{flags:o} must cost nothing");
+        assert_eq!(of(DEFAULT_JSON, Hear::Reads, "openat", [1, 1, flags, 0, 0, 0]), NOTIFY, "{flags:o}");
+    }
+    for call in ["execve", "execveat", "creat", "openat2", "mkdirat", "renameat2", "unlinkat", "fchmodat"] {
+        assert_eq!(changes(call, [1; 6]), NOTIFY, "{call}");
+    }
+    assert_eq!(changes("sendto", [3, 1, 1, 0, 0, 0]), ALLOW, "where the socket is connected to");
+    assert_eq!(changes("utimensat", [3, 0, 1, 0, 0, 0]), ALLOW, "a descriptor's own");
+    for call in ["read", "write", "stat", "clone", "mmap", "fchmod", "close", "vfork", "sendmsg"] {
+        assert_eq!(changes(call, [0; 6]), ALLOW, "{call} must cost nothing");
+    }
+}
+
+/// Restrictions are laid over the profile before anybody is asked: what they refuse stays refused.
+#[test]
+fn what_restrictions_refuse_is_not_taken_for_allowed() {
+    let restrictions = [read(WALL_ALONE, HERE).expect("a restriction")];
+    let profile = read(DEFAULT_JSON, HERE).expect("a profile");
+    let both = |hear| compile(&restrictions, &profile, HERE, hear).expect("a program");
+    let plain = both(Hear::Nothing);
+    for (hear, heard) in HEARD.map(|hear| (hear, both(hear))) {
+        for number in 0..600 {
+            for args in [[0; 6], [1; 6], [1, 0o1000, 0o1000, 0, 0, 0], [1, 0o1101, 0o1101, 0, 5, 0], [u64::MAX; 6]] {
+                check_heard(&plain, &heard, hear, HERE, &Call { arch: HERE.audit(), number, args });
+            }
+        }
+    }
 }
 
 #[test]
 fn foreign_abis_end_the_process_whoever_hears() {
     for json in [DEFAULT_JSON, STRICT_JSON, GUARD_JSON] {
-        for hear in [Hear::Nothing, Hear::Refusals] {
+        for hear in [Hear::Nothing, Hear::Connections, Hear::Reads] {
             let program = compiled_to(json, HERE, hear);
             for (arch, number) in [(0x4000_0003, 20), (HERE.audit(), 0x4000_0000 | 39)] {
                 assert_eq!(bpf::run(&program, &Call { arch, number, args: [0; 6] }), KILL);
@@ -58,13 +95,14 @@ fn every_profile_is_compiled_to_what_it_says_on_both_machines() {
     for json in [DEFAULT_JSON, STRICT_JSON, GUARD_JSON] {
         let profile = serde_json::from_str(json).expect("JSON");
         for machine in MACHINES {
-            let (plain, heard) = (compiled(json, machine), compiled_to(json, machine, Hear::Refusals));
+            let plain = compiled(json, machine);
+            let heard = HEARD.map(|hear| (hear, compiled_to(json, machine, hear)));
             let oracle = Oracle::new(&profile, machine);
             for number in 0..1024 {
                 for args in [[0; 6], [1, 1, 0, 0, 0, 0], [2, 2, 0, 0, 0, 0], [15, 0x5401, 0, 0, 0, 0], [u64::MAX; 6]] {
                     let call = Call { arch: machine.audit(), number, args };
                     assert_eq!(Some(bpf::run(&plain, &call)), oracle.answer(&call), "{call:x?}");
-                    check_heard(&plain, &heard, &call);
+                    heard.iter().for_each(|(hear, heard)| check_heard(&plain, heard, *hear, machine, &call));
                 }
             }
         }
@@ -124,7 +162,7 @@ fn restrictions_lie_over_every_profile() {
         let restrictions = above.map(|json| read(json, machine).expect("a restriction"));
         for json in [DEFAULT_JSON, STRICT_JSON] {
             let profile = read(json, machine).expect("a profile");
-            for hear in [Hear::Nothing, Hear::Refusals] {
+            for hear in [Hear::Nothing] {
                 let both = compile(&restrictions, &profile, machine, hear).expect("a program");
                 let upper = above.map(|json| compiled_to(json, machine, hear));
                 let lower = compiled_to(json, machine, hear);

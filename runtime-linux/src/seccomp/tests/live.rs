@@ -1,7 +1,7 @@
 //! The filter on the running kernel: threads take it, and what they start runs under it.
 
 use crate::seccomp::Filters;
-use aido_runtime::SyscallProfile;
+use aido_runtime::{Record, SyscallProfile};
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ fn filtered(command: &mut Command) -> Output {
 
 fn filtered_by(profile: &SyscallProfile, command: &mut Command) -> Output {
     let convert = |i: &libc::sock_filter| seccompiler::sock_filter { code: i.code, jt: i.jt, jf: i.jf, k: i.k };
-    let filters = Filters::of(profile).expect("a profile of ours");
+    let filters = Filters::of(profile, Record::Standard).expect("a profile of ours");
     let filter: Vec<_> = filters.plain.instructions().iter().map(convert).collect();
     let run = || {
         seccompiler::apply_filter(&filter).expect("the kernel takes the filter");

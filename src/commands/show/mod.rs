@@ -1,21 +1,27 @@
 //! `aido show`: one run on one screen.
 
-use super::past;
+mod denied;
+mod held;
+mod page;
+
+use super::{explained, past};
 use crate::cli::Show;
-use crate::inputs::{InputDigest, InputKind};
+use crate::collected;
+use crate::explain::Explanation;
 use crate::summary::{Bytes, Summary};
 use crate::words::{self, count, inert, size, took};
-use aido_evidence::{Run, Status, plain_json};
-use aido_runtime::{End, Force, Isolation, Refusal, Usage};
+use aido_evidence::{ClosedBy, Envelope, MAX_SEAL, Predicate, Run, Statement, Status, plain_json};
+use aido_runtime::{Artifact, Change, End, Executed, Isolation, Usage};
 use anyhow::{Context, Result};
 use owo_colors::OwoColorize;
+use page::Page;
 use serde_json::{Value, json};
-use std::fmt::Write as _;
-use std::io::Write as _;
+use std::fs::File;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 
-/// Entries of a list before it is cut: the whole stands in the summary.
-const SHOWN: usize = 8;
+/// Programs that are named.
+const PROGRAMS: usize = 6;
 
 pub(crate) fn show(dir: &Path, asked: &Show) -> Result<u8> {
     let run = past::run(dir, asked.run.as_deref())?;
@@ -31,70 +37,47 @@ pub(crate) fn show(dir: &Path, asked: &Show) -> Result<u8> {
 fn screen(run: &Run, status: Status) -> Result<String> {
     let mut page = Page::default();
     match past::told(run)? {
-        Some(told) => sealed(&mut page, run, &told),
+        Some(told) => sealed(&mut page, run, &told, &explained::of(run, &told)),
         None => unsealed(&mut page, run, status),
     }
     Ok(page.text)
 }
 
-/// The summary as it is stored; for a run without one what is known.
+/// The summary as it is stored, with explanations; for a run without one what is known.
 fn as_json(run: &Run, status: Status) -> Result<String> {
     let stored: Option<Value> =
         run.summary().with_context(|| format!("the summary of run {} cannot be read", run.id()))?;
-    let value = stored.unwrap_or_else(|| {
-        json!({
+    let value = match stored {
+        // One that this version does not know is passed on as it is.
+        Some(stored) => match past::told(run) {
+            Ok(Some(told)) => explained::beside(stored, &explained::of(run, &told)),
+            _ => stored,
+        },
+        None => json!({
             "run": run.id(),
             "sandbox": run.sandbox().id(),
             "status": past::status_word(status),
             "task": past::planned_task(run),
             "started": run.begun().map(|b| b.time),
-        })
-    });
+        }),
+    };
     Ok(plain_json(serde_json::to_string_pretty(&value)? + "\n"))
 }
 
-/// Lines with a name in front of them.
-#[derive(Default)]
-struct Page {
-    text: String,
-}
-
-impl Page {
-    fn title(&mut self, run: &Run, ending: &str) {
-        let _ = writeln!(self.text, "{} {ending}", format_args!("Run {}", run.id()).bold());
-    }
-
-    fn row(&mut self, name: &str, value: impl AsRef<str>) {
-        let value = value.as_ref();
-        if !value.is_empty() {
-            let _ = writeln!(self.text, "  {name:<10} {value}");
-        }
-    }
-
-    /// A list under its name, cut where it grows too long for a screen.
-    fn list(&mut self, name: &str, items: &[String]) {
-        for (n, item) in items.iter().take(SHOWN).enumerate() {
-            self.row(if n == 0 { name } else { "" }, item);
-        }
-        if items.len() > SHOWN {
-            self.row("", format!("and {} more", items.len() - SHOWN));
-        }
-    }
-}
-
-fn sealed(page: &mut Page, run: &Run, told: &Summary) {
+/// The story in its order: what ran, how it went, what it did, what was denied, what it left.
+fn sealed(page: &mut Page, run: &Run, told: &Summary, explanations: &[Explanation]) {
     page.title(run, &format!("{}{}", sentence(&told.outcome.end), alone(told)));
     page.row("task", inert(&words::command_line(&told.task)));
     page.row("sandbox", format!("{} ({})", run.sandbox().id(), inert(&told.name)));
     let image = told.image_digest.as_deref().map(|digest| format!(" = {}", inert(digest))).unwrap_or_default();
     page.row("runtime", format!("{}{image}, by {}", inert(&told.runtime), inert(&told.backend)));
     page.row("started", moment(&told.started));
-    page.row("ended", moment(&told.ended));
-    page.row("used", usage(&told.outcome.usage));
-    page.list("refused", &told.outcome.refused.iter().map(refusal).collect::<Vec<_>>());
+    page.sentence("used", "", &usage(&told.outcome.usage));
     page.row("status", format!("aido ended with {}", told.exit_code));
-    enforced(page, told);
-    files(page, run, told);
+    page.sentence("executed", "", &executed(&told.outcome.executed));
+    denied::put(page, explanations);
+    outputs(page, run, told);
+    held::put(page, told);
     page.list("warnings", &told.warnings.iter().map(|w| inert(w)).collect::<Vec<_>>());
     evidence(page, run, Some(told));
 }
@@ -164,51 +147,41 @@ fn alone(told: &Summary) -> String {
     format!("; kept apart by Landlock alone, which holds less of: {}", lacking.join(", "))
 }
 
-/// A system call that was not made, by whom, and what it got.
-fn refusal(refused: &Refusal) -> String {
-    let detail = refused.detail.as_deref().map(|detail| format!(" ({detail})")).unwrap_or_default();
-    let times = if refused.count > 1 { format!(", {} times", refused.count) } else { String::new() };
-    let by = if refused.process.is_empty() { "a process" } else { &refused.process };
-    inert(&format!("{}{detail} by {by}: {}{times}", refused.call, refused.answer))
-}
-
-fn enforced(page: &mut Page, told: &Summary) {
-    let held: Vec<&str> =
-        told.enforced.0.iter().filter(|(_, s)| s.force == Force::InForce).map(|(c, _)| c.name()).collect();
-    page.row("in force", held.join(", "));
-    for (control, standing) in told.enforced.lacking() {
-        let (name, by) = match standing.force {
-            Force::Absent => ("absent".red().to_string(), String::new()),
-            _ => ("weaker".yellow().to_string(), format!(" by {}", inert(&standing.by))),
-        };
-        // The colour takes no room: pad by hand.
-        let why = standing.why.as_deref().map(|why| format!(": {}", inert(why))).unwrap_or_default();
-        let _ = writeln!(page.text, "  {name}     {control}{by}{why}");
-        if let Some(remedy) = &standing.remedy {
-            page.row("", format!("to mend it: {}", inert(remedy)));
-        }
+/// The programs that were executed most often, by their names.
+fn executed(programs: &[Executed]) -> String {
+    let mut sorted: Vec<&Executed> = programs.iter().collect();
+    sorted.sort_by_key(|program| std::cmp::Reverse(program.count));
+    let name = |program: &str| inert(program.rsplit('/').next().unwrap_or(program));
+    let one = |program: &&Executed| match program.count {
+        1 => name(&program.program),
+        many => format!("{} ({many} times)", name(&program.program)),
+    };
+    let mut parts: Vec<String> = sorted.iter().take(PROGRAMS).map(one).collect();
+    if sorted.len() > PROGRAMS {
+        parts.push(format!("and {} more", sorted.len() - PROGRAMS));
     }
+    parts.join(", ")
 }
 
-fn files(page: &mut Page, run: &Run, told: &Summary) {
-    let inputs: Vec<String> = told.inputs.iter().map(input).collect();
-    page.list("inputs", &inputs);
-    page.list("hidden", &told.hidden.iter().map(|path| inert(path)).collect::<Vec<_>>());
-    let artifacts: Vec<String> =
-        told.outputs.artifacts.iter().map(|a| format!("{} ({})", inert(&a.path), size(a.size))).collect();
-    page.list("outputs", &artifacts);
-    if !artifacts.is_empty() {
-        let total = told.outputs.artifacts.iter().fold(0u64, |sum, a| sum.saturating_add(a.size));
+fn outputs(page: &mut Page, run: &Run, told: &Summary) {
+    let kept = &told.outputs;
+    page.list("outputs", &kept.artifacts.iter().map(artifact).collect::<Vec<_>>());
+    if !kept.artifacts.is_empty() {
+        let total = kept.artifacts.iter().fold(0u64, |sum, a| sum.saturating_add(a.size));
         let newest = run.sandbox().runs().is_ok_and(|runs| runs.first().is_some_and(|r| r.id() == run.id()));
         let place = match newest {
             true => format!("in {}", inert(&run.sandbox().outputs().display().to_string())),
             false => "replaced by those of a later run".to_owned(),
         };
-        page.row("", format!("{}, {}, {place}", count(artifacts.len(), "file"), size(total)));
+        page.row("", format!("{}, {}, {place}", count(kept.artifacts.len(), "file"), size(total)));
     }
-    let omitted: Vec<String> =
-        told.outputs.omitted.iter().map(|o| format!("{}: {}", inert(&o.path), inert(&o.why))).collect();
-    page.list("left out", &omitted);
+    let active: Vec<String> =
+        collected::active(kept).map(|(path, why)| format!("{}: {}", inert(path), inert(why))).collect();
+    page.list(&"active".yellow().to_string(), &active);
+    page.list(
+        "left out",
+        &kept.omitted.iter().map(|o| format!("{}: {}", inert(&o.path), inert(&o.why))).collect::<Vec<_>>(),
+    );
     let captured = |name, c: &Bytes| {
         let dropped =
             if c.dropped > 0 { format!(" ({} more were over the limit)", size(c.dropped)) } else { String::new() };
@@ -216,30 +189,67 @@ fn files(page: &mut Page, run: &Run, told: &Summary) {
     };
     let (out, err) = (&told.output.stdout, &told.output.stderr);
     page.row("wrote", format!("{}, {}", captured("output", out), captured("error", err)));
+    let times = |count: u64| if count > 1 { format!(", {count} times") } else { String::new() };
+    let redacted: Vec<String> =
+        told.redacted.iter().map(|found| format!("{}{}", inert(&found.what), times(found.count))).collect();
+    page.list("redacted", &redacted);
 }
 
-/// An input, and how well its digest covers it.
-fn input(input: &InputDigest) -> String {
-    let path = if input.path.is_empty() { "the project folder".to_owned() } else { inert(&input.path) };
-    let more = if input.partial { " and more" } else { "" };
-    match input.kind {
-        InputKind::File => path,
-        InputKind::Tree => format!("{path} ({} entries{more})", input.entries),
-        InputKind::Metadata => format!("{path} ({} entries{more}, by name, size and time only)", input.entries),
-    }
+/// A file that came out, and how it stands to the project's own.
+fn artifact(artifact: &Artifact) -> String {
+    let change = match artifact.change {
+        Some(Change::Added) => ", new",
+        Some(Change::Changed) => ", differs from the project's",
+        Some(Change::Same) => ", as the project has it",
+        None => "",
+    };
+    let redacted = match artifact.redacted {
+        0 => String::new(),
+        many => format!(", {} replaced", count(usize::try_from(many).unwrap_or(usize::MAX), "secret")),
+    };
+    format!("{} ({}{change}{redacted})", inert(&artifact.path), size(artifact.size))
 }
 
 fn evidence(page: &mut Page, run: &Run, told: Option<&Summary>) {
     page.row("evidence", inert(&run.folder().display().to_string()));
     if let Some(told) = told {
-        let plan = told.plan_digest.as_deref().map(|digest| format!("plan {}, ", inert(digest))).unwrap_or_default();
-        page.row("", format!("{plan}events end with {}", inert(&told.chain_head)));
+        let plan = told.plan_digest.as_deref().map(|digest| format!("plan {}, ", short(digest))).unwrap_or_default();
+        page.row("", format!("{plan}events end with {}", short(&told.chain_head)));
+        page.row("", seal(run).unwrap_or_else(|| "not sealed".to_owned()));
     }
 }
 
+/// Who signed the run, by the seal's own words.
+fn seal(run: &Run) -> Option<String> {
+    let mut bytes = Vec::new();
+    File::open(run.folder().join("seal.json")).ok()?.take(MAX_SEAL).read_to_end(&mut bytes).ok()?;
+    let payload = Envelope::read(&bytes).and_then(|envelope| envelope.payload());
+    let Ok(Predicate { key, closed_by, .. }) = payload.and_then(|it| Statement::read(&it)).map(|it| it.predicate)
+    else {
+        return Some("its seal cannot be read".to_owned());
+    };
+    let id: String = key.id.chars().take(16).collect();
+    let kept = if key.kept { "" } else { ", which this run alone had" };
+    let by = if closed_by == ClosedBy::Recovery { " when a crash was cleared up" } else { "" };
+    Some(format!("sealed{by}, by key {}{kept}; not checked here", inert(&id)))
+}
+
+/// Enough of a digest to tell it from others; the summary has all of it.
+fn short(digest: &str) -> String {
+    let (kind, hex) = digest.split_once(':').map_or(("", digest), |(kind, hex)| (kind, hex));
+    let start: String = hex.chars().take(12).collect();
+    let cut = if start.len() < hex.len() { "…" } else { "" };
+    inert(&if kind.is_empty() { format!("{start}{cut}") } else { format!("{kind}:{start}{cut}") })
+}
+
+/// To the second; the summary has the rest.
 fn moment(time: &str) -> String {
     let ago = words::since(time).map(|ago| format!(" ({ago})")).unwrap_or_default();
-    if time.is_empty() { String::new() } else { format!("{}{ago}", inert(time)) }
+    let second = match time.split_once('.') {
+        Some((second, rest)) if rest.ends_with('Z') => format!("{second}Z"),
+        _ => time.to_string(),
+    };
+    if time.is_empty() { String::new() } else { format!("{}{ago}", inert(&second)) }
 }
 
 #[cfg(test)]
@@ -294,7 +304,9 @@ mod tests {
         assert!(!text.chars().any(|c| (c.is_control() && c != '\n') || c == '\u{202e}'), "{text:?}");
         let json = as_json(&run, Status::Sealed).unwrap();
         assert!(!json.chars().any(|c| (c.is_control() && c != '\n') || c == '\u{202e}'), "{json:?}");
-        assert_eq!(serde_json::from_str::<Value>(&json).unwrap(), summary);
+        let mut read: Value = serde_json::from_str(&json).unwrap();
+        let beside = ["explanations", "explanations_version"].map(|name| read.as_object_mut().unwrap().remove(name));
+        assert_eq!((read, beside), (summary, [Some(json!([])), Some(json!(1))]));
     }
 
     #[test]

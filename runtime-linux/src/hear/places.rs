@@ -1,0 +1,307 @@
+//! Whether what a task asks of a path can be done: looked up in its own root while it waits, for the record alone.
+//!
+//! Nothing is opened but as a place (`O_PATH`): no device, pipe or file of the task's is touched, no magic link of
+//! `/proc` is followed, and no path leads out of the root.
+
+use super::process::Rights;
+use aido_runtime::Cause;
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat, StatVfsMountFlags};
+use rustix::io::Errno;
+use std::ffi::CString;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+const READ: u32 = 4;
+const WRITE: u32 = 2;
+const SEARCH: u32 = 1;
+/// `OVERLAYFS_SUPER_MAGIC`: such a place is read-only as a file system, not by its mount alone.
+const OVERLAY: i64 = 0x794C_7630;
+/// What a sandbox has beside the plan's mounts.
+const SYSTEM: [&str; 5] = ["/", "/proc", "/dev", "/dev/shm", "/dev/pts"];
+
+/// Something that will be refused.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) errno: i32,
+    pub(super) cause: Cause,
+    pub(super) target: String,
+    pub(super) place: Option<String>,
+    pub(super) detail: Option<String>,
+}
+
+/// What becomes of an execution.
+pub(super) enum Execution {
+    /// There is such a program.
+    Runs,
+    Refused(Found),
+    /// It fails for a reason that is not told: shells look in many places for a program.
+    Fails,
+}
+
+/// A place where Landlock alone allows changes.
+pub(crate) struct Writable {
+    pub(crate) path: String,
+    /// Things can be made there; else it is a file or device that can be written.
+    pub(crate) folder: bool,
+}
+
+/// The root of a run, as the record needs to know it.
+pub(crate) struct Places {
+    pub(crate) root: OwnedFd,
+    /// Targets of the plan's mounts.
+    pub(crate) mounts: Vec<String>,
+    /// Where there are no mounts of the run's own.
+    pub(crate) alone: Option<Vec<Writable>>,
+    /// Where the plan's places lie then.
+    pub(crate) view: Option<String>,
+    pub(super) rights: Rights,
+    /// Reading is on record, too.
+    pub(crate) reads: bool,
+}
+
+type Look<T> = Result<T, Errno>;
+
+impl Places {
+    /// Whether a path can be opened with these flags.
+    pub(super) fn opening(&self, path: &[u8], flags: u64) -> Option<Found> {
+        let has = |flag: i32| flags & flag as u64 == flag as u64;
+        let changes = flags & libc::O_ACCMODE as u64 != 0 || has(libc::O_TRUNC);
+        if has(libc::O_PATH) {
+            return None;
+        }
+        if changes && let Some(found) = self.own_proc(path) {
+            return Some(found);
+        }
+        let there = match self.look(path, !has(libc::O_NOFOLLOW)) {
+            Ok(there) => there,
+            Err(Errno::NOENT) if has(libc::O_CREAT) => return self.making(path),
+            Err(errno) => return self.unseen(path, errno),
+        };
+        let seen = rustix::fs::fstat(&there).ok()?;
+        match FileType::from_raw_mode(seen.st_mode) {
+            // Of a file without a name, the folder is named.
+            FileType::Directory if has(libc::O_TMPFILE) => self.filling(there.as_fd(), None),
+            FileType::Directory if !changes => self.reading(there.as_fd(), &seen),
+            FileType::RegularFile if has(libc::O_CREAT) && has(libc::O_EXCL) => None,
+            FileType::RegularFile if changes => self.writing(there.as_fd(), &seen, has(libc::O_TRUNC)),
+            FileType::RegularFile => self.reading(there.as_fd(), &seen),
+            // Devices, pipes and sockets can be written wherever they lie.
+            _ => None,
+        }
+    }
+
+    /// Whether something new can be made. What is there already is another error.
+    pub(super) fn making(&self, path: &[u8]) -> Option<Found> {
+        let (folder, name) = self.split(path)?;
+        match rustix::fs::statat(&folder, &name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => None,
+            Err(_) => self.filling(folder.as_fd(), Some(&name)),
+        }
+    }
+
+    /// Whether something can be taken out of its folder.
+    pub(super) fn removing(&self, path: &[u8]) -> Option<Found> {
+        let (folder, name) = self.split(path)?;
+        let exists = rustix::fs::statat(&folder, &name, AtFlags::SYMLINK_NOFOLLOW).is_ok();
+        // A read-only mount refuses before it looks.
+        if !exists && (self.alone.is_some() || !self.is_read_only(folder.as_fd(), true)) {
+            return None;
+        }
+        self.filling(folder.as_fd(), Some(&name))
+    }
+
+    pub(super) fn moving(&self, from: &[u8], to: &[u8]) -> Option<Found> {
+        self.removing(from).or_else(|| {
+            let (folder, name) = self.split(to)?;
+            self.filling(folder.as_fd(), Some(&name))
+        })
+    }
+
+    /// Whether content, mode, owner, times or attributes can be changed, as far as the place decides that.
+    pub(super) fn altering(&self, path: &[u8]) -> Option<Found> {
+        if let Some(found) = self.own_proc(path) {
+            return Some(found);
+        }
+        let there = self.look(path, true).ok()?;
+        self.is_read_only(there.as_fd(), false).then(|| self.read_only(there.as_fd(), None, libc::EROFS))
+    }
+
+    pub(super) fn executing(&self, path: &[u8]) -> Execution {
+        let there = match self.look(path, true) {
+            Ok(there) => there,
+            Err(errno) => return self.unseen(path, errno).map_or(Execution::Fails, Execution::Refused),
+        };
+        match rustix::fs::fstat(&there) {
+            Ok(seen) if FileType::from_raw_mode(seen.st_mode) == FileType::RegularFile => {
+                match self.rights.may(&seen, SEARCH) {
+                    true => Execution::Runs,
+                    false => Execution::Refused(self.denied(there.as_fd(), None, &seen)),
+                }
+            }
+            _ => Execution::Fails,
+        }
+    }
+
+    /// Whether a socket can be spoken to.
+    pub(super) fn connecting(&self, path: &[u8]) -> Option<Found> {
+        match self.look(path, true) {
+            Ok(there) => {
+                let seen = rustix::fs::fstat(&there).ok()?;
+                let closed =
+                    FileType::from_raw_mode(seen.st_mode) == FileType::Socket && !self.rights.may(&seen, WRITE);
+                closed.then(|| self.denied(there.as_fd(), None, &seen))
+            }
+            Err(Errno::NOENT) => Some(self.absent(path)),
+            Err(_) => None,
+        }
+    }
+
+    pub(super) fn absent(&self, path: &[u8]) -> Found {
+        let target = self.shown(&String::from_utf8_lossy(path));
+        Found { errno: libc::ENOENT, cause: Cause::Absent, target, place: None, detail: None }
+    }
+
+    /// Opens a place below the root as nothing but a place.
+    fn look(&self, path: &[u8], follow: bool) -> Look<OwnedFd> {
+        let last = if follow { OFlags::empty() } else { OFlags::NOFOLLOW };
+        let how = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let path = CString::new(path).map_err(|_| Errno::NOENT)?;
+        rustix::fs::openat2(&self.root, path, OFlags::PATH | OFlags::CLOEXEC | last, Mode::empty(), how)
+    }
+
+    /// The folder of something, and its name there.
+    fn split(&self, path: &[u8]) -> Option<(OwnedFd, CString)> {
+        let end = path.iter().rposition(|byte| *byte != b'/')? + 1;
+        let name = path.get(..end)?.rsplit(|byte| *byte == b'/').next()?;
+        if matches!(name, b"." | b"..") {
+            return None;
+        }
+        let folder = path.get(..end - name.len())?;
+        Some((self.look(folder, true).ok()?, CString::new(name).ok()?))
+    }
+
+    /// What could not be looked up.
+    fn unseen(&self, path: &[u8], errno: Errno) -> Option<Found> {
+        match errno {
+            Errno::NOENT | Errno::NOTDIR if self.reads => Some(self.absent(path)),
+            // With the task's own rights we come as far as it does.
+            Errno::ACCESS if self.rights.uid == rustix::process::geteuid().as_raw() => {
+                let target = self.shown(&String::from_utf8_lossy(path));
+                Some(Found { errno: libc::EACCES, cause: Cause::Denied, target, place: None, detail: None })
+            }
+            _ => None,
+        }
+    }
+
+    /// `/proc/self` is another one for each process. What lies in it is as read-only as the rest of `/proc`, unless it
+    /// leads elsewhere.
+    fn own_proc(&self, path: &[u8]) -> Option<Found> {
+        let inside = [&b"/proc/self/"[..], b"/proc/thread-self/"].iter().find_map(|own| path.strip_prefix(*own))?;
+        let leads = |part: &[u8]| matches!(part, b"fd" | b"cwd" | b"root" | b"exe" | b"map_files" | b"..");
+        if self.alone.is_some() || inside.split(|byte| *byte == b'/').any(leads) {
+            return None;
+        }
+        let target = String::from_utf8_lossy(path).into_owned();
+        let place = Some("/proc".to_string());
+        Some(Found { errno: libc::EROFS, cause: Cause::ReadOnly, target, place, detail: None })
+    }
+
+    /// Whether names can come and go in a folder.
+    fn filling(&self, folder: BorrowedFd<'_>, name: Option<&CString>) -> Option<Found> {
+        if self.is_read_only(folder, true) {
+            return Some(self.read_only(folder, name, libc::EROFS));
+        }
+        let seen = rustix::fs::fstat(folder).ok()?;
+        (!self.rights.may(&seen, WRITE | SEARCH)).then(|| self.denied(folder, name, &seen))
+    }
+
+    fn writing(&self, file: BorrowedFd<'_>, seen: &Stat, empties: bool) -> Option<Found> {
+        let may = self.rights.may(seen, WRITE);
+        if self.is_read_only(file, false) {
+            // The mode is asked first, but by a file system that is read-only as a whole, or where the file is emptied.
+            let first = rustix::fs::fstatfs(file).is_ok_and(|system| system.f_type as i64 == OVERLAY);
+            let errno = if may || empties || first { libc::EROFS } else { libc::EACCES };
+            return Some(self.read_only(file, None, errno));
+        }
+        (!may).then(|| self.denied(file, None, seen))
+    }
+
+    fn reading(&self, there: BorrowedFd<'_>, seen: &Stat) -> Option<Found> {
+        (self.reads && !self.rights.may(seen, READ)).then(|| self.denied(there, None, seen))
+    }
+
+    fn is_read_only(&self, there: BorrowedFd<'_>, folder: bool) -> bool {
+        let Some(writable) = &self.alone else {
+            let system = rustix::fs::fstatvfs(there);
+            return system.is_ok_and(|system| system.f_flag.contains(StatVfsMountFlags::RDONLY));
+        };
+        let Some(path) = canonical(there) else { return false };
+        !writable.iter().any(|place| (place.folder || !folder) && within(&path, &place.path))
+    }
+
+    fn read_only(&self, there: BorrowedFd<'_>, name: Option<&CString>, errno: i32) -> Found {
+        let errno = if self.alone.is_some() { libc::EACCES } else { errno };
+        self.found(there, name, errno, Cause::ReadOnly, None)
+    }
+
+    fn denied(&self, there: BorrowedFd<'_>, name: Option<&CString>, seen: &Stat) -> Found {
+        let detail = format!("mode {:04o}, of user {}", seen.st_mode & 0o7777, seen.st_uid);
+        self.found(there, name, libc::EACCES, Cause::Denied, Some(detail))
+    }
+
+    fn found(
+        &self,
+        there: BorrowedFd<'_>,
+        name: Option<&CString>,
+        errno: i32,
+        cause: Cause,
+        detail: Option<String>,
+    ) -> Found {
+        let mut target = canonical(there).unwrap_or_default();
+        if let Some(name) = name {
+            target = format!("{}/{}", target.trim_end_matches('/'), name.to_string_lossy());
+        }
+        let target = self.shown(&target);
+        let place = self.place(&target);
+        Found { errno, cause, target, place: Some(place), detail }
+    }
+
+    /// A path as the plan calls it.
+    fn shown(&self, path: &str) -> String {
+        let inside = self.view.as_ref().and_then(|view| path.strip_prefix(view.as_str()));
+        inside.filter(|rest| rest.starts_with('/')).unwrap_or(path).to_string()
+    }
+
+    /// The mount that something lies in.
+    fn place(&self, target: &str) -> String {
+        let all = self.mounts.iter().map(String::as_str).chain(SYSTEM);
+        all.filter(|mount| within(target, mount)).max_by_key(|mount| mount.len()).unwrap_or("/").to_string()
+    }
+}
+
+impl Rights {
+    /// By owner and mode alone.
+    fn may(&self, seen: &Stat, wanted: u32) -> bool {
+        let shift = match seen {
+            seen if seen.st_uid == self.uid => 6,
+            seen if self.groups.contains(&seen.st_gid) => 3,
+            _ => 0,
+        };
+        (seen.st_mode >> shift) & wanted == wanted
+    }
+}
+
+/// Where something lies, from the root of its mounts on.
+fn canonical(there: BorrowedFd<'_>) -> Option<String> {
+    let link = format!("/proc/self/fd/{}", there.as_raw_fd());
+    Some(std::fs::read_link(link).ok()?.to_string_lossy().into_owned())
+}
+
+/// Whether `inner` is `outer` or lies below it.
+fn within(inner: &str, outer: &str) -> bool {
+    let rest = inner.strip_prefix(outer.trim_end_matches('/'));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+#[cfg(test)]
+#[path = "places_tests.rs"]
+mod tests;

@@ -1,0 +1,60 @@
+//! Events that follow from the plan and from how the run ended, and not from what the engine tells.
+
+use aido_runtime::{End, MountKind, Outcome, Plan, Root};
+use serde_json::{Value, json};
+
+/// Mounts that the event names: the whole is in `plan.json`.
+const NAMED: usize = 512;
+
+/// What is known before anything starts: the image that the name led to, and what is laid where.
+pub(super) fn before(plan: &Plan) -> Vec<(&'static str, Value)> {
+    let mut events = Vec::new();
+    if let Root::Image { reference, digest, layers } = &plan.root {
+        let data = json!({"reference": reference, "digest": digest, "layers": layers.len()});
+        events.push(("image_resolved", data));
+    }
+    let mounts: Vec<Value> = plan.mounts.iter().take(NAMED).map(|mount| laid(&mount.target, &mount.kind)).collect();
+    let mut data = json!({"mounts": mounts});
+    if plan.mounts.len() > NAMED {
+        data["more"] = json!(plan.mounts.len() - NAMED);
+    }
+    events.push(("mounts", data));
+    events
+}
+
+/// A place in the sandbox: what lies there, whether it can be written, and how much of it is hidden.
+fn laid(target: &str, kind: &MountKind) -> Value {
+    match kind {
+        MountKind::Input { source, hidden, secret } => {
+            let mut data = json!({"target": target, "kind": "input", "writable": false, "source": source});
+            if !hidden.is_empty() {
+                data["hidden"] = json!(hidden.len());
+            }
+            if *secret {
+                data["secret"] = json!(true);
+            }
+            data
+        }
+        MountKind::OutputFolder { .. } => json!({"target": target, "kind": "output_folder", "writable": true}),
+        MountKind::OutputFile { .. } => json!({"target": target, "kind": "output_file", "writable": true}),
+        MountKind::Scratch { .. } => json!({"target": target, "kind": "scratch", "writable": true}),
+        MountKind::Empty => json!({"target": target, "kind": "empty", "writable": false}),
+        MountKind::Text { .. } => json!({"target": target, "kind": "text", "writable": false}),
+    }
+}
+
+/// The bounds that were reached, as far as the host can say. `dropped`: bytes of standard output and of standard error.
+pub(super) fn limits_hit(plan: &Plan, outcome: &Outcome, dropped: [u64; 2]) -> Vec<Value> {
+    let mut hit = Vec::new();
+    if let End::OutOfMemory { limit, peak } = &outcome.end {
+        hit.push(json!({"limit": "memory", "value": limit, "peak": peak}));
+    }
+    if let Some(refused) = outcome.usage.pids_refused.filter(|refused| *refused > 0) {
+        hit.push(json!({"limit": "pids", "value": plan.limits.pids.value, "refused": refused}));
+    }
+    for (stream, dropped) in ["stdout", "stderr"].into_iter().zip(dropped).filter(|(_, dropped)| *dropped > 0) {
+        let value = plan.limits.output.value;
+        hit.push(json!({"limit": "output", "value": value, "stream": stream, "dropped": dropped}));
+    }
+    hit
+}
