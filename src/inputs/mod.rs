@@ -10,7 +10,7 @@ mod select;
 mod walk;
 
 pub use digest::{InputDigest, InputKind, digests};
-pub use given::{SecretFile, SecretFiles, open_secrets};
+pub use given::{SecretFile, SecretFiles};
 pub use layout::{HOME, OUTPUTS, WORKSPACE};
 pub use outputs::Output;
 pub use own::Own;
@@ -56,11 +56,11 @@ pub fn lay_out(settings: &Settings, script: Option<&str>, own: &Own) -> Result<L
         selection.add_file(script)?;
     }
     let secrets = given::read(project, &settings.secrets)?;
+    secrets.iter().try_for_each(|secret| own.refuse_keys(&secret.entry))?;
     selection.leave_out(&secrets);
     let mut inputs = selection.finish()?;
     given::make_room(&mut inputs, &secrets)?;
     own.hide_keys(&mut inputs)?;
-    own.refuse_secrets(&secrets)?;
     let all: Vec<Entry> = inputs.iter().cloned().chain(secrets.iter().map(|secret| secret.entry.clone())).collect();
     let outputs = outputs::read(project, &settings.outputs, &all)?;
     let mounts = layout::mounts(project, &inputs, &secrets, &outputs);

@@ -1,6 +1,5 @@
 //! What belongs to the caller and is no input, whoever asks for it: the home folder as a whole, and the keys that sign.
 
-use super::given::SecretFile;
 use super::select::{Entry, below};
 use crate::settings::{At, Error, Result};
 use std::path::{Path, PathBuf};
@@ -29,11 +28,9 @@ impl Own {
     /// it is refused.
     pub(super) fn hide_keys(&self, inputs: &mut [Entry]) -> Result<()> {
         // Who starts a run sees to it that the folder is there if the project is around it.
-        let Some(keys) = self.keys.as_ref().and_then(|keys| keys.canonicalize().ok()) else { return Ok(()) };
+        let Some(keys) = self.real_keys() else { return Ok(()) };
         for input in inputs {
-            if input.source.starts_with(&keys) {
-                return Err(is_key(input, &At::Nowhere));
-            }
+            self.refuse_keys(input)?;
             let Ok(inside) = keys.strip_prefix(&input.source) else { continue };
             let Some(inside) = inside.to_str() else {
                 let what = format!("{} holds the keys that sign, and cannot hide them", input.source.display());
@@ -48,17 +45,17 @@ impl Own {
         Ok(())
     }
 
-    /// A key is no secret of the project's either.
-    pub(super) fn refuse_secrets(&self, secrets: &[SecretFile]) -> Result<()> {
-        let Some(keys) = self.keys.as_ref().and_then(|keys| keys.canonicalize().ok()) else { return Ok(()) };
-        match secrets.iter().find(|secret| secret.entry.source.starts_with(&keys)) {
-            Some(key) => Err(is_key(&key.entry, &key.at)),
-            None => Ok(()),
+    /// One inside of it.
+    pub(super) fn refuse_keys(&self, input: &Entry) -> Result<()> {
+        if !self.real_keys().is_some_and(|keys| input.source.starts_with(keys)) {
+            return Ok(());
         }
+        let what = format!("`{}` lies where the keys are that sign the evidence", input.path);
+        Err(Error::new(At::Nowhere, what)
+            .remedy("no task is shown those; `aido key export` writes the public one elsewhere"))
     }
-}
 
-fn is_key(entry: &Entry, at: &At) -> Error {
-    Error::new(at.clone(), format!("`{}` lies where the keys are that sign the evidence", entry.path))
-        .remedy("no task is shown those; `aido key export` writes the public one elsewhere")
+    fn real_keys(&self) -> Option<PathBuf> {
+        self.keys.as_ref().and_then(|keys| keys.canonicalize().ok())
+    }
 }
