@@ -259,8 +259,7 @@ struct Draft<'a> {
 fn seal(draft: Draft<'_>, mut recorder: Recorder, outcome: Outcome, error: Option<Error>) -> Result<u8, ()> {
     let exit_code = outcome.end.exit_code();
     recorder.note_limits(draft.plan, &outcome);
-    let data = json!({"outcome": outcome, "exit_code": exit_code});
-    let noted = recorder.note("outcome", data);
+    let noted = recorder.note("outcome", json!({"outcome": outcome, "exit_code": exit_code}));
     fault::point("supervise.outcome");
     let chain_head = recorder.recording.chain_head().unwrap_or_default();
     let bytes = |stream| {
