@@ -1,7 +1,7 @@
 //! From what the engine tells to what the evidence keeps. The one place where the two meet.
 
 use super::link::{Heard, Link, News, Wish};
-use super::{laid, stop};
+use super::{Job, folder, laid, stop};
 use crate::backend::fault;
 use crate::collected;
 use crate::redact::{self, Streams};
@@ -17,7 +17,7 @@ use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFl
 use serde_json::json;
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// How often the command line hears that the end of a run goes on.
@@ -62,13 +62,8 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
-    pub(super) fn new(
-        recording: Recording,
-        link: Link,
-        project: &Path,
-        plan: &Plan,
-        secrets: &Secrets,
-    ) -> Result<Self, Error> {
+    pub(super) fn new(recording: Recording, link: Link, job: &Job) -> Result<Self, Error> {
+        let (project, plan, secrets) = (folder(&job.project), &job.plan, &job.kept_out);
         let failed = |e| Error::new(format!("cannot listen for commands: {e}"));
         let mut set = SigSet::empty();
         set.add(Signal::SIGTERM);
@@ -312,15 +307,15 @@ impl Listener for Recorder {
     }
 }
 
-fn timer() -> nix::Result<TimerFd> {
-    TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK)
-}
-
 fn log(stream: Stream) -> Log {
     match stream {
         Stream::Stdout => Log::Stdout,
         Stream::Stderr => Log::Stderr,
     }
+}
+
+fn timer() -> nix::Result<TimerFd> {
+    TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK)
 }
 
 /// Where tests stop a supervisor that has just recorded an event.
