@@ -47,9 +47,12 @@ impl Page {
             return;
         }
         // What follows the first line stands a little to the right of the word.
-        let indent = lead.len() - lead.trim_start().len() + if lead.is_empty() { 0 } else { 2 };
-        for (n, line) in wrapped(&format!("{lead}{}", text.trim_start()), WIDTH - MARGIN - indent).iter().enumerate() {
-            if n == 0 { self.row(name, line) } else { self.row("", format!("{:indent$}{line}", "")) }
+        let first = lead.len() - lead.trim_start().len();
+        let rest = first + if lead.is_empty() { 0 } else { 2 };
+        let told = format!("{}{text}", lead.trim_start());
+        for (n, line) in wrapped(&told, WIDTH - MARGIN - rest).iter().enumerate() {
+            let (name, indent) = if n == 0 { (name, first) } else { ("", rest) };
+            self.row(name, format!("{:indent$}{line}", ""));
         }
     }
 }
@@ -80,11 +83,11 @@ mod tests {
     fn sentences_keep_their_words_and_the_screens_width() {
         let text = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen";
         let mut page = Page::default();
-        page.sentence("name", "why: ", text);
+        page.sentence("name", "  why: ", text);
         page.sentence("", "  ", &"x".repeat(200));
         let lines: Vec<&str> = page.text.lines().collect();
         assert_eq!(lines.len(), 3, "{lines:#?}");
-        assert!(lines[0].starts_with("  name       why: one") && lines[1].starts_with("               "));
+        assert!(lines[0].starts_with("  name         why: one") && lines[1].starts_with("                 "));
         assert!(lines[..2].iter().all(|line| line.chars().count() <= WIDTH), "{lines:#?}");
         let words: Vec<&str> = lines[..2].iter().flat_map(|line| line.split_whitespace()).skip(2).collect();
         assert_eq!(words.join(" "), text);
