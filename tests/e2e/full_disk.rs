@@ -164,6 +164,48 @@ fn death_in_the_middle_of_any_write_is_mended() {
     runs_fail("torn");
 }
 
+/// Nobody has run anything as this user before: keys, folders and the ledger are made, and each step of that fails.
+#[test]
+fn a_first_run_can_fail_at_any_step() {
+    if !debug_build() {
+        skip!("this aido was built without faults");
+    }
+    for how in ["full", "half", "error", "kill", "torn"] {
+        let mut steps = 0;
+        for at in 1.. {
+            let p = Project::new();
+            let mark = marker();
+            let struck = strike(&p, how, at, &["run", "--quiet", "--", "sh", "-c", &task(&mark)]);
+            let Some(what) = struck.what else { break };
+            steps = at;
+            let what = format!("{how}@{at} ({what})");
+            let fine = gone(&mark).and_then(|()| judge(&struck.out, &p, how, words(how)));
+            fine.unwrap_or_else(|why| panic!("{what}: {why}"));
+            let ground = Ground::with(p);
+            ground.check(&what).unwrap();
+            one_key(&ground.project).unwrap_or_else(|why| panic!("{what}: {why}"));
+        }
+        eprintln!("a first run, {how}: {steps} steps");
+        assert!(steps > 60, "a first run does more than {steps} things");
+    }
+}
+
+/// One key signs, and nothing is left of one that was only half made.
+fn one_key(p: &Project) -> Result<(), String> {
+    let folder = p.home().join(".local/share/aido/keys");
+    let names: Vec<String> =
+        fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let current = fs::read_to_string(folder.join("current")).map_err(|e| e.to_string())?;
+    let current = current.trim();
+    let whole = ["current".to_owned(), format!("{current}.pem"), format!("{current}.pub.pem")];
+    // Who was killed before he could say which key signs leaves one that signs nothing.
+    let odd = |name: &&String| !whole.contains(name) && (name.starts_with('.') || !name.ends_with(".pem"));
+    match whole.iter().all(|name| names.contains(name)) && !names.iter().any(|name| odd(&name)) {
+        true => Ok(()),
+        false => Err(format!("{names:?}")),
+    }
+}
+
 /// The next command is struck, too, while it closes what another left; the one after that finishes.
 #[test]
 fn who_closes_a_record_can_fail_at_any_step_as_well() {

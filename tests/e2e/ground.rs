@@ -36,7 +36,7 @@ impl Ground {
         Ground::with(Project::in_folder(folder))
     }
 
-    fn with(project: Project) -> Ground {
+    pub(crate) fn with(project: Project) -> Ground {
         project.sh("echo first").ok();
         let run = fs::canonicalize(project.last_run()).unwrap();
         let files = fs::read_dir(&run).unwrap().flatten().map(|entry| entry.path());

@@ -7,7 +7,7 @@ mod chains;
 mod documents;
 
 /// The targets, by the names of their folders in `fuzz/corpus`.
-pub const TARGETS: [&str; 3] = ["chain", "chain_built", "state"];
+pub const TARGETS: [&str; 5] = ["chain", "chain_built", "state", "seal", "anchor"];
 
 /// Runs one target on one input.
 pub fn run(target: &str, bytes: &[u8]) {
@@ -15,6 +15,8 @@ pub fn run(target: &str, bytes: &[u8]) {
         "chain" => chains::any(bytes),
         "chain_built" => chains::any(&chains::built(bytes)),
         "state" => documents::state(bytes),
+        "seal" => documents::seal(bytes),
+        "anchor" => documents::anchor(bytes),
         other => panic!("no target is called `{other}`"),
     }
 }
