@@ -218,7 +218,7 @@ impl Places {
         let may = self.rights.may(seen, WRITE);
         if self.is_read_only(file, false) {
             // The mode is asked first, but by a file system that is read-only as a whole, or where the file is emptied.
-            let first = rustix::fs::fstatfs(file).is_ok_and(|system| system.f_type as i64 == OVERLAY);
+            let first = rustix::fs::fstatfs(file).is_ok_and(|system| system.f_type == OVERLAY);
             let errno = if may || empties || first { libc::EROFS } else { libc::EACCES };
             return Some(self.read_only(file, None, errno));
         }
