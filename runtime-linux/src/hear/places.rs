@@ -14,7 +14,7 @@ const READ: u32 = 4;
 const WRITE: u32 = 2;
 const SEARCH: u32 = 1;
 /// `OVERLAYFS_SUPER_MAGIC`: such a place is read-only as a file system, not by its mount alone.
-const OVERLAY: i64 = 0x794C_7630;
+const OVERLAY: rustix::fs::FsWord = 0x794C_7630;
 /// What a sandbox has beside the plan's mounts.
 const SYSTEM: [&str; 5] = ["/", "/proc", "/dev", "/dev/shm", "/dev/pts"];
 
