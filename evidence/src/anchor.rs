@@ -60,6 +60,14 @@ pub fn ledger_name(first: &Record) -> String {
 }
 
 impl Anchor {
+    pub(crate) fn parse(bytes: &[u8]) -> std::result::Result<Anchor, String> {
+        let anchor: Anchor = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
+        match anchor.version {
+            ANCHOR_VERSION => Ok(anchor),
+            other => Err(format!("it has version {other}, and this program knows version {ANCHOR_VERSION}")),
+        }
+    }
+
     /// The anchor of the project at this path; None if there is none.
     pub(crate) fn of(anchors: &Path, project: &Path) -> Result<Option<Anchor>> {
         match private(anchors)? {
@@ -143,10 +151,5 @@ fn file_name(project: &Path) -> String {
 fn read(folder: &Folder, name: &str) -> Result<Option<Anchor>> {
     let Some(bytes) = present(folder.read(name, MAX_ANCHOR))? else { return Ok(None) };
     let path = folder.path().join(name);
-    let anchor: Anchor = serde_json::from_slice(&bytes).map_err(|e| Error::damaged(&path, e))?;
-    if anchor.version != ANCHOR_VERSION {
-        let why = format!("it has version {}, and this program knows version {ANCHOR_VERSION}", anchor.version);
-        return Err(Error::damaged(&path, why));
-    }
-    Ok(Some(anchor))
+    Anchor::parse(&bytes).map(Some).map_err(|why| Error::damaged(&path, why))
 }

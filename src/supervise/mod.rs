@@ -253,10 +253,7 @@ fn failure(secrets: &Secrets, error: Error, ran: bool) -> News {
 
 fn seal(draft: Draft<'_>, mut recorder: Recorder, outcome: Outcome, error: Option<Error>) -> Result<u8, ()> {
     let exit_code = outcome.end.exit_code();
-    let dropped = [Stream::Stdout, Stream::Stderr].map(|stream| recorder.recording.captured(stream).dropped);
-    for data in laid::limits_hit(draft.plan, &outcome, dropped) {
-        let _ = recorder.note("limit_hit", data);
-    }
+    recorder.note_limits(draft.plan, &outcome);
     let noted = recorder.note("outcome", json!({"outcome": outcome, "exit_code": exit_code}));
     fault::point("supervise.outcome");
     let chain_head = recorder.recording.chain_head().unwrap_or_default();

@@ -1,13 +1,12 @@
 //! From what the engine tells to what the evidence keeps. The one place where the two meet.
 
 use super::link::{Heard, Link, News, Wish};
-use super::stop;
-use super::{Job, folder};
+use super::{Job, folder, laid, stop};
 use crate::backend::fault;
 use crate::collected;
 use crate::redact::{self, Streams};
 use aido_evidence::{Captured, Recording, Stream as Log};
-use aido_runtime::{Collected, Command, Control, Enforced, Error, Event, Force, Listener, Stream};
+use aido_runtime::{Collected, Command, Control, Enforced, Error, Event, Force, Listener, Outcome, Plan, Stream};
 use aido_secrets::Secrets;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
@@ -138,6 +137,16 @@ impl Recorder {
         let mut due = [PollFd::new(self.sign.as_fd(), PollFlags::POLLIN)];
         if self.armed && poll(&mut due, PollTimeout::ZERO) == Ok(1) {
             self.sign();
+        }
+    }
+
+    /// The bounds that the run came to.
+    pub(super) fn note_limits(&mut self, plan: &Plan, outcome: &Outcome) {
+        let dropped = [Log::Stdout, Log::Stderr].map(|log| self.recording.captured(log).dropped);
+        for data in laid::limits_hit(plan, outcome, dropped) {
+            if let Err(error) = self.note("limit_hit", data) {
+                self.warnings.push(format!("the record lacks an event `limit_hit`: {error}"));
+            }
         }
     }
 

@@ -23,7 +23,7 @@ const READER: Duration = Duration::from_secs(5);
 /// How a watched run ended.
 pub(crate) enum Ended {
     /// Sealed: its summary tells the rest.
-    Sealed { run: String },
+    Sealed { run: String, exit_code: u8 },
     /// aido failed; unless `ran`, the task was not started.
     Failed { run: Option<String>, error: Error, ran: bool },
     /// The supervisor is gone without a word.
@@ -191,7 +191,7 @@ impl Viewer<'_> {
         }
         let run = self.run.take();
         Ok(match (self.ended.take(), run) {
-            (Some(News::Ended { .. }), Some(run)) => Ended::Sealed { run },
+            (Some(News::Ended { exit_code }), Some(run)) => Ended::Sealed { run, exit_code },
             (Some(News::Failed { what, remedy, ran }), run) => {
                 Ended::Failed { run, error: Error { what, remedy }, ran }
             }

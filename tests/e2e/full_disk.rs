@@ -164,6 +164,54 @@ fn death_in_the_middle_of_any_write_is_mended() {
     runs_fail("torn");
 }
 
+/// Nobody has run anything as this user before: keys, folders and the ledger are made, and each step of that fails.
+#[test]
+fn a_first_run_can_fail_at_any_step() {
+    if !debug_build() {
+        skip!("this aido was built without faults");
+    }
+    thread::scope(|scope| {
+        // Each of them is the last thing that aido does, or the first that fails.
+        for how in ["full", "kill", "torn"] {
+            scope.spawn(move || {
+                let steps = (1..).find(|at| first_run_is_over_before(how, *at)).unwrap_or_default();
+                eprintln!("a first run, {how}: {steps} steps");
+                assert!(steps > 60, "a first run does more than {steps} things");
+            });
+        }
+    });
+}
+
+fn first_run_is_over_before(how: &str, at: u64) -> bool {
+    let p = Project::new();
+    let mark = marker();
+    let struck = strike(&p, how, at, &["run", "--quiet", "--", "sh", "-c", &task(&mark)]);
+    let Some(what) = struck.what else { return true };
+    let what = format!("{how}@{at} ({what})");
+    let fine = gone(&mark).and_then(|()| judge(&struck.out, &p, how, words(how)));
+    fine.unwrap_or_else(|why| panic!("{what}: {why}"));
+    let ground = Ground::with(p);
+    ground.check(&what).unwrap();
+    one_key(&ground.project).unwrap_or_else(|why| panic!("{what}: {why}"));
+    false
+}
+
+/// One key signs, and nothing is left of one that was only half made.
+fn one_key(p: &Project) -> Result<(), String> {
+    let folder = p.home().join(".local/share/aido/keys");
+    let names: Vec<String> =
+        fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let current = fs::read_to_string(folder.join("current")).map_err(|e| e.to_string())?;
+    let current = current.trim();
+    let whole = ["current".to_owned(), format!("{current}.pem"), format!("{current}.pub.pem")];
+    // Who was killed before he could say which key signs leaves one that signs nothing.
+    let odd = |name: &&String| !whole.contains(name) && (name.starts_with('.') || !name.ends_with(".pem"));
+    match whole.iter().all(|name| names.contains(name)) && !names.iter().any(|name| odd(&name)) {
+        true => Ok(()),
+        false => Err(format!("{names:?}")),
+    }
+}
+
 /// The next command is struck, too, while it closes what another left; the one after that finishes.
 #[test]
 fn who_closes_a_record_can_fail_at_any_step_as_well() {

@@ -11,7 +11,7 @@ use crate::words::{self, say};
 use crate::{backend, recover};
 use aido_evidence::{Project, Run, plain_json};
 use aido_runtime::{End, Error};
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, bail};
 
 /// The supervisor has said its last word, or will not say it: nothing of it may stay.
 pub(super) fn finish(
@@ -22,10 +22,18 @@ pub(super) fn finish(
     found: Option<&Run>,
 ) -> Result<u8> {
     match ended {
-        Ended::Sealed { run } => {
+        Ended::Sealed { run, exit_code } => {
             process.dismiss();
-            let run = found.ok_or_else(|| anyhow!("run {run} is not to be found any more"))?;
-            tell(typed, run)?.ok_or_else(|| anyhow!("run {} has no summary", run.id()))
+            match found.map_or(Ok(None), |run| tell(typed, run)) {
+                Ok(Some(told)) => Ok(told),
+                // Another command may remove a run as soon as it is sealed; how it ended is known all the same.
+                Ok(None) if !typed.json => {
+                    warn(&format!("run {run} was removed before more could be told of it"));
+                    Ok(exit_code)
+                }
+                Ok(None) => bail!("run {run} was removed before its summary could be shown; it ended with {exit_code}"),
+                Err(error) => Err(error),
+            }
         }
         Ended::Failed { run, error, ran } => {
             process.dismiss();
