@@ -23,7 +23,7 @@ fn explained(p: &Project) -> Vec<Value> {
 fn change(p: &Project, key: &str) -> String {
     let all = explained(p);
     let lines = all.iter().filter_map(|found| found["change"]["yaml"].as_str());
-    let found = lines.filter(|line| line.starts_with(&format!("{key}:"))).last();
+    let found = lines.filter(|line| line.starts_with(&format!("{key}:"))).next_back();
     found.unwrap_or_else(|| panic!("no change of `{key}`: {all:#?}")).to_string()
 }
 
