@@ -13,7 +13,7 @@ const TELLING: usize = 8;
 
 /// Keys whose values are aido's own words, numbers and digests: readers depend on them, and no secret gets there. What
 /// lies below `root` is how the sandbox was made, which later runs in it follow.
-const OWN: [&str; 30] = [
+const OWN: [&str; 34] = [
     "type",
     "reason",
     "force",
@@ -44,6 +44,10 @@ const OWN: [&str; 30] = [
     "from",
     "root",
     "status",
+    "sha256",
+    "keyid",
+    "algorithm",
+    "limit",
 ];
 
 /// Something that was replaced, and how often.
@@ -100,7 +104,9 @@ pub(crate) fn value(secrets: &Secrets, value: &mut Value) {
         Value::Object(fields) => {
             let named: Vec<String> = fields.keys().filter(|key| !is_own(key)).cloned().collect();
             for key in named {
-                if let (Some(clean), Some(told)) = (secrets.text(&key), fields.remove(&key)) {
+                if let Some(clean) = secrets.text(&key)
+                    && let Some(told) = fields.remove(&key)
+                {
                     fields.insert(clean, told);
                 }
             }
@@ -125,6 +131,16 @@ pub(crate) fn stored<T: Serialize + DeserializeOwned>(secrets: &Secrets, told: &
     let mut clean = serde_json::to_value(told)?;
     value(secrets, &mut clean);
     serde_json::from_value(clean)
+}
+
+/// The plan as it is stored; and the sandbox's name in it.
+pub(crate) fn stored_plan(secrets: &Secrets, plan: &Plan) -> Result<(String, Vec<u8>), Error> {
+    let stored = stored(secrets, plan).map_err(|e| {
+        Error::new(format!("a secret is a word of the plan, which cannot be stored without it: {e}"))
+            .remedy("give a variable that is no secret as a value: -e NAME=…")
+    })?;
+    let bytes = serde_json::to_vec_pretty(&stored).map_err(|e| Error::new(e.to_string()))?;
+    Ok((stored.name, bytes))
 }
 
 /// A text without secrets.
@@ -201,5 +217,75 @@ fn word(found: &Found) -> String {
     match found {
         Found::Secret(name) => format!("secret {name}"),
         Found::Format(what) => (*what).to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aido_runtime::{Cause, Event, Execution, Refusal};
+
+    fn secret(value: &str) -> Secrets {
+        Secrets::new([("X", value)])
+    }
+
+    #[test]
+    fn every_text_goes_and_words_of_the_format_stay() {
+        let refusal = Refusal {
+            call: "openat".into(),
+            number: 257,
+            detail: None,
+            answer: "EROFS".into(),
+            cause: Cause::ReadOnly,
+            target: Some("/etc/openat-EROFS".into()),
+            place: Some("read-only".into()),
+            process: "profile".into(),
+            pid: 1,
+            count: 1,
+        };
+        let executed = Execution {
+            pid: 1,
+            parent: None,
+            program: "/bin/refused".into(),
+            args: vec!["--x=executed".into()],
+            cut: false,
+        };
+        for event in [Event::Refused(refusal), Event::Executed(executed)] {
+            for word in ["openat", "EROFS", "read-only", "profile", "refused", "executed", "program", "type"] {
+                let clean = stored(&secret(word), &event).unwrap();
+                let (before, after) = (serde_json::to_value(&event).unwrap(), serde_json::to_value(&clean).unwrap());
+                for (key, told) in before.as_object().unwrap() {
+                    let holds = told.to_string().contains(word) && !OWN.contains(&key.as_str());
+                    assert_eq!(after[key] != *told, holds, "{word}: {after}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn keys_that_somebody_made_up_are_texts_too() {
+        let mut told = serde_json::json!({"env": {"MY_TOKEN_abcd": "x", "OTHER": "y"}, "abcd": [{"why": "abcd"}]});
+        value(&secret("abcd"), &mut told);
+        assert_eq!(
+            told,
+            serde_json::json!({"env": {"MY_TOKEN_[secret X]": "x", "OTHER": "y"}, "abcd": [{"why": "[secret X]"}]})
+        );
+    }
+
+    #[test]
+    fn streams_tell_each_kind_once() {
+        let mut streams = Streams::new(&secret("s3cret-value"), false);
+        assert_eq!(streams.push(Stream::Stdout, b"a s3cret-"), b"a ");
+        assert!(streams.news(Stream::Stdout).is_empty());
+        assert_eq!(streams.push(Stream::Stderr, b"s3cret-value."), b"[secret X].");
+        assert_eq!(streams.push(Stream::Stdout, b"value s3cret-value ghp_"), b"[secret X] [secret X] ");
+        let told = Redacted { what: "secret X".into(), count: 2 };
+        assert_eq!(streams.news(Stream::Stdout), [told]);
+        assert!(streams.news(Stream::Stdout).is_empty());
+        assert_eq!(streams.finish(Stream::Stdout), b"ghp_");
+        assert_eq!(streams.total(), [Redacted { what: "secret X".into(), count: 3 }]);
+        let mut exact = Streams::new(&secret("s3cret-value"), true);
+        assert_eq!(exact.push(Stream::Stdout, b"s3cret-value"), b"s3cret-value");
+        assert!(exact.finish(Stream::Stdout).is_empty() && exact.total().is_empty());
     }
 }

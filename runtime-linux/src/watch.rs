@@ -147,9 +147,9 @@ impl Watch<'_> {
                 self.wishes(listener)?;
             }
             if ready.contains(&Source::Heard)
-                && let Some(hearing) = &self.hearing
+                && let Some(hearing) = &mut self.hearing
             {
-                hearing.tell(listener);
+                hearing.tell(!self.started_open, listener);
             }
             if ready.contains(&Source::Guard) || self.kill_is_due() {
                 return Ok(());
@@ -176,9 +176,8 @@ impl Watch<'_> {
         if let Some(fd) = listener.wake() {
             add(true, Source::Wish, fd);
         }
-        if let Some(hearing) = &self.hearing {
-            // Not before it is told that the task runs.
-            add(!self.started_open, Source::Heard, hearing.bell());
+        if let Some(fd) = self.hearing.as_ref().and_then(|hearing| hearing.bell(!self.started_open)) {
+            add(true, Source::Heard, fd);
         }
         let mut polled: Vec<PollFd<'_>> = sources.iter().map(|(_, fd)| PollFd::new(*fd, PollFlags::POLLIN)).collect();
         let timeout = match &self.ending {

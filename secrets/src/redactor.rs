@@ -36,12 +36,13 @@ pub enum Found {
 }
 
 impl Secrets {
-    /// `secrets`: names and values. A value of less than four bytes is not looked for: see [`Secrets::short`]. Of a value
+    /// `secrets`: names and values, which may end with a line end. A value of less than four bytes is not looked for: see [`Secrets::short`]. Of a value
     /// over [`crate::LONGEST`] bytes, or of what is beyond 256 KiB in all, encoded forms are not known.
     pub fn new<N: Into<String>, V: AsRef<[u8]>>(secrets: impl IntoIterator<Item = (N, V)>) -> Secrets {
         let (mut names, mut values, mut short) = (Vec::new(), Vec::new(), Vec::new());
         for (name, value) in secrets {
-            let (name, bytes) = (name.into(), value.as_ref());
+            // The end of its last line is no part of a file's secret.
+            let (name, bytes) = (name.into(), value.as_ref().trim_ascii_end());
             match bytes.len() {
                 0 => {}
                 1..SHORTEST => short.push(name),

@@ -16,77 +16,92 @@ pub(super) fn line(event: &Record) -> String {
 
 /// The events whose members would not read as a sentence. `None`: shown as they are stored.
 fn in_words(kind: &str, data: &Value) -> Option<String> {
-    let text = |name: &str| data[name].as_str();
-    let number = |name: &str| data[name].as_u64();
-    Some(match kind {
-        "executed" => {
-            let args = data["args"].as_array()?;
-            let args: Vec<String> = args.iter().map(|arg| shown(arg)).collect();
-            let cut = if data["cut"] == true { " …" } else { "" };
-            let parent = number("parent").map(|parent| format!(" (of {parent})")).unwrap_or_default();
-            format!("process {}{parent}: {} = {}{cut}", number("pid")?, text("program")?, words::command_line(&args))
-        }
-        "refused" => {
-            let target = text("target").or(text("detail")).map(|target| format!(" {target}")).unwrap_or_default();
-            let place = text("place").map(|place| format!(", by {place}")).unwrap_or_default();
-            let cause = text("cause").unwrap_or("profile");
-            format!(
-                "{}{target}: {} ({cause}{place}), to {}, process {}",
-                text("call")?,
-                text("answer")?,
-                text("process")?,
-                number("pid")?
-            )
-        }
-        "image_resolved" => format!("{} is {}", text("reference")?, text("digest")?),
-        "mounts" => {
-            let mount = |mount: &Value| {
-                let hidden = mount["hidden"].as_u64().map(|many| format!(", {many} hidden")).unwrap_or_default();
-                let writable = if mount["writable"] == true { "writable" } else { "read-only" };
-                format!("{} {writable} ({}{hidden})", shown(&mount["target"]), shown(&mount["kind"]))
-            };
-            listed(data["mounts"].as_array()?.iter().map(mount), number("more").unwrap_or_default())
-        }
-        "limit_hit" => {
-            let value = number("value")?;
-            let value = if text("limit")? == "pids" { value.to_string() } else { size(value) };
-            let stream = text("stream").map(|stream| format!(" on {stream}")).unwrap_or_default();
-            format!("{} of {value}{stream}", text("limit")?)
-        }
-        "changed" => {
-            let named = |name: &str| {
-                let paths = data[name]["paths"].as_array()?;
-                let more = data[name]["count"].as_u64()?.saturating_sub(paths.len() as u64);
-                (!paths.is_empty()).then(|| format!("{name} {}", listed(paths.iter().map(shown), more)))
-            };
-            let same = number("same").filter(|same| *same > 0).map(|same| format!("{same} as the project has them"));
-            [named("added"), named("changed"), same].into_iter().flatten().collect::<Vec<_>>().join("; ")
-        }
-        "collected" => {
-            let (kept, left) = (data["artifacts"].as_array()?, data["omitted"].as_array()?);
-            let kept_words = listed(kept.iter().map(|artifact| shown(&artifact["path"])), 0);
-            let left_words = listed(left.iter().map(|left| shown(&left["path"])), 0);
-            let left_out = if left.is_empty() { String::new() } else { format!("; left out {left_words}") };
-            format!("{}{}{kept_words}{left_out}", count(kept.len(), "file"), if kept.is_empty() { "" } else { ": " })
-        }
-        "checkpoint" => format!("signed by key {}", short(text("keyid")?)),
+    match kind {
+        "executed" => executed(data),
+        "refused" => refused(data),
+        "image_resolved" => Some(format!("{} is {}", text(data, "reference")?, text(data, "digest")?)),
+        "mounts" => mounts(data),
+        "limit_hit" => limit_hit(data),
+        "changed" => changed(data),
+        "collected" => collected(data),
+        "checkpoint" => Some(format!("signed by key {}", short(text(data, "keyid")?))),
         "key" => {
             let kept = if data["kept"] == false { ", of this run alone" } else { "" };
-            format!("{} ({}){kept}", short(text("keyid")?), text("algorithm")?)
+            Some(format!("{} ({}){kept}", short(text(data, "keyid")?), text(data, "algorithm")?))
         }
         "output" => {
             let stream = |name: &str| {
                 let (kept, digest) = (data[name]["kept"].as_u64()?, data[name]["sha256"].as_str()?);
                 Some(format!("{name} {} = {}", size(kept), short(digest)))
             };
-            [stream("stdout"), stream("stderr")].into_iter().flatten().collect::<Vec<_>>().join(", ")
+            Some([stream("stdout"), stream("stderr")].into_iter().flatten().collect::<Vec<_>>().join(", "))
         }
         "redacted" => {
-            let times = number("count").filter(|count| *count > 1).map(|count| format!(", {count} times"));
-            format!("{} in {}{}", text("what")?, text("stream").unwrap_or("the record"), times.unwrap_or_default())
+            let times = number(data, "count").filter(|count| *count > 1).map(|count| format!(", {count} times"));
+            let place = text(data, "stream").unwrap_or("the record");
+            Some(format!("{} in {place}{}", text(data, "what")?, times.unwrap_or_default()))
         }
-        _ => return None,
-    })
+        _ => None,
+    }
+}
+
+fn text<'d>(data: &'d Value, name: &str) -> Option<&'d str> {
+    data[name].as_str()
+}
+
+fn number(data: &Value, name: &str) -> Option<u64> {
+    data[name].as_u64()
+}
+
+fn executed(data: &Value) -> Option<String> {
+    let args: Vec<String> = data["args"].as_array()?.iter().map(shown).collect();
+    let cut = if data["cut"] == true { " …" } else { "" };
+    let parent = number(data, "parent").map(|parent| format!(" (of {parent})")).unwrap_or_default();
+    let (pid, program) = (number(data, "pid")?, text(data, "program")?);
+    Some(format!("process {pid}{parent}: {program} = {}{cut}", words::command_line(&args)))
+}
+
+fn refused(data: &Value) -> Option<String> {
+    let target = text(data, "target").or(text(data, "detail")).map(|target| format!(" {target}")).unwrap_or_default();
+    let place = text(data, "place").map(|place| format!(", by {place}")).unwrap_or_default();
+    let cause = text(data, "cause").unwrap_or("profile");
+    let (call, answer) = (text(data, "call")?, text(data, "answer")?);
+    let (process, pid) = (text(data, "process")?, number(data, "pid")?);
+    Some(format!("{call}{target}: {answer} ({cause}{place}), to {process}, process {pid}"))
+}
+
+fn mounts(data: &Value) -> Option<String> {
+    let mount = |mount: &Value| {
+        let hidden = mount["hidden"].as_u64().map(|many| format!(", {many} hidden")).unwrap_or_default();
+        let writable = if mount["writable"] == true { "writable" } else { "read-only" };
+        format!("{} {writable} ({}{hidden})", shown(&mount["target"]), shown(&mount["kind"]))
+    };
+    Some(listed(data["mounts"].as_array()?.iter().map(mount), number(data, "more").unwrap_or_default()))
+}
+
+fn limit_hit(data: &Value) -> Option<String> {
+    let (limit, value) = (text(data, "limit")?, number(data, "value")?);
+    let value = if limit == "pids" { value.to_string() } else { size(value) };
+    let stream = text(data, "stream").map(|stream| format!(" on {stream}")).unwrap_or_default();
+    Some(format!("{limit} of {value}{stream}"))
+}
+
+fn changed(data: &Value) -> Option<String> {
+    let named = |name: &str| {
+        let paths = data[name]["paths"].as_array()?;
+        let more = data[name]["count"].as_u64()?.saturating_sub(paths.len() as u64);
+        (!paths.is_empty()).then(|| format!("{name} {}", listed(paths.iter().map(shown), more)))
+    };
+    let same = number(data, "same").filter(|same| *same > 0).map(|same| format!("{same} as the project has them"));
+    Some([named("added"), named("changed"), same].into_iter().flatten().collect::<Vec<_>>().join("; "))
+}
+
+fn collected(data: &Value) -> Option<String> {
+    let (kept, left) = (data["artifacts"].as_array()?, data["omitted"].as_array()?);
+    let named = |items: &[Value]| listed(items.iter().map(|item| shown(&item["path"])), 0);
+    let files = if kept.is_empty() { String::new() } else { format!(": {}", named(kept)) };
+    let left_out = if left.is_empty() { String::new() } else { format!("; left out {}", named(left)) };
+    Some(format!("{}{files}{left_out}", count(kept.len(), "file")))
 }
 
 /// The first of them, and how many more there are beside `more`.

@@ -7,7 +7,6 @@ use crate::plan;
 use crate::redact;
 use crate::root;
 use crate::settings::{Overrides, Policy, Settings};
-use crate::supervise;
 use crate::task::Invocation;
 use crate::words::say;
 use crate::{keeper, listing, progress, recover, words};
@@ -24,7 +23,7 @@ pub(crate) fn up(dir: &Path, typed: &cli::SandboxUp) -> Result<u8> {
     if let (Some(assumed), false) = (settings.assumed(), typed.quiet) {
         say(&assumed);
     }
-    let layout = inputs::lay_out(&settings, None, backend::home().as_deref())?;
+    let layout = inputs::lay_out(&settings, None, &backend::own_folders_in(&settings.project))?;
     let shown = progress::shown(typed.quiet);
     let ready = root::ready(&settings, &shown)?;
     drop(shown);
@@ -39,7 +38,7 @@ pub(crate) fn up(dir: &Path, typed: &cli::SandboxUp) -> Result<u8> {
         }
     }
     let project = Project::create(&settings.project, &backend::own_home())?;
-    let (_, stored) = supervise::stored_plan(&redact::secrets(&secrets, &inputs::SecretFiles::new()), &plan)?;
+    let (_, stored) = redact::stored_plan(&redact::secrets(&secrets, &inputs::SecretFiles::new()), &plan)?;
     let draft = project.draft(&NewSandbox {
         name: &settings.name,
         kind: Kind::Kept,

@@ -2,7 +2,7 @@
 
 use super::place::{Place, is_hosts_own, locate};
 use super::{Explanation, Facts, Kind, Source, by, times};
-use crate::inputs::could_be_output;
+use crate::inputs::{could_be_output, looks_secret};
 use crate::settings::Edit;
 use aido_runtime::{Isolation, Refusal, Root};
 
@@ -220,7 +220,13 @@ fn hidden(facts: &Facts<'_>, say: impl Fn(String) -> Explanation, by: &str) -> E
         return say(format!("{by} leads to something outside, or is closed to you; neither is ever shown"))
             .instead("no change allows it");
     }
-    given(facts, say(format!("{by} looks like a secret or a tool's own store, and is kept from tasks")), by)
+    let found = say(format!("{by} looks like a secret or a tool's own store, and is kept from tasks"));
+    let small = real.symlink_metadata().is_ok_and(|it| it.is_file() && it.len() <= aido_secrets::LONGEST as u64);
+    if !small || !looks_secret(by) {
+        return given(facts, found, by);
+    }
+    let exposes = format!("the content of {by} to the task; what it prints and leaves is kept without it, as it reads");
+    found.allowed_by(Edit::Secret(by.to_string()), exposes)
 }
 
 /// An input more: a file with its content, or a folder with all that lies in it.

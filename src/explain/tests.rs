@@ -102,7 +102,7 @@ impl Case {
 
 fn plan(project: &Path, config: &str) -> crate::settings::Result<Plan> {
     let settings = Settings::from_text(config, "sandbox.yaml", project, &Overrides::default())?;
-    let layout = inputs::lay_out(&settings, None, None)?;
+    let layout = inputs::lay_out(&settings, None, &inputs::Own::default())?;
     let invocation = Invocation::Command { program: "sh".into(), args: vec![] };
     let facts = RootFacts::host(1000, 1000, vec![]);
     assemble(&settings, &facts, &invocation, false, &layout, &|_| None).map(|(plan, _)| plan)
@@ -186,13 +186,13 @@ fn what_python_tries_beside_its_sources_is_minor() {
 #[test]
 fn a_read_of_what_was_hidden_or_not_named_is_allowed_by_naming_it() {
     for (config, files, said, path, yaml) in [
-        ("", vec![".env"], "cat: .env: No such file or directory", ".env", "inputs: [., .env]"),
+        ("", vec![".env"], "cat: .env: No such file or directory", ".env", "secrets: [.env]"),
         (
             "",
             vec!["x/.env"],
             "FileNotFoundError: [Errno 2] No such file or directory: 'x/.env'",
             "x/.env",
-            "inputs: [., x/.env]",
+            "secrets: [x/.env]",
         ),
         ("inputs: [a]\n", vec!["a", "b"], "cat: b: No such file or directory", "b", "inputs: [a, b]"),
         (
@@ -320,5 +320,5 @@ fn without_namespaces_paths_are_those_of_the_plan() {
     case.plan.isolation = aido_runtime::Isolation::Landlock;
     let at = format!("{}/.aido/sandboxes/s1/scratch/view/workspace/.env", case.project());
     case.output = format!("cat: {at}: Permission denied");
-    assert_eq!(case.only().change.unwrap().yaml, "inputs: [., .env]");
+    assert_eq!(case.only().change.unwrap().yaml, "secrets: [.env]");
 }

@@ -97,22 +97,21 @@ fn content(entry: &Entry, at: &At) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-impl SecretFile {
-    /// What is in it, to be kept out of the record.
-    pub fn content(&self) -> Result<Vec<u8>> {
-        content(&self.entry, &self.at)
-    }
-
-    /// What the record tells of it.
-    pub fn told(&self, content: &[u8]) -> InputDigest {
-        InputDigest {
-            path: self.entry.path.clone(),
+/// Reads what is in them, to be kept out of the record; what the record tells of them goes to the other inputs.
+pub fn open_secrets(files: &[SecretFile], told: &mut Vec<InputDigest>) -> Result<SecretFiles> {
+    let mut contents = SecretFiles::new();
+    for SecretFile { entry, at } in files {
+        let content = content(entry, at)?;
+        told.push(InputDigest {
+            path: entry.path.clone(),
             kind: InputKind::File,
             digest: String::new(),
             entries: 1,
             partial: false,
             secret: true,
             size: Some(content.len() as u64),
-        }
+        });
+        contents.insert(entry.path.clone(), content);
     }
+    Ok(contents)
 }

@@ -19,7 +19,7 @@ pub(super) struct Told {
     pub(super) refused: Vec<Refusal>,
     pub(super) executed: Vec<Executed>,
     pub(super) collected: Collected,
-    /// What was replaced in its output, each kind once.
+    /// What was replaced in the output: each kind once for each stream, by its first time.
     pub(super) redacted: Vec<Redacted>,
     pub(super) deadline_reached: bool,
     /// How the run ended, where that was recorded before the writer died.
@@ -52,8 +52,8 @@ impl Told {
                     (self.inputs, self.hidden) = (inputs, hidden);
                 }
             }
-            "redacted" => self.redacted(record),
             "outcome" => self.outcome = data(record).map(|Ended { outcome }| outcome),
+            "redacted" => self.redacted(data(record)),
             "plan" => self.plan_digest = record.data.get("digest").and_then(|d| d.as_str()).map(str::to_owned),
             _ => self.engine(record),
         }
@@ -70,11 +70,11 @@ impl Told {
         }
     }
 
-    fn redacted(&mut self, record: Record) {
-        let Some(Redacted { what, count }) = data(record) else { return };
-        match self.redacted.iter_mut().find(|other| other.what == what) {
-            Some(other) => other.count += count,
-            None => self.redacted.push(Redacted { what, count }),
+    fn redacted(&mut self, found: Option<Redacted>) {
+        let Some(found) = found else { return };
+        match self.redacted.iter_mut().find(|other| other.what == found.what) {
+            Some(other) => other.count += found.count,
+            None => self.redacted.push(found),
         }
     }
 
@@ -122,6 +122,9 @@ mod tests {
             note("executed", serde_json::to_value(executed).unwrap());
         }
         note("nobody_knows", json!({"x": 1}));
+        for (stream, count) in [("stdout", 2), ("stderr", 3)] {
+            note("redacted", json!({"stream": stream, "what": "secret A", "count": count}));
+        }
         let artifact = json!({"path": "x", "size": 2, "digest": "sha256:c"});
         note("collected", json!({"artifacts": [artifact], "omitted": []}));
         let before = project.run(recording.id().as_str()).unwrap();
@@ -139,6 +142,7 @@ mod tests {
         assert_eq!(told.refused[0].call, "mount");
         assert_eq!((told.executed.len(), told.executed[0].count), (MOST_PROGRAMS + 1, 1));
         assert_eq!((told.executed[MOST_PROGRAMS].program.as_str(), told.executed[MOST_PROGRAMS].count), ("others", 44));
+        assert_eq!((told.redacted.len(), told.redacted[0].count), (1, 5));
         assert_eq!(told.collected.artifacts.len(), 1);
         assert_eq!(told.outcome, Some(outcome));
     }

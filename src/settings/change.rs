@@ -10,6 +10,8 @@ use super::{Policy, schema, yaml};
 pub(crate) enum Edit {
     /// A file or folder of the project, by its exact path.
     Input(String),
+    /// A file of the project, whose content the record must not have.
+    Secret(String),
     /// As it is written: with a final slash for a folder.
     Output(String),
     Resource(Resource, u64),
@@ -79,6 +81,7 @@ impl Edit {
     pub(crate) fn key(&self) -> &'static str {
         match self {
             Edit::Input(_) => "inputs",
+            Edit::Secret(_) => "secrets",
             Edit::Output(_) => "outputs",
             Edit::Resource(..) => "resources",
             Edit::Ttl(_) => "ttl",
@@ -93,6 +96,7 @@ impl Edit {
             |option: &str, value: &str| format!("--{option} {}", crate::words::command_line(&[value.to_string()]));
         match self {
             Edit::Input(path) => word("input", path),
+            Edit::Secret(path) => word("secret-file", path),
             Edit::Output(path) => word("output", path),
             Edit::Resource(Resource::Output, _) => String::new(),
             Edit::Resource(resource, value) => word(resource.name(), &resource.show(*value)),
@@ -111,6 +115,7 @@ pub(crate) fn line(text: &str, edits: &[Edit]) -> Result<String> {
     edits.iter().filter(|edit| edit.key() == key).for_each(|edit| apply(edit, &mut asked));
     let value = match key {
         "inputs" => list(asked.inputs.as_deref().unwrap_or_default()),
+        "secrets" => list(&asked.secrets),
         "outputs" => list(&asked.outputs),
         "resources" => resources(&asked),
         "ttl" => quantity(&asked.ttl),
@@ -134,6 +139,7 @@ fn apply(edit: &Edit, asked: &mut Asked) {
             let inputs = asked.inputs.get_or_insert_with(|| vec![told(".".to_string())]);
             add(inputs, &as_pattern(path));
         }
+        Edit::Secret(path) => add(&mut asked.secrets, path),
         Edit::Output(path) => add(&mut asked.outputs, path),
         Edit::Resource(resource, value) => {
             let value = Some(told(resource.show(*value)));

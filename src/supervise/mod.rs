@@ -134,7 +134,7 @@ fn supervise(mut job: Job, link: Link) -> Result<u8, ()> {
     };
     link.insist(&News::Begun { run: recording.id().to_string(), sandbox: sandbox.id().to_string() });
     fault::point("supervise.begun");
-    match Recorder::new(recording, link, folder(&job.project), &job.plan, &job.kept_out) {
+    match Recorder::new(recording, link, &job) {
         Ok(recorder) => conduct(job, &sandbox, recorder),
         Err(_) => Err(()),
     }
@@ -142,12 +142,12 @@ fn supervise(mut job: Job, link: Link) -> Result<u8, ()> {
 
 fn begin(job: &mut Job) -> Result<(Sandbox, Recording), Error> {
     let failed = |e: aido_evidence::Error| Error::new(e.to_string());
+    let (name, plan) = redact::stored_plan(&job.kept_out, &job.plan)?;
+    // Nobody reads it again: only a sandbox that is kept is asked what it was made with.
+    let config = job.config.as_ref().map(|text| job.kept_out.bytes(text).unwrap_or_else(|| text.clone()));
     // First: where a key must not be used, nothing is made.
     let signer = Signer::of(job.project.home()).map_err(failed)?;
     job.warnings.extend(signer.warning());
-    let (name, plan) = stored_plan(&job.kept_out, &job.plan)?;
-    // Nobody reads it again: only a sandbox that is kept is asked what it was made with.
-    let config = job.config.as_ref().map(|text| job.kept_out.bytes(text).unwrap_or_else(|| text.clone()));
     let sandbox = match &job.sandbox {
         Some(sandbox) => sandbox.clone(),
         None => job
@@ -170,16 +170,6 @@ fn begin(job: &mut Job) -> Result<(Sandbox, Recording), Error> {
 /// The project that the evidence is of.
 fn folder(project: &Project) -> &Path {
     project.folder().parent().unwrap_or(project.folder())
-}
-
-/// The plan as it is stored, without secrets; and the sandbox's name in it.
-pub(crate) fn stored_plan(secrets: &Secrets, plan: &Plan) -> Result<(String, Vec<u8>), Error> {
-    let stored = redact::stored(secrets, plan).map_err(|e| {
-        Error::new(format!("a secret is a word of the plan, which cannot be stored without it: {e}"))
-            .remedy("give a variable that is no secret as a value: -e NAME=…")
-    })?;
-    let bytes = serde_json::to_vec_pretty(&stored).map_err(|e| Error::new(e.to_string()))?;
-    Ok((stored.name, bytes))
 }
 
 /// Runs the plan and seals the record, whatever comes.
@@ -230,7 +220,7 @@ fn conduct(job: Job, sandbox: &Sandbox, mut recorder: Recorder) -> Result<u8, ()
 
 /// What is on record before anything starts.
 fn prepare(draft: &mut Draft<'_>, recorder: &mut Recorder) -> Result<(), Error> {
-    let (_, plan) = stored_plan(draft.secrets, draft.plan)?;
+    let (_, plan) = redact::stored_plan(draft.secrets, draft.plan)?;
     draft.plan_digest = Some(recorder.recording.plan(&plan).map_err(|e| Error::new(e.to_string()))?);
     fault::point("supervise.plan");
     recorder.note(stop::EVENT, serde_json::to_value(Process::me()).unwrap_or_default())?;
@@ -256,14 +246,15 @@ struct Draft<'a> {
     started: String,
 }
 
+fn failure(secrets: &Secrets, error: Error, ran: bool) -> News {
+    let clean = |text: String| redact::text(secrets, &text);
+    News::Failed { what: clean(error.what), remedy: error.remedy.map(clean), ran }
+}
+
 fn seal(draft: Draft<'_>, mut recorder: Recorder, outcome: Outcome, error: Option<Error>) -> Result<u8, ()> {
     let exit_code = outcome.end.exit_code();
-    let dropped = [Stream::Stdout, Stream::Stderr].map(|stream| recorder.recording.captured(stream).dropped);
-    for data in laid::limits_hit(draft.plan, &outcome, dropped) {
-        let _ = recorder.note("limit_hit", data);
-    }
-    let data = json!({"outcome": outcome, "exit_code": exit_code});
-    let noted = recorder.note("outcome", data);
+    recorder.note_limits(draft.plan, &outcome);
+    let noted = recorder.note("outcome", json!({"outcome": outcome, "exit_code": exit_code}));
     fault::point("supervise.outcome");
     let chain_head = recorder.recording.chain_head().unwrap_or_default();
     let bytes = |stream| {
@@ -302,10 +293,7 @@ fn seal(draft: Draft<'_>, mut recorder: Recorder, outcome: Outcome, error: Optio
         recording.seal(&summary, summary.facts()).map_err(|e| e.to_string())
     });
     let news = match (error, sealed) {
-        (Some(error), _) => {
-            let clean = |text: String| redact::text(draft.secrets, &text);
-            News::Failed { what: clean(error.what), remedy: error.remedy.map(clean), ran }
-        }
+        (Some(error), _) => failure(draft.secrets, error, ran),
         (None, Ok(_)) => News::Ended { exit_code },
         (None, Err(why)) => {
             let what = format!("the task ended (status {exit_code}), but its record could not be sealed: {why}");

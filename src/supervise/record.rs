@@ -1,12 +1,12 @@
 //! From what the engine tells to what the evidence keeps. The one place where the two meet.
 
 use super::link::{Heard, Link, News, Wish};
-use super::stop;
+use super::{Job, folder, laid, stop};
 use crate::backend::fault;
 use crate::collected;
 use crate::redact::{self, Streams};
 use aido_evidence::{Captured, Recording, Stream as Log};
-use aido_runtime::{Collected, Command, Control, Enforced, Error, Event, Force, Listener, Plan, Stream};
+use aido_runtime::{Collected, Command, Control, Enforced, Error, Event, Force, Listener, Outcome, Plan, Stream};
 use aido_secrets::Secrets;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
@@ -17,7 +17,7 @@ use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFl
 use serde_json::json;
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// How often the command line hears that the end of a run goes on.
@@ -62,13 +62,8 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
-    pub(super) fn new(
-        recording: Recording,
-        link: Link,
-        project: &Path,
-        plan: &Plan,
-        secrets: &Secrets,
-    ) -> Result<Self, Error> {
+    pub(super) fn new(recording: Recording, link: Link, job: &Job) -> Result<Self, Error> {
+        let (project, plan, secrets) = (folder(&job.project), &job.plan, &job.kept_out);
         let failed = |e| Error::new(format!("cannot listen for commands: {e}"));
         let mut set = SigSet::empty();
         set.add(Signal::SIGTERM);
@@ -142,6 +137,16 @@ impl Recorder {
         let mut due = [PollFd::new(self.sign.as_fd(), PollFlags::POLLIN)];
         if self.armed && poll(&mut due, PollTimeout::ZERO) == Ok(1) {
             self.sign();
+        }
+    }
+
+    /// The bounds that the run came to.
+    pub(super) fn note_limits(&mut self, plan: &Plan, outcome: &Outcome) {
+        let dropped = [Log::Stdout, Log::Stderr].map(|log| self.recording.captured(log).dropped);
+        for data in laid::limits_hit(plan, outcome, dropped) {
+            if let Err(error) = self.note("limit_hit", data) {
+                self.warnings.push(format!("the record lacks an event `limit_hit`: {error}"));
+            }
         }
     }
 
@@ -302,15 +307,15 @@ impl Listener for Recorder {
     }
 }
 
-fn timer() -> nix::Result<TimerFd> {
-    TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK)
-}
-
 fn log(stream: Stream) -> Log {
     match stream {
         Stream::Stdout => Log::Stdout,
         Stream::Stderr => Log::Stderr,
     }
+}
+
+fn timer() -> nix::Result<TimerFd> {
+    TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK)
 }
 
 /// Where tests stop a supervisor that has just recorded an event.

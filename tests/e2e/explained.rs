@@ -67,8 +67,8 @@ fn a_write_to_the_project_is_allowed_by_an_output() {
 
 #[test]
 fn a_read_of_what_was_kept_back_is_allowed_by_an_input() {
-    let p = Project::with(&[(".env", "TOKEN=1\n"), ("a.py", "print(open('.env').read(), end='')\n")]);
-    mended(&p, &["a.py"], "inputs", "inputs: [., .env]").stdout("TOKEN=1\n");
+    let p = Project::with(&[(".env", "TOKEN=1\n"), ("a.py", "print(len(open('.env').read()))\n")]);
+    mended(&p, &["a.py"], "secrets", "secrets: [.env]").stdout("8\n");
     let p = Project::with(&[
         ("sandbox.yaml", "inputs: [a.sh]\n"),
         ("a.sh", "cat 'data of mine/b'"),

@@ -73,7 +73,7 @@ fn every_program_of_the_whole_family_is_on_record_with_its_arguments() {
         10,
         "{counts}"
     );
-    assert!(count("/workspace/x.sh").is_some() || count("/workspace/./x.sh").is_some(), "{counts}");
+    assert!(count("/workspace/x.sh").is_some(), "{counts}");
     let text = String::from_utf8(p.evidence("events.log")).unwrap();
     assert!(text.find("\"started\"").unwrap() < text.find("\"executed\"").unwrap(), "executed before it started");
 }
@@ -149,7 +149,7 @@ fn connections_that_lead_nowhere_are_on_record_with_their_address() {
         let seen = refused(&p);
         assert_eq!(seen[..7], expected, "{record}: {seen:#?}");
         // A socket's name is made in a folder, like a file.
-        assert!(seen[7].starts_with("read-only unix:/usr/socket / E"), "{record}: {seen:#?}");
+        assert!(seen[7].starts_with("read-only /usr/socket / E"), "{record}: {seen:#?}");
         assert_eq!(seen.len(), 8, "{record}: {seen:#?}");
         assert_eq!(executed(&p).is_empty(), record == "refusals");
     }

@@ -12,7 +12,7 @@ use crate::seccomp;
 use crate::sys::filter::Asked;
 use aido_runtime::{Cause, Event, Execution as Executed, Refusal};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Instant;
@@ -40,6 +40,10 @@ pub(super) struct Listening {
     executed: u64,
     looks: f64,
     filled: Instant,
+    /// After this answer there is a rest.
+    tired: bool,
+    /// The filter has nobody under it any more.
+    over: bool,
 }
 
 /// What a call turned out to be.
@@ -54,6 +58,7 @@ enum Woken {
     Asked,
     /// Nobody is left who could ask, or nobody wants to know.
     Over,
+    Silence,
 }
 
 impl Listening {
@@ -78,34 +83,64 @@ impl Listening {
             executed: 0,
             looks: LOOKS,
             filled: Instant::now(),
+            tired: false,
+            over: false,
         }
     }
 
     pub(super) fn listen(mut self) -> Heard {
-        while let Woken::Asked = self.wait() {
-            // Whoever asked may be gone by now.
-            let Some(waiting) = self.judge.next() else { continue };
-            let noted = match waiting.refused() {
-                Some(errno) => self.refusal(&waiting, errno),
-                None => self.look(waiting.asked()),
-            };
-            // Who is answered has waited all the time: what was read was its own. Who was disturbed asks again.
-            if self.judge.answer(&waiting) {
-                self.keep(noted);
-            }
-            if self.is_due_a_rest(waiting.refused().is_some()) && !self.rest() {
+        while let Woken::Asked = self.wait(PollTimeout::NONE) {
+            if !self.one() {
                 break;
             }
         }
+        self.finish()
+    }
+
+    /// The descriptor to wait for, where there is no thread to do so.
+    pub(super) fn waits(&self) -> Option<BorrowedFd<'_>> {
+        (!self.over).then(|| self.judge.as_fd())
+    }
+
+    /// One question, if there is one; false: that is all for now.
+    pub(super) fn turn(&mut self) -> bool {
+        match self.wait(PollTimeout::ZERO) {
+            // Whoever has to wait for the rest, the others have their turn.
+            Woken::Asked => self.one() && !self.tired,
+            Woken::Over => {
+                self.over = true;
+                false
+            }
+            Woken::Silence => false,
+        }
+    }
+
+    pub(super) fn finish(self) -> Heard {
         let (refused, executed) = self.tally.into_lists();
         Heard { refused, executed }
     }
 
-    fn wait(&self) -> Woken {
+    /// Answers one; false: it is over meanwhile.
+    fn one(&mut self) -> bool {
+        // Whoever asked may be gone by now.
+        let Some(waiting) = self.judge.next() else { return true };
+        let noted = match waiting.refused() {
+            Some(errno) => self.refusal(&waiting, errno),
+            None => self.look(waiting.asked()),
+        };
+        // Who is answered has waited all the time: what was read was its own. Who was disturbed asks again.
+        if self.judge.answer(&waiting) {
+            self.keep(noted);
+        }
+        self.count(waiting.refused().is_some());
+        !self.tired || self.rest()
+    }
+
+    fn wait(&self, timeout: PollTimeout) -> Woken {
         let listen = |fd| PollFd::new(fd, PollFlags::POLLIN);
         let mut polled = [listen(self.judge.as_fd()), listen(self.leave.as_fd())];
         loop {
-            let _ = poll(&mut polled, PollTimeout::NONE);
+            let _ = poll(&mut polled, timeout);
             let [asks, leaves] = [&polled[0], &polled[1]].map(|p| p.revents().unwrap_or(PollFlags::empty()));
             if asks.contains(PollFlags::POLLIN) {
                 return Woken::Asked;
@@ -113,19 +148,23 @@ impl Listening {
             if !leaves.is_empty() || asks.intersects(PollFlags::POLLHUP | PollFlags::POLLERR) {
                 return Woken::Over;
             }
+            if timeout == PollTimeout::ZERO {
+                return Woken::Silence;
+            }
         }
     }
 
-    fn is_due_a_rest(&mut self, refused: bool) -> bool {
+    fn count(&mut self, refused: bool) {
         if refused {
             self.refused += 1;
-            return self.refused > FREELY;
+            self.tired = self.refused > FREELY;
+            return;
         }
         let now = Instant::now();
         let since = now.duration_since(self.filled).as_secs_f64();
         self.filled = now;
         self.looks = (self.looks + since * LOOKS_PER_SECOND).min(LOOKS) - 1.0;
-        self.looks < 0.0
+        self.tired = self.looks < 0.0;
     }
 
     /// False: it is over meanwhile.
@@ -262,7 +301,11 @@ fn path(asked: &Asked, at: At) -> Option<Vec<u8>> {
         b'/' => Some(path),
         _ => {
             let folder = process::folder(asked.pid, at.folder.map(|place| asked.args[place]))?;
-            Some([&folder[..], b"/", &path].concat())
+            let mut name = &path[..];
+            while let Some(rest) = name.strip_prefix(b"./") {
+                name = rest;
+            }
+            Some([&folder[..], b"/", name].concat())
         }
     }
 }

@@ -4,7 +4,9 @@
 //! depends on what is read of the task in between. When the supervisor is gone the kernel refuses by itself. Calls that
 //! are not asked about never come here and cost nothing.
 //!
-//! A thread of its own answers, so that neither a storm of calls nor a slow disk holds anybody else up.
+//! A thread of its own answers, so that neither a storm of calls nor a slow disk holds anybody else up. Where none can be
+//! made (old filters of containers refuse `clone3` by EPERM, and the C library does not try another way) the supervisor
+//! answers between its other duties.
 
 mod calls;
 mod judge;
@@ -25,8 +27,8 @@ use listening::Listening;
 use nix::sys::signal::{SigSet, SigmaskHow};
 use rustix::event::{EventfdFlags, eventfd};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 /// What it needs is little, and known.
@@ -42,15 +44,23 @@ pub(crate) struct Heard {
     pub(crate) executed: Vec<Executed>,
 }
 
-/// A thread that answers.
+/// Who answers from now on.
 pub(crate) struct Hearing {
-    thread: JoinHandle<Heard>,
+    by: By,
     told: Receiver<Event>,
     /// Rings when there is something to be told.
     bell: Arc<OwnedFd>,
     /// Ends the thread.
     leave: Arc<OwnedFd>,
 }
+
+enum By {
+    Thread(JoinHandle<Option<Heard>>),
+    Turns(Box<Listening>),
+}
+
+/// Answers of one turn, so that deadline and output have theirs.
+const PER_TURN: usize = 32;
 
 impl Ear {
     pub(crate) fn new(listener: OwnedFd, plain: Program) -> Self {
@@ -74,10 +84,16 @@ impl Ear {
         let thread = std::thread::Builder::new().name("aido-hears".into()).stack_size(STACK);
         // Signals are for the thread that waits for them.
         let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK).map_err(|e| failed(e.into()))?;
-        let thread = thread.spawn(move || listening.listen());
+        let handed = Arc::new(Mutex::new(Some(listening)));
+        let taken = handed.clone();
+        let take = |from: &Mutex<Option<Listening>>| from.lock().ok().and_then(|mut handed| handed.take());
+        let thread = thread.spawn(move || take(&taken).map(Listening::listen));
         mask.thread_set_mask().map_err(|e| failed(e.into()))?;
-        let thread = thread.map_err(failed)?;
-        Ok(Hearing { thread, told, bell, leave })
+        let by = match thread {
+            Ok(thread) => By::Thread(thread),
+            Err(e) => By::Turns(Box::new(take(&handed).ok_or_else(|| failed(e))?)),
+        };
+        Ok(Hearing { by, told, bell, leave })
     }
 }
 
@@ -88,13 +104,22 @@ impl AsFd for Ear {
 }
 
 impl Hearing {
-    /// Readable when there is something to be told.
-    pub(crate) fn bell(&self) -> BorrowedFd<'_> {
-        self.bell.as_fd()
+    /// Readable when there is something to be told, or to be answered. Before the task runs nothing is told.
+    pub(crate) fn bell(&self, runs: bool) -> Option<BorrowedFd<'_>> {
+        match &self.by {
+            By::Thread(_) => runs.then(|| self.bell.as_fd()),
+            By::Turns(listening) => listening.waits(),
+        }
     }
 
     /// Tells what was heard since the last time.
-    pub(crate) fn tell(&self, listener: &mut dyn Listener) {
+    pub(crate) fn tell(&mut self, runs: bool, listener: &mut dyn Listener) {
+        if let By::Turns(listening) = &mut self.by {
+            (0..PER_TURN).all(|_| listening.turn());
+        }
+        if !runs {
+            return;
+        }
         let _ = rustix::io::read(&self.bell, &mut [0u8; 8]);
         while let Ok(event) = self.told.try_recv() {
             // The listener remembers what it could not record.
@@ -105,12 +130,15 @@ impl Hearing {
     /// To be called when nothing of the run lives: what was heard of it.
     pub(crate) fn end(self, listener: &mut dyn Listener) -> Result<Heard, Error> {
         ring(&self.leave);
-        let Hearing { thread, told, .. } = self;
-        let heard = thread.join();
+        let Hearing { by, told, .. } = self;
+        let heard = match by {
+            By::Thread(thread) => thread.join().ok().flatten(),
+            By::Turns(listening) => Some(listening.finish()),
+        };
         while let Ok(event) = told.try_recv() {
             let _ = listener.event(event);
         }
-        heard.map_err(|_| Error::new("what listened to the task broke down"))
+        heard.ok_or_else(|| Error::new("what listened to the task broke down"))
     }
 }
 

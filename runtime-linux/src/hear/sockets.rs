@@ -33,7 +33,10 @@ pub(super) fn connecting(places: &Places, asked: &Asked, at: usize) -> Option<Fo
         Address::Path(path) if ASKED_ALWAYS.contains(&path.as_slice()) => None,
         Address::Path(path) => {
             let found = places.connecting(&absolute(asked.pid, path)?)?;
-            Some(Found { target: format!("unix:{}", found.target), ..found })
+            Some(match found.cause {
+                Cause::Absent => Found { target: format!("unix:{}", found.target), ..found },
+                _ => found,
+            })
         }
         Address::Abstract(name) => {
             let name = format!("@{}", String::from_utf8_lossy(&name));
@@ -58,10 +61,8 @@ pub(super) fn binding(places: &Places, asked: &Asked, at: usize) -> Option<Found
             let found = network(asked, address, libc::EACCES, Some("ports below 1024"));
             Some(Found { cause: Cause::Denied, ..found })
         }
-        Address::Path(path) => {
-            let found = places.making(&absolute(asked.pid, path)?)?;
-            Some(Found { target: format!("unix:{}", found.target), ..found })
-        }
+        // Its name is made in a folder, like a file.
+        Address::Path(path) => places.making(&absolute(asked.pid, path)?),
         Address::Network(_) | Address::Abstract(_) => None,
     }
 }

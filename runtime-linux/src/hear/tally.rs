@@ -50,6 +50,7 @@ impl Tally {
             number: -1,
             detail: None,
             process: String::new(),
+            cause: Cause::Profile,
             target: None,
             place: None,
             ..refusal

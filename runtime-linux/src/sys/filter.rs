@@ -49,7 +49,6 @@ const fn request(direction: u32, number: u32, size: usize) -> libc::Ioctl {
 
 const RECEIVE: libc::Ioctl = request(3, 0, size_of::<libc::seccomp_notif>());
 const SEND: libc::Ioctl = request(3, 1, size_of::<libc::seccomp_notif_resp>());
-const IS_VALID: libc::Ioctl = request(1, 2, size_of::<u64>());
 const SET_FLAGS: libc::Ioctl = request(1, 4, size_of::<u64>());
 /// Since Linux 6.6: who asks and who answers change places on one processor.
 const WAKE_AT_ONCE: libc::c_ulong = 1;
@@ -62,12 +61,6 @@ pub(crate) fn next(listener: BorrowedFd<'_>) -> Result<Asked> {
     check(unsafe { libc::ioctl(listener.as_raw_fd(), RECEIVE, &mut asked) } as c_long)?;
     let libc::seccomp_notif { id, pid, data, .. } = asked;
     Ok(Asked { id, pid: pid as i32, arch: data.arch, number: data.nr, args: data.args })
-}
-
-/// Whether whoever asked still waits: what was read of it in between was its own.
-pub(crate) fn waits(listener: BorrowedFd<'_>, asked: &Asked) -> bool {
-    // SAFETY: reads the number.
-    check(unsafe { libc::ioctl(listener.as_raw_fd(), IS_VALID, &asked.id) } as c_long).is_ok()
 }
 
 /// Answers come sooner from now on, where the kernel knows how: a fifth of the time, as measured.
@@ -101,7 +94,6 @@ mod tests {
     fn the_requests_are_those_of_the_kernels_header() {
         assert_eq!(RECEIVE as u32, 0xC050_2100);
         assert_eq!(SEND as u32, 0xC018_2101);
-        assert_eq!(IS_VALID as u32, 0x4008_2102);
         assert_eq!(SET_FLAGS as u32, 0x4008_2104);
     }
 }

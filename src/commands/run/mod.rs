@@ -34,7 +34,7 @@ pub(crate) fn run(dir: &Path, typed: &cli::Run) -> Result<u8> {
         passed_on(&settings);
     }
     let invocation = Invocation::read(&settings.project, &typed.task)?;
-    let layout = inputs::lay_out(&settings, invocation.script(), backend::home().as_deref())?;
+    let layout = inputs::lay_out(&settings, invocation.script(), &backend::own_folders_in(&settings.project))?;
     let shown = progress::shown(quiet);
     let ready = root::ready(&settings, &shown)?;
     drop(shown);
@@ -46,12 +46,7 @@ pub(crate) fn run(dir: &Path, typed: &cli::Run) -> Result<u8> {
     }
     // Before the first run makes its own folder in the project.
     let mut inputs = inputs::digests(&layout.inputs)?;
-    let mut secret_files = inputs::SecretFiles::new();
-    for file in &layout.secrets {
-        let content = file.content()?;
-        inputs.push(file.told(&content));
-        secret_files.insert(file.entry.path.clone(), content);
-    }
+    let secret_files = inputs::open_secrets(&layout.secrets, &mut inputs)?;
     let kept_out = redact::secrets(&secrets, &secret_files);
     plan.exact_output = typed.exact_output;
     redact::refuse_arguments(&plan, &secrets)?;

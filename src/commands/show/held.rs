@@ -7,10 +7,13 @@ use crate::words::{inert, size};
 use aido_runtime::Force;
 use owo_colors::OwoColorize;
 
+/// Hidden paths that are named.
+const HIDDEN: usize = 8;
+
 pub(super) fn put(page: &mut Page, told: &Summary) {
     let held: Vec<&str> =
         told.enforced.0.iter().filter(|(_, s)| s.force == Force::InForce).map(|(c, _)| c.name()).collect();
-    page.sentence("in force", "", &held.join(", "));
+    page.sentence("in force", "", &in_force(&held, told));
     for (control, standing) in told.enforced.lacking() {
         let (name, by) = match standing.force {
             Force::Absent => ("absent".red().to_string(), String::new()),
@@ -23,7 +26,18 @@ pub(super) fn put(page: &mut Page, told: &Summary) {
         }
     }
     page.list("inputs", &told.inputs.iter().map(input).collect::<Vec<_>>());
-    page.list("hidden", &told.hidden.iter().map(|path| inert(path)).collect::<Vec<_>>());
+    let hidden: Vec<String> = told.hidden.iter().take(HIDDEN).map(|path| inert(path)).collect();
+    let more = told.hidden.len() - hidden.len();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    page.sentence("hidden", "", &format!("{}{more}", hidden.join(", ")));
+}
+
+/// By name where something lacks: then it matters which.
+fn in_force(held: &[&str], told: &Summary) -> String {
+    if told.enforced.lacking().next().is_none() && !held.is_empty() {
+        return format!("all of {} controls", held.len());
+    }
+    held.join(", ")
 }
 
 /// An input, and how well its digest covers it.

@@ -46,11 +46,13 @@ impl Page {
         if text.is_empty() {
             return;
         }
-        let indent = lead.chars().count();
-        let room = WIDTH - MARGIN - indent;
-        for (n, line) in wrapped(text, room).iter().enumerate() {
-            let (name, lead) = if n == 0 { (name, lead.to_string()) } else { ("", " ".repeat(indent)) };
-            self.row(name, format!("{lead}{line}"));
+        // What follows the first line stands a little to the right of the word.
+        let first = lead.len() - lead.trim_start().len();
+        let rest = first + if lead.is_empty() { 0 } else { 2 };
+        let told = format!("{}{text}", lead.trim_start());
+        for (n, line) in wrapped(&told, WIDTH - MARGIN - rest).iter().enumerate() {
+            let (name, indent) = if n == 0 { (name, first) } else { ("", rest) };
+            self.row(name, format!("{:indent$}{line}", ""));
         }
     }
 }
@@ -81,11 +83,11 @@ mod tests {
     fn sentences_keep_their_words_and_the_screens_width() {
         let text = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen";
         let mut page = Page::default();
-        page.sentence("name", "why: ", text);
+        page.sentence("name", "  why: ", text);
         page.sentence("", "  ", &"x".repeat(200));
         let lines: Vec<&str> = page.text.lines().collect();
         assert_eq!(lines.len(), 3, "{lines:#?}");
-        assert!(lines[0].starts_with("  name       why: one") && lines[1].starts_with("                  "));
+        assert!(lines[0].starts_with("  name         why: one") && lines[1].starts_with("                 "));
         assert!(lines[..2].iter().all(|line| line.chars().count() <= WIDTH), "{lines:#?}");
         let words: Vec<&str> = lines[..2].iter().flat_map(|line| line.split_whitespace()).skip(2).collect();
         assert_eq!(words.join(" "), text);

@@ -132,7 +132,8 @@ fn verdict(runs: &[Report], ledger: Option<&LedgerReport>, verified: bool) -> St
         }
         (_, true) if failed.is_empty() => bad("the ledger does not hold"),
         _ if failed.is_empty() => bad("there are warnings, and --strict counts them"),
-        _ => bad(&format!("{} of {} do not hold", failed.len(), count(runs.len(), "run"))),
+        _ if runs.len() == 1 => bad("the run is not as it was signed"),
+        _ => bad(&format!("{} of {} are not as they were signed", failed.len(), count(runs.len(), "run"))),
     }
 }
 
