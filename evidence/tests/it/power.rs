@@ -89,7 +89,7 @@ fn left(whole: &[u8], keep: usize, zeros: usize) -> Vec<u8> {
 /// Every place to cut at; before zeros, those around the ends of lines and some between.
 fn places(bytes: &[u8], zeros: usize) -> Vec<usize> {
     let near = |at: &usize| (at.saturating_sub(1)..=at + 1).any(|at| bytes.get(at) == Some(&b'\n'));
-    (0..=bytes.len()).filter(|at| zeros == 0 || at % 41 == 0 || near(at)).collect()
+    (0..=bytes.len()).filter(|at| zeros == 0 || at.is_multiple_of(41) || near(at)).collect()
 }
 
 #[test]
