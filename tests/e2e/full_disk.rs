@@ -97,7 +97,7 @@ fn at_every_step(
             scope.spawn(move || {
                 let mut ground = Ground::new();
                 for (round, at) in (1 + worker..).step_by(WORKERS as usize).enumerate() {
-                    if round % 8 == 7 {
+                    if (round + 1).is_multiple_of(8) {
                         ground = Ground::new();
                     }
                     let mark = marker();
