@@ -223,6 +223,10 @@ pub(crate) fn destroy(dir: &Path, typed: &cli::SandboxDestroy) -> Result<u8> {
         let id = sandbox.id().to_string();
         match end(sandbox, &*engine) {
             Ok(()) => println!("{id}"),
+            // What was asked for is so.
+            Err(_) if project.sandbox_with(&id)?.is_none() => {
+                say(&format!("sandbox {id} was removed by another command meanwhile"));
+            }
             Err(error) => {
                 say(&format!("sandbox {id}: {error}"));
                 failed += 1;

@@ -10,7 +10,7 @@ mod select;
 mod walk;
 
 pub use digest::{InputDigest, InputKind, digests};
-pub use given::{SecretFile, SecretFiles};
+pub use given::{SecretFile, SecretFiles, open_secrets};
 pub use layout::{HOME, OUTPUTS, WORKSPACE};
 pub use outputs::Output;
 pub use own::Own;

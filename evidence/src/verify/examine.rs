@@ -7,7 +7,7 @@ use super::seal::{self, Sealed};
 use super::{Trust, older};
 use crate::bundle::{ABOUT, About, BUNDLE_VERSION, KEY, MAX_NOTE};
 use crate::error::Error;
-use crate::files::{EVENTS, MAX_SEAL, PREPARED, SEAL};
+use crate::files::{EVENTS, MAX_SEAL, PREPARED};
 use crate::id::Id;
 use crate::parts::{CONFIG, Content, Found, Parts, RUN, Stop};
 use crate::statement::ClosedBy;
