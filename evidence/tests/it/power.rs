@@ -262,8 +262,8 @@ fn a_sealing_can_be_cut_after_every_step() {
             [(false, false), (false, true), (true, false), (true, true)].map(|(m, r)| (s, l, a, m, r))
         })
     {
-        // The ledger hears of it last.
-        if step < 3 && ledger == 0 {
+        // The ledger hears of it last, when the names in the run's folder are on the disk: nothing half-written is there.
+        if step != 3 && ledger == 0 {
             continue;
         }
         let cut = Cut::new();
