@@ -81,7 +81,7 @@ fn an_unknown_key_shows_its_place_and_what_was_meant() {
    |
  2 | ouputs: [results/]
    | ^^^^^^
-  help: the keys here are: name, runtime, ttl, inputs, outputs, secrets, permissions, env, resources"
+  help: the keys here are: name, runtime, ttl, inputs, outputs, secrets, permissions, env, resources, record"
     );
     assert_eq!(
         refused("resources: {memroy: 1GiB}"),
