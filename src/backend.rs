@@ -1,8 +1,10 @@
 //! Which engine runs plans here, and where the user's own state lies. The one place that knows the platform.
 
+use crate::inputs::Own;
+use aido_evidence::Keyring;
 use aido_runtime::{Error, Runtime};
 pub(crate) use aido_runtime_linux::{SCRATCH, end_descendants, fault};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The engine for one run; `name` tells it from others.
 pub(crate) fn engine(name: &str) -> Result<Box<dyn Runtime>, Error> {
@@ -58,6 +60,24 @@ fn data_home() -> Result<PathBuf, Error> {
 /// A folder in a variable. As the XDG specification has it, a relative path counts as none.
 fn folder_of(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute())
+}
+
+/// What of the caller no task is shown.
+pub(crate) fn own_folders() -> Own {
+    Own { home: home(), keys: own_home().keys }
+}
+
+/// The same for who starts a run. The first run makes a key: where the project is around its place, the folder must be
+/// there before the inputs are read, so that it is hidden.
+pub(crate) fn own_folders_in(project: &Path) -> Own {
+    let own = own_folders();
+    if let Some(keys) = own.keys.as_ref().filter(|keys| !keys.exists()) {
+        let near = keys.ancestors().find_map(|above| above.canonicalize().ok());
+        if near.is_some_and(|near| near.starts_with(project)) {
+            let _ = Keyring::create(keys);
+        }
+    }
+    own
 }
 
 pub(crate) fn home() -> Option<PathBuf> {

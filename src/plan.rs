@@ -207,7 +207,7 @@ mod tests {
         let settings = Settings::from_text(yaml, "sandbox.yaml", project, overrides)?;
         let task: Vec<String> = task.iter().map(|word| word.to_string()).collect();
         let invocation = Invocation::read(&settings.project, &task)?;
-        let layout = inputs::lay_out(&settings, invocation.script(), None)?;
+        let layout = inputs::lay_out(&settings, invocation.script(), &inputs::Own::default())?;
         let caller = |name: &str| (name == "MY_TOKEN").then(|| OsString::from("s3cret"));
         assemble(&settings, facts, &invocation, false, &layout, &caller)
     }

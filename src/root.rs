@@ -43,6 +43,10 @@ fn folder_root(settings: &Settings, folder: &Path) -> Result<Ready, Error> {
     if settings.project.starts_with(&path) {
         return Err(failed(format!("rootfs {}: the project lies in it, secrets and all", folder.display())));
     }
+    let keys = backend::own_home().keys.and_then(|keys| keys.canonicalize().ok());
+    if keys.is_some_and(|keys| keys.starts_with(&path)) {
+        return Err(failed(format!("rootfs {}: the keys that sign your runs lie in it", folder.display())));
+    }
     held(settings, folder, &path, "rootfs")?;
     let looks = ["bin", "usr", "sbin", "lib", "etc"].iter().any(|name| path.join(name).symlink_metadata().is_ok());
     if !looks {

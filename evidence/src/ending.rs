@@ -20,6 +20,10 @@ impl Sandbox {
         // A lock of this call alone: other values share their descriptor.
         let own = self.own_folder().sub(".")?;
         lock::take(own.fd(), own.path(), lock::PATIENCE)?;
+        if !self.project().sandboxes_folder()?.has(self.id().as_str())? {
+            // Destroyed while this waited: the ledger has its last line.
+            return Ok(false);
+        }
         let mut state = self.state()?;
         let first = state.ended.is_none();
         if first {

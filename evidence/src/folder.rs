@@ -213,7 +213,7 @@ impl Folder {
                 FileType::Unknown => match rustix::fs::statat(&*self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
                     Ok(stat) => FileType::from_raw_mode(stat.st_mode),
                     Err(Errno::NOENT) => continue,
-                    Err(e) => return Err(Error::io("look at", &self.path.join(shown(&name.to_owned())), e)),
+                    Err(e) => return Err(Error::io("look at", &self.path.join(shown(name)), e)),
                 },
                 kind => kind,
             };

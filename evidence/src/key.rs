@@ -67,8 +67,8 @@ pub(crate) struct SecretKey {
     public: PublicKey,
 }
 
-/// Memory of its own for a seed. The sandbox's first process is a copy of the supervisor, and a task tries to read its
-/// memory: the copy finds zeros here.
+/// Memory of its own for a seed. The sandbox's first process begins as a copy of the supervisor, and a task tries to
+/// read its memory: the copy has no such page.
 struct Page(MmapMut);
 
 impl Page {

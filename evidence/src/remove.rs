@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::folder::Folder;
 use crate::id::{Id, Of, random_hex};
+use crate::lock;
 use crate::project::Project;
 use crate::sandbox::{Sandbox, UNFINISHED};
 use crate::trash;
@@ -38,6 +39,9 @@ fn sandbox(sandbox: &Sandbox, why: &str) -> Result<()> {
     let runs: Vec<Id> = sandbox.runs()?.iter().map(|run| run.id().clone()).collect();
     let trash = trash::locked(project)?;
     let id = sandbox.id().as_str();
+    // Who says its end meanwhile says it before this, or not at all.
+    let own = sandbox.own_folder().sub(".")?;
+    lock::take(own.fd(), own.path(), lock::PATIENCE)?;
     project.sandboxes_folder()?.rename(id, &trash, id)?;
     let line = json!({"sandbox": id, "why": why, "runs": runs});
     project.ledger().append_durably("sandbox_destroyed", &line)?;

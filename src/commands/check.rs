@@ -1,5 +1,6 @@
 //! `aido check`: validates a configuration and says what it grants. Starts nothing.
 
+use crate::backend;
 use crate::cli::Check;
 use crate::inputs::{Entry, Layout, OUTPUTS, lay_out};
 use crate::root;
@@ -69,8 +70,7 @@ pub(super) fn check(dir: &Path, asked: &Check) -> Result<u8> {
     if asked.pin && super::pin::pin(&settings, asked)? {
         settings = load()?;
     }
-    let home = std::env::var_os("HOME");
-    let layout = lay_out(&settings, None, home.as_deref().map(Path::new))?;
+    let layout = lay_out(&settings, None, &backend::own_folders())?;
     let mut granted = granted(&settings, &layout, &|name| std::env::var_os(name).is_some());
     granted.image = root::resolved(&settings).map(|digest| digest.to_string());
     let text = if asked.json { serde_json::to_string_pretty(&granted)? + "\n" } else { describe(&granted) };
@@ -199,6 +199,7 @@ fn variable(name: &str, value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::inputs::Own;
 
     fn of(yaml: &str) -> Granted {
         let project = tempfile::tempdir().unwrap();
@@ -206,7 +207,7 @@ mod tests {
             std::fs::write(project.path().join(file), "").unwrap();
         }
         let settings = Settings::from_text(yaml, "sandbox.yaml", project.path(), &Overrides::default()).unwrap();
-        granted(&settings, &lay_out(&settings, None, None).unwrap(), &|name| name == "SET")
+        granted(&settings, &lay_out(&settings, None, &Own::default()).unwrap(), &|name| name == "SET")
     }
 
     #[test]

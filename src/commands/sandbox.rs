@@ -23,7 +23,7 @@ pub(crate) fn up(dir: &Path, typed: &cli::SandboxUp) -> Result<u8> {
     if let (Some(assumed), false) = (settings.assumed(), typed.quiet) {
         say(&assumed);
     }
-    let layout = inputs::lay_out(&settings, None, backend::home().as_deref())?;
+    let layout = inputs::lay_out(&settings, None, &backend::own_folders_in(&settings.project))?;
     let shown = progress::shown(typed.quiet);
     let ready = root::ready(&settings, &shown)?;
     drop(shown);
@@ -223,6 +223,10 @@ pub(crate) fn destroy(dir: &Path, typed: &cli::SandboxDestroy) -> Result<u8> {
         let id = sandbox.id().to_string();
         match end(sandbox, &*engine) {
             Ok(()) => println!("{id}"),
+            // What was asked for is so.
+            Err(_) if project.sandbox_with(&id)?.is_none() => {
+                say(&format!("sandbox {id} was removed by another command meanwhile"));
+            }
             Err(error) => {
                 say(&format!("sandbox {id}: {error}"));
                 failed += 1;

@@ -102,7 +102,7 @@ impl Case {
 
 fn plan(project: &Path, config: &str) -> crate::settings::Result<Plan> {
     let settings = Settings::from_text(config, "sandbox.yaml", project, &Overrides::default())?;
-    let layout = inputs::lay_out(&settings, None, None)?;
+    let layout = inputs::lay_out(&settings, None, &inputs::Own::default())?;
     let invocation = Invocation::Command { program: "sh".into(), args: vec![] };
     let facts = RootFacts::host(1000, 1000, vec![]);
     assemble(&settings, &facts, &invocation, false, &layout, &|_| None).map(|(plan, _)| plan)

@@ -4,6 +4,7 @@ mod digest;
 mod given;
 mod layout;
 mod outputs;
+mod own;
 mod secrets;
 mod select;
 mod walk;
@@ -12,11 +13,12 @@ pub use digest::{InputDigest, InputKind, digests};
 pub use given::{SecretFile, SecretFiles, open_secrets};
 pub use layout::{HOME, OUTPUTS, WORKSPACE};
 pub use outputs::Output;
+pub use own::Own;
 pub use secrets::looks_secret;
 pub use select::Entry;
 pub(crate) use select::near;
 
-use crate::settings::{At, Error, Result, Settings, Told};
+use crate::settings::{At, Result, Settings, Told};
 use aido_runtime::{Mount, MountKind};
 use std::path::Path;
 
@@ -33,16 +35,16 @@ pub struct Layout {
     pub mounts: Vec<Mount>,
 }
 
-/// `script` is a file of the project that the task needs, shown also where no input covers it. `home` is the caller's home
-/// folder, which is no project.
-pub fn lay_out(settings: &Settings, script: Option<&str>, home: Option<&Path>) -> Result<Layout> {
+/// `script` is a file of the project that the task needs, shown also where no input covers it. `own` is what the caller
+/// shows to no task.
+pub fn lay_out(settings: &Settings, script: Option<&str>, own: &Own) -> Result<Layout> {
     let project = &settings.project;
     let mut budget = walk::Budget::new();
     let whole = [Told::new(".".to_string(), At::Nowhere)];
     let wanted = match &settings.inputs {
         Some(inputs) => inputs.as_slice(),
         None => {
-            refuse_home(project, home)?;
+            own.refuse_home(project)?;
             &whole
         }
     };
@@ -54,9 +56,11 @@ pub fn lay_out(settings: &Settings, script: Option<&str>, home: Option<&Path>) -
         selection.add_file(script)?;
     }
     let secrets = given::read(project, &settings.secrets)?;
+    secrets.iter().try_for_each(|secret| own.refuse_keys(&secret.entry))?;
     selection.leave_out(&secrets);
     let mut inputs = selection.finish()?;
     given::make_room(&mut inputs, &secrets)?;
+    own.hide_keys(&mut inputs)?;
     let all: Vec<Entry> = inputs.iter().cloned().chain(secrets.iter().map(|secret| secret.entry.clone())).collect();
     let outputs = outputs::read(project, &settings.outputs, &all)?;
     let mounts = layout::mounts(project, &inputs, &secrets, &outputs);
@@ -82,17 +86,6 @@ pub(crate) fn could_be_output(project: &Path, mounts: &[Mount], written: &str) -
     }
     wanted.push(told(written.to_string()));
     outputs::read(project, &wanted, &inputs).map(drop)
-}
-
-/// Nobody who types a command in their home folder means to show all of it to a task.
-fn refuse_home(project: &Path, home: Option<&Path>) -> Result<()> {
-    let home = home.and_then(|home| home.canonicalize().ok());
-    if project.parent().is_some() && !home.is_some_and(|home| home.starts_with(project)) {
-        return Ok(());
-    }
-    let what = format!("{} is no project: without `inputs`, the task would be shown all of it", project.display());
-    Err(Error::new(At::Nowhere, what)
-        .remedy("go to a project's folder, or name what the task needs: `--input PATH` or `inputs:`"))
 }
 
 impl Layout {

@@ -4,7 +4,7 @@ use super::*;
 use crate::settings::Overrides;
 use aido_runtime::MountKind;
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 struct Project {
     folder: tempfile::TempDir,
@@ -32,7 +32,7 @@ impl Project {
 
     fn try_lay_out(&self, yaml: &str) -> Result<Layout> {
         let settings = Settings::from_text(yaml, "sandbox.yaml", self.folder.path(), &Overrides::default())?;
-        lay_out(&settings, None, None)
+        lay_out(&settings, None, &Own::default())
     }
 
     fn lay_out(&self, yaml: &str) -> Layout {
@@ -271,7 +271,7 @@ fn a_home_folder_is_no_project() {
     let home = Project::new(&["project/a", ".bashrc"]);
     let try_at = |project: &Path, yaml: &str| {
         let settings = Settings::from_text(yaml, "f", project, &Overrides::default()).unwrap();
-        lay_out(&settings, None, Some(&home.path("")))
+        lay_out(&settings, None, &Own { home: Some(home.path("")), keys: None })
     };
     assert!(try_at(&home.path(""), "").unwrap_err().to_string().contains("is no project"));
     assert!(try_at(home.path("").parent().unwrap(), "").is_err());
@@ -282,11 +282,32 @@ fn a_home_folder_is_no_project() {
 }
 
 #[test]
+fn keys_that_sign_are_no_input_however_they_are_named() {
+    let p = Project::new(&["a", "share/b", "share/aido/keys/0a.pem", "share/aido/keys/0a.pub.pem"]);
+    let keys = Some(p.path("share/aido/keys"));
+    let try_with = |yaml: &str| {
+        let settings = Settings::from_text(yaml, "f", p.folder.path(), &Overrides::default()).unwrap();
+        lay_out(&settings, None, &Own { home: None, keys: keys.clone() }).map(|layout| layout.hidden())
+    };
+    for yaml in ["", "inputs: [share]", "inputs: ['**']", "inputs: ['s*/']", "inputs: [share/aido]"] {
+        assert_eq!(try_with(yaml).unwrap(), ["share/aido/keys"], "{yaml}");
+    }
+    // Named exactly beside its folder, and by a link too.
+    symlink("share/aido/keys/0a.pub.pem", p.path("link")).unwrap();
+    for inside in ["share/aido/keys", "share/aido/keys/0a.pem", "share/aido/keys/0a.pub.pem", "link"] {
+        let said = try_with(&format!("inputs: [{inside}]")).unwrap_err().to_string();
+        assert!(said.contains("where the keys are that sign") || said.contains("looks like a secret"), "{said}");
+    }
+    assert_eq!(try_with("inputs: [share, share/aido/keys/0a.pem]").unwrap(), ["share/aido/keys"]);
+    assert!(try_with("inputs: [a]").unwrap().is_empty());
+}
+
+#[test]
 fn the_script_is_shown_where_no_input_covers_it() {
     let p = Project::new(&["a.py", "d/b.py", "d/id_rsa.py"]);
     let with = |yaml: &str, script: &str| {
         let settings = Settings::from_text(yaml, "f", p.folder.path(), &Overrides::default()).unwrap();
-        lay_out(&settings, Some(script), None)
+        lay_out(&settings, Some(script), &Own::default())
             .map(|l| l.inputs.iter().map(|e| format!("{} {:?}", e.path, e.hidden)).collect::<Vec<_>>())
     };
     assert_eq!(with("inputs: []", "a.py").unwrap(), ["a.py []"]);

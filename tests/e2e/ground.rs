@@ -69,6 +69,11 @@ impl Ground {
             self.check_run(run).map_err(|e| format!("{what}: {e}"))?;
         }
         self.check_sandboxes(what)?;
+        // What was recorded before the blow, what was closed after it, the ledger and what is known of it elsewhere.
+        let verified = p.aido(["verify", "--all"]);
+        if verified.code != Some(0) {
+            return Err(format!("{what}: {verified}"));
+        }
         let again = p.sh("echo again");
         if (again.code, again.stdout.as_slice()) != (Some(0), b"again\n") {
             return Err(format!("{what}: the project does not work on: {again}"));

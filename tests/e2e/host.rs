@@ -28,9 +28,14 @@ fn folder(variable: &str, name: &str) -> PathBuf {
     env::var_os(variable).map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(name), PathBuf::from)
 }
 
+/// Where a file of `tests/` is.
+pub(crate) fn our_file(name: &str) -> PathBuf {
+    folder("AIDO_TESTS", "tests").join(name)
+}
+
 /// A file of `tests/`.
 pub(crate) fn ours(name: &str) -> String {
-    let path = folder("AIDO_TESTS", "tests").join(name);
+    let path = our_file(name);
     fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 

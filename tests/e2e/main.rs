@@ -38,6 +38,7 @@ mod refused;
 mod registry;
 mod run;
 mod sandbox;
+mod seal;
 mod secrets;
 mod store;
 mod together;

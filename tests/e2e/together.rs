@@ -45,6 +45,20 @@ fn many_first_runs_at_once_are_all_recorded() {
     let listed = p.aido(["runs", "--json"]).ok().json();
     assert_eq!(listed.as_array().unwrap().len(), MANY);
     assert!(listed.as_array().unwrap().iter().all(|run| run["status"] == "sealed" && run["end"] == "exit 0"));
+    // One key signs them all, and the ledger is the one that is known outside of the project.
+    p.aido(["verify", "--all", "--strict"]).ok();
+    let seals = p.path().join(".aido/sandboxes");
+    let keys: std::collections::BTreeSet<String> = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|run| {
+            let seal = seals.join(run["folder"].as_str().unwrap()).join("seal.json");
+            let seal: Value = serde_json::from_slice(&fs::read(seal).unwrap()).unwrap();
+            seal["signatures"][0]["keyid"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    assert_eq!(keys.len(), 1, "{keys:?}");
     let counted = counted(&p);
     for kind in ["sandbox_created", "run_begun", "run_sealed"] {
         assert_eq!(of_kind(&counted, kind), MANY, "{kind}: {counted:?}");
@@ -68,10 +82,12 @@ fn runs_removals_and_readers_at_once_do_not_hurt_each_other() {
         running.push(p.start(["sandbox", "destroy", "--expired"]));
         running.push(p.start(["runs"]));
         running.push(p.start(["sandbox", "list"]));
+        running.push(p.start(["prune", "--keep", "50"]));
+        running.push(p.start(["verify", "--all"]));
     }
     let outs = all(running);
     for (number, out) in outs.iter().enumerate() {
-        match number % 6 {
+        match number % 8 {
             0 => {
                 out.ok().stdout("new\n");
             }
@@ -92,6 +108,7 @@ fn runs_removals_and_readers_at_once_do_not_hurt_each_other() {
     let destroyed = |id: &String| counted.get(&("sandbox_destroyed".to_owned(), id.clone())).copied();
     assert!(old.iter().all(|id| destroyed(id) == Some(1)), "{counted:?}");
     assert!(counted.values().all(|times| *times == 1), "{counted:?}");
+    p.aido(["verify", "--all"]).ok();
     let left = fs::read_dir(p.path().join(".aido/trash")).unwrap().count();
     assert_eq!(left, 0, "the trash is not empty");
 }

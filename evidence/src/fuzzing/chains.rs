@@ -109,7 +109,7 @@ fn append(file: &mut Vec<u8>, head: &mut Head, how: u8) {
         3 => (0..how).fold(Value::Null, |inner, _| json!([inner])),
         _ => json!("x".repeat(usize::from(how) * 100)),
     };
-    let kind = if how % 7 == 0 { "a \"kind\"\n" } else { "kind" };
+    let kind = if how.is_multiple_of(7) { "a \"kind\"\n" } else { "kind" };
     let (line, next) = head.encode(kind, &data, "2026-01-02T03:04:05.000000Z", u64::from(how));
     file.extend(line);
     *head = next;

@@ -3,11 +3,12 @@
 //!
 //! A target takes any bytes and panics where a promise is broken; that it refuses them is no failure.
 
+mod bundles;
 mod chains;
 mod documents;
 
 /// The targets, by the names of their folders in `fuzz/corpus`.
-pub const TARGETS: [&str; 5] = ["chain", "chain_built", "state", "seal", "anchor"];
+pub const TARGETS: [&str; 6] = ["chain", "chain_built", "state", "seal", "anchor", "bundle"];
 
 /// Runs one target on one input.
 pub fn run(target: &str, bytes: &[u8]) {
@@ -17,6 +18,7 @@ pub fn run(target: &str, bytes: &[u8]) {
         "state" => documents::state(bytes),
         "seal" => documents::seal(bytes),
         "anchor" => documents::anchor(bytes),
+        "bundle" => bundles::any(bytes),
         other => panic!("no target is called `{other}`"),
     }
 }

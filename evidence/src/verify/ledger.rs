@@ -185,13 +185,17 @@ impl Lines {
             }
         }
         let known = anchor.seq.saturating_add(1);
+        let same = self.name.as_deref() == Some(&anchor.ledger);
         let what = match &self.anchored {
-            Some(hash) if *hash == anchor.head && self.name.as_deref() == Some(&anchor.ledger) => return Ok(()),
+            Some(hash) if same && *hash == anchor.head => return Ok(()),
+            _ if self.name.is_some() && !same => {
+                format!("it is another one than that of {known} records that was written here")
+            }
             // Told already: what stands behind the break is not known.
             None if !self.whole => return Ok(()),
             None if self.records == 0 => format!("it is gone; it had {known} records"),
             None => format!("its end is missing: it has {} records, and had {known}", self.records),
-            Some(_) => format!("it is another one than that of {known} records that was written here"),
+            Some(_) => format!("its first {known} records are others than those that were written here"),
         };
         let restart = match anchor.is_of_another_boot()? {
             true => "; the machine was started since, so a power cut may have taken what was not on the disk yet",

@@ -32,6 +32,9 @@ pub(super) struct Log {
     /// How many checkpoints hold, and the last of them.
     pub(super) checkpoints: u64,
     pub(super) proven: Option<Proven>,
+    /// Where somebody else closed it: the first record that is his, and what was proven before that.
+    pub(super) closing: Option<u64>,
+    pub(super) proven_by_writer: Option<Proven>,
     pub(super) stdout: Vec<Mark>,
     pub(super) stderr: Vec<Mark>,
     /// The chain holds to the end of the file.
@@ -81,7 +84,17 @@ impl Log {
                 self.plan = text("digest").map(str::to_owned);
                 Ok(())
             }
-            KEY => self.key(&record.data, trust),
+            KEY => {
+                // The first key is the writer's; who closes a run for him brings his own.
+                if !self.signers.is_empty() || record.seq > 1 {
+                    self.closes(record.seq);
+                }
+                self.key(&record.data, trust)
+            }
+            "interrupted" => {
+                self.closes(record.seq);
+                Ok(())
+            }
             CHECKPOINT => self.checkpoint(&record.data, before, head),
             OUTPUT => {
                 self.milestone(record);
@@ -94,6 +107,13 @@ impl Log {
         {
             let kind = if record.kind == "begun" { FindingKind::Added } else { FindingKind::Signature };
             self.findings.push(Finding::fault(kind, EVENTS, what).at(record.seq, line));
+        }
+    }
+
+    fn closes(&mut self, seq: u64) {
+        if self.closing.is_none() {
+            self.closing = Some(seq);
+            self.proven_by_writer = self.proven.clone();
         }
     }
 

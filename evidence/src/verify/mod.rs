@@ -1,5 +1,6 @@
 //! Whether evidence is as it was signed: which record or file is not, and what can still be believed.
 
+mod compare;
 mod examine;
 mod hash;
 mod ledger;

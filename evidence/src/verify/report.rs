@@ -32,6 +32,8 @@ pub enum FindingKind {
     UnknownKey,
     /// Nothing is signed.
     Unsealed,
+    /// Written by one who was killed before he signed it.
+    Unsigned,
     /// It cannot be read, or is refused.
     Unreadable,
     /// A ledger whose end or beginning is not the one that the user's state knows.

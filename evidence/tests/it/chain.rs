@@ -141,7 +141,7 @@ fn a_torn_record_needs_the_torn_bytes_and_the_torn_bytes_need_it() {
         fs::remove_file(run.folder().join("summary.json")).unwrap();
         bytes.extend_from_slice(b"{\"v\":1,\"seq\":11,\"time");
         fs::write(path, &bytes).unwrap();
-        close(&run).unwrap();
+        close(run).unwrap();
         fs::read_to_string(path).unwrap()
     };
     let (_dir, run, path) = run();

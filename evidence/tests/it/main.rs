@@ -14,6 +14,7 @@ mod removal;
 mod retention;
 mod signing;
 mod verify;
+mod verify_ledger;
 
 use aido_evidence::{Facts, Home, Kind, NewSandbox, Project, Record, Recording, Run, Sandbox, Sealed, Signer};
 use serde_json::{Value, json};

@@ -170,7 +170,7 @@ fn nothing_is_seen_before_its_mark_is_there() {
             assert_eq!(project.sandboxes().unwrap().len(), 1, "only the one from before");
         }
         fs::remove_file(&marks).unwrap();
-        let mine = crate::reopened(&project);
+        let mine = crate::reopened(project);
         assert!(mine.interrupted().unwrap().is_empty() && mine.expired().unwrap().is_empty());
     }
 }

@@ -89,7 +89,7 @@ fn left(whole: &[u8], keep: usize, zeros: usize) -> Vec<u8> {
 /// Every place to cut at; before zeros, those around the ends of lines and some between.
 fn places(bytes: &[u8], zeros: usize) -> Vec<usize> {
     let near = |at: &usize| (at.saturating_sub(1)..=at + 1).any(|at| bytes.get(at) == Some(&b'\n'));
-    (0..=bytes.len()).filter(|at| zeros == 0 || at % 41 == 0 || near(at)).collect()
+    (0..=bytes.len()).filter(|at| zeros == 0 || at.is_multiple_of(41) || near(at)).collect()
 }
 
 #[test]
@@ -226,6 +226,26 @@ fn files_of_a_running_run_can_be_lost_in_any_combination() {
     tried.unwrap();
 }
 
+/// Its last line, and what is known of it outside of the project, as they are, gone, or half there.
+fn befall_the_ledger(cut: &Cut, ledger: usize, anchor: usize) {
+    let path = cut.aido().join("ledger.jsonl");
+    let bytes = fs::read(&path).unwrap();
+    let last = bytes[..bytes.len() - 1].iter().rposition(|b| *b == b'\n').unwrap() + 1;
+    match ledger {
+        0 => {}
+        1 => fs::write(&path, &bytes[..last]).unwrap(),
+        2 => fs::write(&path, &bytes[..last + 20]).unwrap(),
+        _ => fs::write(&path, left(&bytes, last, bytes.len() - last)).unwrap(),
+    }
+    let anchors = home(cut.aido().parent().unwrap()).anchors.unwrap();
+    let known = fs::read_dir(anchors).unwrap().next().unwrap().unwrap().path();
+    match anchor {
+        0 => {}
+        1 => fs::remove_file(&known).unwrap(),
+        _ => fs::write(&known, "").unwrap(),
+    }
+}
+
 /// The steps of a sealing are on the disk one after the other; where it was cut, the ledger, its anchor and the mark may
 /// be as they were before or after.
 #[test]
@@ -257,22 +277,7 @@ fn a_sealing_can_be_cut_after_every_step() {
                 (true, true) => {}
             }
         }
-        let path = cut.aido().join("ledger.jsonl");
-        let bytes = fs::read(&path).unwrap();
-        let last = bytes[..bytes.len() - 1].iter().rposition(|b| *b == b'\n').unwrap() + 1;
-        match ledger {
-            0 => {}
-            1 => fs::write(&path, &bytes[..last]).unwrap(),
-            2 => fs::write(&path, &bytes[..last + 20]).unwrap(),
-            _ => fs::write(&path, left(&bytes, last, bytes.len() - last)).unwrap(),
-        }
-        let anchors = home(cut.aido().parent().unwrap()).anchors.unwrap();
-        let known = fs::read_dir(anchors).unwrap().next().unwrap().unwrap().path();
-        match anchor {
-            0 => {}
-            1 => fs::remove_file(&known).unwrap(),
-            _ => fs::write(&known, "").unwrap(),
-        }
+        befall_the_ledger(&cut, ledger, anchor);
         // The mark goes last of all, and nothing was synced for it.
         if step < 3 || mark {
             std::os::unix::fs::symlink(

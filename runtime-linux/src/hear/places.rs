@@ -14,7 +14,7 @@ const READ: u32 = 4;
 const WRITE: u32 = 2;
 const SEARCH: u32 = 1;
 /// `OVERLAYFS_SUPER_MAGIC`: such a place is read-only as a file system, not by its mount alone.
-const OVERLAY: i64 = 0x794C_7630;
+const OVERLAY: rustix::fs::FsWord = 0x794C_7630;
 /// What a sandbox has beside the plan's mounts.
 const SYSTEM: [&str; 5] = ["/", "/proc", "/dev", "/dev/shm", "/dev/pts"];
 
@@ -218,7 +218,7 @@ impl Places {
         let may = self.rights.may(seen, WRITE);
         if self.is_read_only(file, false) {
             // The mode is asked first, but by a file system that is read-only as a whole, or where the file is emptied.
-            let first = rustix::fs::fstatfs(file).is_ok_and(|system| system.f_type as i64 == OVERLAY);
+            let first = rustix::fs::fstatfs(file).is_ok_and(|system| system.f_type == OVERLAY);
             let errno = if may || empties || first { libc::EROFS } else { libc::EACCES };
             return Some(self.read_only(file, None, errno));
         }

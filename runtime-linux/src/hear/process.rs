@@ -1,5 +1,7 @@
 //! What the kernel says of a process that waits.
 
+use std::io::Read;
+
 /// `/proc/PID/status`.
 pub(super) struct Status(String);
 
@@ -13,7 +15,7 @@ pub(super) struct Rights {
 impl Status {
     /// Of a thread, by its number here.
     pub(super) fn of(thread: i32) -> Option<Status> {
-        std::fs::read(format!("/proc/{thread}/status")).ok().map(|text| Status(String::from_utf8_lossy(&text).into()))
+        read(&format!("/proc/{thread}/status")).map(Status)
     }
 
     fn field(&self, name: &str) -> &str {
@@ -40,8 +42,15 @@ impl Status {
 
 /// The name that a process goes by: its own choice, at most 15 bytes.
 pub(super) fn name(pid: i32) -> String {
-    let name = std::fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
-    String::from_utf8_lossy(&name).trim_end_matches('\n').to_string()
+    let name = read(&format!("/proc/{pid}/comm")).unwrap_or_default();
+    name.trim_end_matches('\n').to_string()
+}
+
+/// What fits into one page, in one go: the task waits meanwhile.
+fn read(path: &str) -> Option<String> {
+    let mut room = [0u8; 4096];
+    let length = std::fs::File::open(path).ok()?.read(&mut room).ok()?;
+    Some(String::from_utf8_lossy(room.get(..length)?).into_owned())
 }
 
 /// The folder that a relative path begins at: that of a descriptor, or the one that the process is in.

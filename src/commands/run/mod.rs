@@ -34,7 +34,7 @@ pub(crate) fn run(dir: &Path, typed: &cli::Run) -> Result<u8> {
         passed_on(&settings);
     }
     let invocation = Invocation::read(&settings.project, &typed.task)?;
-    let layout = inputs::lay_out(&settings, invocation.script(), backend::home().as_deref())?;
+    let layout = inputs::lay_out(&settings, invocation.script(), &backend::own_folders_in(&settings.project))?;
     let shown = progress::shown(quiet);
     let ready = root::ready(&settings, &shown)?;
     drop(shown);
