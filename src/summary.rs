@@ -114,7 +114,8 @@ mod tests {
     /// What the fuzzers kept, on every machine.
     #[test]
     fn the_corpora_of_the_fuzzers_hold() {
-        let targets: [(&str, fn(&[u8])); 2] = [("plan", fuzzed::plan), ("summary", fuzzed::summary)];
+        type Target = (&'static str, fn(&[u8]));
+        let targets: [Target; 2] = [("plan", fuzzed::plan), ("summary", fuzzed::summary)];
         for (target, run) in targets {
             let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
             let inputs: Vec<_> = std::fs::read_dir(folder).unwrap().map(|input| input.unwrap().path()).collect();

@@ -22,8 +22,8 @@ fn explained(p: &Project) -> Vec<Value> {
 #[track_caller]
 fn change(p: &Project, key: &str) -> String {
     let all = explained(p);
-    let lines = all.iter().filter_map(|found| found["change"]["yaml"].as_str());
-    let found = lines.filter(|line| line.starts_with(&format!("{key}:"))).next_back();
+    let mut lines = all.iter().filter_map(|found| found["change"]["yaml"].as_str());
+    let found = lines.rfind(|line| line.starts_with(&format!("{key}:")));
     found.unwrap_or_else(|| panic!("no change of `{key}`: {all:#?}")).to_string()
 }
 
