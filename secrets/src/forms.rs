@@ -20,7 +20,7 @@ pub(crate) const NEEDLE: usize = 128;
 /// needle must not be held back.
 pub(crate) const BEFORE_BREAK: usize = 4;
 /// The shortest that may be broken over two lines.
-const BREAKS: usize = 12;
+const BREAKS: usize = 16;
 
 /// One byte string to be found.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

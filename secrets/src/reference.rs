@@ -6,7 +6,8 @@ use crate::scan::LINE;
 /// The text with the number of each secret in brackets.
 pub(crate) fn redact(values: &[&[u8]], text: &[u8]) -> Vec<u8> {
     let mut found = Vec::new();
-    for needle in needles(values) {
+    let values: Vec<&[u8]> = values.iter().map(|value| value.trim_ascii_end()).collect();
+    for needle in needles(&values) {
         for start in 0..text.len() {
             if let Some(end) = matches(&needle, text, start) {
                 found.push((start, end, needle.secret));
