@@ -80,7 +80,9 @@ impl Sealing<'_> {
     fn seal(&self, events: &mut Appender, summary_sha256: &str, facts: Facts) -> Result<Vec<u8>> {
         let path = self.folder.path().join(SEAL);
         let mut subjects = vec![Subject::new(SUMMARY, summary_sha256)];
-        for name in [EVENTS, PLAN, Stream::Stdout.file_name(), Stream::Stderr.file_name(), CHANGES] {
+        // On the disk already.
+        subjects.extend(sha256_of(self.folder, EVENTS)?.map(|sha256| Subject::new(EVENTS, &sha256)));
+        for name in [PLAN, Stream::Stdout.file_name(), Stream::Stderr.file_name(), CHANGES] {
             let known = self.known.iter().find(|(known, _)| *known == name).map(|(_, sha256)| sha256.clone());
             let sha256 = known.map_or_else(|| synced(self.folder, name), |sha256| Ok(Some(sha256)))?;
             subjects.extend(sha256.map(|sha256| Subject::new(name, &sha256)));
