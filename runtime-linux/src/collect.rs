@@ -26,10 +26,7 @@ const MOST_NAMES: usize = 8 << 20;
 /// the secrets that the run was given. What fails is named as left out: the run itself is over, and stays as it was.
 pub(crate) fn collect(live: &Live, io: &Io, plan: &Plan, listener: &mut dyn Listener) -> Collected {
     let result = start(live, io, plan).and_then(|copying| copying.finish(listener));
-    result.unwrap_or_else(|why| Collected {
-        artifacts: Vec::new(),
-        omitted: vec![Omission { path: ".".into(), why: format!("the outputs could not be collected: {why}") }],
-    })
+    result.unwrap_or_else(Collected::lost)
 }
 
 /// A child process that copies.

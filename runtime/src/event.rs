@@ -56,6 +56,21 @@ pub struct Collected {
     pub omitted: Vec<Omission>,
 }
 
+impl Collected {
+    /// Stands for all of the outputs.
+    const ALL: &str = ".";
+
+    /// Nothing could be brought out, or not all of it was: what lies there is not listed.
+    pub fn lost(why: impl std::fmt::Display) -> Collected {
+        let why = format!("the outputs could not be collected: {why}");
+        Collected { artifacts: Vec::new(), omitted: vec![Omission { path: Self::ALL.into(), why }] }
+    }
+
+    pub fn is_lost(&self) -> bool {
+        self.omitted.iter().any(|omitted| omitted.path == Self::ALL)
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Artifact {
     /// Relative to the outputs folder.

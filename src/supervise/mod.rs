@@ -190,12 +190,16 @@ fn conduct(job: Job, sandbox: &Sandbox, mut recorder: Recorder) -> Result<u8, ()
         started,
     };
     let result = prepare(&mut draft, &mut recorder).and_then(|()| {
-        let engine = engine?;
         let outputs = sandbox.fresh_outputs().map_err(|e| Error::new(e.to_string()))?;
+        let engine = engine?;
         let io = Io { secrets: job.secrets, secret_files: job.secret_files, outputs, stdin: job.stdin };
         engine.run(&job.plan, io, &mut recorder)
     });
     recorder.finish_output();
+    // Half of the outputs is none: what lies there is what is listed.
+    if let (true, Err(error)) = (recorder.collected.is_lost(), sandbox.fresh_outputs()) {
+        recorder.warnings.push(error.to_string());
+    }
     // From here on the image may go: nothing of the run uses it any more.
     drop(job.hold);
     // The engine removes what it can; a task may leave folders that are closed, or deeper than descriptors go.
