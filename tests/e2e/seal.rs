@@ -310,6 +310,8 @@ fn without_a_home_a_run_has_a_key_of_its_own_and_says_so() {
             }),
         );
     } else {
+        // A home in which nothing was made yet.
+        let p = Project::new();
         fs::set_permissions(p.home(), Permissions::from_mode(0o500)).unwrap();
         unkept(&p, &without_home(&p, |_| ()));
         fs::set_permissions(p.home(), Permissions::from_mode(0o700)).unwrap();
