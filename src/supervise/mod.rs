@@ -197,7 +197,9 @@ fn conduct(job: Job, sandbox: &Sandbox, mut recorder: Recorder) -> Result<u8, ()
     });
     recorder.finish_output();
     // Half of the outputs is none: what lies there is what is listed.
-    if let (true, Err(error)) = (recorder.collected.is_lost(), sandbox.fresh_outputs()) {
+    if recorder.collected.is_lost()
+        && let Err(error) = sandbox.fresh_outputs()
+    {
         recorder.warnings.push(error.to_string());
     }
     // From here on the image may go: nothing of the run uses it any more.
