@@ -9,7 +9,7 @@ pub(super) use trust::trust;
 use super::past;
 use crate::backend;
 use crate::cli::Verify;
-use aido_evidence::{LedgerReport, Level, Project, Report, plain_json, verify_bundle, verify_folder};
+use aido_evidence::{LedgerReport, Level, Project, Report, Run, plain_json, verify_bundle, verify_folder};
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 use std::fs::File;
@@ -95,7 +95,11 @@ fn in_project(project: &Project, typed: &Verify, trust: &aido_evidence::Trust) -
         // A project in which nothing was run yet has its ledger all the same.
         (false, None) => project.latest_run()?.into_iter().collect(),
     };
-    let runs = runs.iter().map(|run| run.verify(trust)).collect::<aido_evidence::Result<_>>()?;
+    // One that was destroyed while it was read is no run of the project any more: the ledger tells whether it had to go.
+    let there = |run: &Run| project.sandbox_with(run.sandbox().id().as_str()).is_ok_and(|sandbox| sandbox.is_some());
+    let reports = runs.iter().map(|run| (run, run.verify(trust)));
+    let reports = reports.filter(|(run, report)| !typed.all || report.as_ref().is_ok_and(|r| r.verified) || there(run));
+    let runs = reports.map(|(_, report)| report).collect::<aido_evidence::Result<_>>()?;
     Ok(Looked { runs, ledger: Some(project.verify_ledger()?) })
 }
 
