@@ -77,7 +77,13 @@ impl Link {
     /// The next thing said; never blocks.
     pub(crate) fn hear<T: for<'a> Deserialize<'a>>(&self) -> Heard<T> {
         let mut packet = vec![0; 1 << 16];
-        match recv(self.0.as_raw_fd(), &mut packet, MsgFlags::empty()) {
+        let mut next = || recv(self.0.as_raw_fd(), &mut packet, MsgFlags::empty());
+        let got = match next() {
+            // The other end was closed before it had read everything. That is told once, ahead of what it had said.
+            Err(Errno::ECONNRESET) => next(),
+            other => other,
+        };
+        match got {
             Ok(0) => Heard::Gone,
             Ok(length) => match serde_json::from_slice(packet.get(..length).unwrap_or(&[])) {
                 Ok(said) => Heard::Said(said),
@@ -92,5 +98,23 @@ impl Link {
 impl AsFd for Link {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_words_are_heard_of_who_left_without_listening() {
+        let (here, there) = Link::pair().unwrap();
+        here.insist(&News::Output);
+        there.insist(&Wish::Signal { signal: 10 });
+        there.insist(&Wish::Detach);
+        drop(there);
+        assert!(matches!(here.hear(), Heard::Said(Wish::Signal { signal: 10 })));
+        assert!(matches!(here.hear(), Heard::Said(Wish::Detach)));
+        assert!(matches!(here.hear::<Wish>(), Heard::Gone));
+        assert!(matches!(here.hear::<Wish>(), Heard::Gone));
     }
 }
