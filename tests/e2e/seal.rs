@@ -14,14 +14,20 @@ use std::process::Command;
 /// What the second implementation says of a run, and its exit status.
 #[track_caller]
 fn second(run: &Path, keys: &[PathBuf]) -> (i32, String) {
-    let out = Command::new("python3").arg(our_file("second/verify.py")).arg(run).args(keys).output().expect("python3");
+    let out = python().arg(our_file("second/verify.py")).arg(run).args(keys).output().expect("python3");
     let said = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
     assert!(!said.contains("Traceback"), "{said}");
     (out.status.code().expect("it ends by itself"), said)
 }
 
+/// The system's Python, which has the packages of the system; where there is none, the one that is found.
+fn python() -> Command {
+    let system = Path::new("/usr/bin/python3");
+    Command::new(if system.exists() { system } else { Path::new("python3") })
+}
+
 fn has_library() -> bool {
-    let tried = Command::new("python3").args(["-c", "import cryptography"]).output();
+    let tried = python().args(["-c", "import cryptography"]).output();
     tried.is_ok_and(|out| out.status.success())
 }
 
