@@ -87,7 +87,7 @@ fn task(settings: &Settings, facts: &RootFacts, invocation: &Invocation, stdin: 
     if args.iter().chain(&programs).any(|word: &String| word.contains('\0')) {
         return Err(Error::new(At::Flag("TASK".to_string()), "an argument contains a NUL character"));
     }
-    Ok(Task { programs, args, env: environment(settings, facts), workdir, stdin })
+    Ok(Task { programs, args, env: environment(settings, facts), workdir, stdin, tty: false })
 }
 
 fn nothing_to_run(facts: &RootFacts) -> Error {

@@ -165,7 +165,7 @@ impl Conduct<'_> {
         }
         let result = stand::settle(plan, held, &mut enforced).and_then(|weaker| {
             let script = scripted(&weaker, &io.secrets)?;
-            let live = spawn::build(&script, &self.apart, group.as_ref(), io.stdin.take())?;
+            let live = spawn::build(&script, &self.apart, group.as_ref(), io.stdin.take().map(Into::into))?;
             fault::point("supervise.built");
             let outcome = self.watch(&script, &live, group.as_ref(), &weaker, &mut enforced, listener);
             // Whatever went wrong above, nothing of the run may live.

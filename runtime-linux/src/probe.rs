@@ -95,6 +95,7 @@ pub(crate) fn plan() -> Plan {
             workdir: "/".into(),
             env: BTreeMap::new(),
             stdin: false,
+            tty: false,
         },
         identity: Identity {
             uid: rustix::process::geteuid().as_raw(),

@@ -257,6 +257,8 @@ impl Watch<'_> {
                     spawn::order(&self.live.control, Order::Signal(signal))?;
                     listener.event(Event::Signalled { signal })?;
                 }
+                // Nobody has a terminal yet whose size could change.
+                Command::Resize(_) => {}
                 // Asked twice: no more patience.
                 Command::Interrupt(_) if self.seen.interrupted.is_some() => {
                     self.ending = Some(Ending { kill_at: Instant::now() });

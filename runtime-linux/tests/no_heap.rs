@@ -91,6 +91,7 @@ fn plan(project: &Path) -> Plan {
             workdir: "/workspace".into(),
             env: BTreeMap::from([("A".to_string(), EnvValue::Literal("here".into()))]),
             stdin: false,
+            tty: false,
         },
         identity: Identity {
             uid: rustix::process::geteuid().as_raw(),
@@ -117,7 +118,13 @@ fn a_whole_run_happens_without_the_heap() {
     std::fs::create_dir(&outputs).unwrap();
     let mut heard = Heard::default();
     let engine = aido_runtime_linux::Linux::new(None, format!("heap{}", std::process::id()));
-    let io = Io { secrets: BTreeMap::new(), secret_files: BTreeMap::new(), outputs: outputs.clone(), stdin: None };
+    let io = Io {
+        secrets: BTreeMap::new(),
+        secret_files: BTreeMap::new(),
+        outputs: outputs.clone(),
+        stdin: None,
+        window: None,
+    };
     let outcome = engine.run(&plan(folder.path()), io, &mut heard).unwrap();
     assert_eq!(outcome.end, End::Exited { code: 0 }, "{:?}", heard.events);
     assert_eq!(String::from_utf8(heard.stdout).unwrap(), "here\nlog\noutputs\nseen\n");

@@ -31,9 +31,17 @@ pub struct Io {
     pub secret_files: BTreeMap<String, Vec<u8>>,
     /// Where the outputs are collected: an existing folder.
     pub outputs: PathBuf,
-    /// The read end of what becomes the task's standard input.
-    #[cfg(unix)]
-    pub stdin: Option<std::os::fd::OwnedFd>,
+    /// What becomes the task's standard input, or is typed at its terminal.
+    pub stdin: Option<std::io::PipeReader>,
+    /// The size that the task's terminal begins with.
+    pub window: Option<Window>,
+}
+
+/// The size of a terminal, in characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Window {
+    pub columns: u16,
+    pub rows: u16,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +66,8 @@ pub enum Command {
     Signal(i32),
     /// End the run in order: ask, wait for the grace, kill.
     Interrupt(i32),
+    /// The terminal has another size now.
+    Resize(Window),
 }
 
 /// Hears what happens, and is asked for what is wanted.

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// Version of the stored form. 1: first. 2: `isolation`; profiles of system calls `strict` and `file`. 3: `record`,
-/// `exact_output`, secret inputs.
-pub const PLAN_VERSION: u32 = 3;
+/// `exact_output`, secret inputs. 4: `task.tty`.
+pub const PLAN_VERSION: u32 = 4;
 
 /// Everything an engine needs to know to run one task; no secret is in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,6 +105,9 @@ pub struct Task {
     pub env: BTreeMap<String, EnvValue>,
     /// Whether the caller's standard input is passed on.
     pub stdin: bool,
+    /// Whether the task's three streams are a terminal of its own; what it shows there counts as standard output.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tty: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

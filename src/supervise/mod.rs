@@ -20,6 +20,7 @@ use link::{Link, News};
 use record::Recorder;
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::io::PipeReader;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
@@ -40,7 +41,7 @@ pub(crate) struct Job {
     pub(crate) inputs: Vec<InputDigest>,
     pub(crate) hidden: Vec<String>,
     pub(crate) warnings: Vec<String>,
-    pub(crate) stdin: Option<OwnedFd>,
+    pub(crate) stdin: Option<PipeReader>,
     /// Keeps the image's layers in the store while the run lives.
     pub(crate) hold: Option<aido_image::Hold>,
     /// Makes the engine, given the name of the run.
@@ -192,7 +193,7 @@ fn conduct(job: Job, sandbox: &Sandbox, mut recorder: Recorder) -> Result<u8, ()
     let result = prepare(&mut draft, &mut recorder).and_then(|()| {
         let outputs = sandbox.fresh_outputs().map_err(|e| Error::new(e.to_string()))?;
         let engine = engine?;
-        let io = Io { secrets: job.secrets, secret_files: job.secret_files, outputs, stdin: job.stdin };
+        let io = Io { secrets: job.secrets, secret_files: job.secret_files, outputs, stdin: job.stdin, window: None };
         engine.run(&job.plan, io, &mut recorder)
     });
     recorder.finish_output();

@@ -6,7 +6,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fs::{File, OpenOptions};
-use std::io::{IsTerminal, Read};
+use std::io::{IsTerminal, PipeReader, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
@@ -182,9 +182,9 @@ impl Input {
 }
 
 /// A pipe for standard input: the task's end, and ours, which never blocks.
-pub(crate) fn input_pipe() -> Result<(OwnedFd, OwnedFd), Error> {
+pub(crate) fn input_pipe() -> Result<(PipeReader, OwnedFd), Error> {
     let failed = |e| Error::new(format!("cannot make a pipe: {e}"));
     let (theirs, ours) = nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(failed)?;
     fcntl(&ours, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(failed)?;
-    Ok((theirs, ours))
+    Ok((theirs.into(), ours))
 }

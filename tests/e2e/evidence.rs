@@ -34,7 +34,7 @@ fn a_run_leaves_everything_that_is_promised() {
         assert!(standing.to_string().contains("in-force"), "{control}: {standing}");
     }
     let plan: Value = serde_json::from_slice(&p.evidence("plan.json")).unwrap();
-    assert_eq!((&plan["version"], &plan["name"]), (&Value::from(3), &Value::from("kept")));
+    assert_eq!((&plan["version"], &plan["name"]), (&Value::from(4), &Value::from("kept")));
 }
 
 #[test]
