@@ -6,6 +6,7 @@ use crate::exec::{self, Weaker};
 use crate::fault;
 use crate::hear::{Ear, Scene};
 use crate::ids::IdMap;
+use crate::layer::{self, Meter};
 use crate::layout::Ground;
 use crate::prepare::{host_ground, script, script_alone};
 use crate::probe;
@@ -81,6 +82,7 @@ impl Runtime for Linux {
             Isolation::Full => {
                 let filters = Filters::of(&plan.syscalls, plan.record)?;
                 let (ground, image) = self.ground(plan)?;
+                layer::make_ready(plan)?;
                 let ids = IdMap::choose(&plan.identity, image)?;
                 let enforced = stand::by_construction(plan, &ids, &filters);
                 let scripted = |weaker: &Weaker, secrets: &Secrets| {
@@ -117,6 +119,10 @@ impl Runtime for Linux {
 
 /// The controls, filters and Landlock version of a plan that is held without namespaces.
 fn stand_alone(plan: &Plan) -> Result<(Enforced, Filters, u32), Error> {
+    if layer::of(plan).next().is_some() {
+        return Err(Error::new("without namespaces the project can have no layer of its own")
+            .remedy("filesystem: readonly, or --isolation full where this host allows it"));
+    }
     if plan.root != Root::Host {
         return Err(Error::new("without namespaces there is no other root than the host's")
             .remedy("--runtime host, or --isolation full where this host allows it"));
@@ -209,10 +215,12 @@ impl Conduct<'_> {
         let ready = handshake::ready(live, script, self.filters)?;
         proof::judge(&ready, script, self.filters, group, weaker, enforced)?;
         listener.event(Event::Enforced { controls: enforced.clone() })?;
+        // By a fork, and so before there is a second thread.
+        let meter = Meter::start(self.plan, live)?;
         let scene = |_: &Ear| Scene::new(self.plan, script, &live.root, self.view(), ready.pid);
         let scene = ready.ear.as_ref().map(scene).transpose()?;
         let hearing = ready.ear.zip(scene).map(|(ear, scene)| ear.listen(scene)).transpose()?;
-        let seen = watch::watch(live, group, self.plan.deadline, hearing, listener)?;
+        let seen = watch::watch(live, group, self.plan.deadline, hearing, meter, listener)?;
         judge(self.plan, script, seen, group)
     }
 }
@@ -270,6 +278,9 @@ fn end(plan: &Plan, seen: &Seen, usage: &Usage) -> End {
     let exited = seen.status.is_some_and(|status| libc::WIFEXITED(status));
     if seen.out_of_memory && !exited {
         return End::OutOfMemory { limit: plan.limits.memory.value, peak: usage.memory_peak };
+    }
+    if let Some(over) = seen.out_of_disk {
+        return End::OutOfDisk { limit: plan.limits.disk.value, bytes: over.bytes, files: over.files };
     }
     if seen.deadline {
         return End::Deadline { ttl_ms: plan.deadline.ttl_ms };

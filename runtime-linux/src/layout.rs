@@ -18,6 +18,9 @@ pub(crate) const WRITABLE: u64 = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODE
 const DEVICE: u64 = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NOEXEC;
 /// At most this many lower folders fit into the options of one overlay.
 const MOST_LAYERS: usize = 200;
+/// What a layer's folder holds: its content, and what the kernel needs beside it.
+pub(crate) const UPPER: &str = "upper";
+pub(crate) const WORK: &str = "work";
 
 /// What the sandbox's root is made of.
 pub(crate) enum Ground {
@@ -60,7 +63,27 @@ struct Place {
     /// A folder of the host, shown through a layer that holds its holes and hides what is hidden.
     layered: bool,
     source: Option<crate::source::Seen>,
+    /// Where changes of it go.
+    layer: Option<Layer>,
     number: usize,
+}
+
+/// A layer that takes changes, and those below it that do not.
+struct Layer {
+    upper: Source,
+    work: Source,
+    below: Vec<Source>,
+}
+
+impl Layer {
+    fn look(layer: &Path, below: &[PathBuf]) -> Result<Layer, Error> {
+        let look = |path: PathBuf| look_exactly(&path).map(|seen| seen.source);
+        Ok(Layer {
+            upper: look(layer.join(UPPER))?,
+            work: look(layer.join(WORK))?,
+            below: below.iter().map(|layer| look(layer.join(UPPER))).collect::<Result<_, _>>()?,
+        })
+    }
 }
 
 fn places(ground: &Ground, mounts: &[Mount]) -> Result<Vec<Place>, Error> {
@@ -75,6 +98,7 @@ fn places(ground: &Ground, mounts: &[Mount]) -> Result<Vec<Place>, Error> {
                 let layered = seen.folder;
                 (format!("p{number}"), Some(seen), layered)
             }
+            MountKind::Layered { source, .. } => (format!("p{number}"), Some(look_exactly(source)?), true),
             MountKind::OutputFolder { path } | MountKind::OutputFile { path } => (output_path(path)?, None, false),
             MountKind::Scratch { .. } => (format!("s{number}"), None, false),
             MountKind::Text { .. } => (format!("t{number}"), None, false),
@@ -87,7 +111,11 @@ fn places(ground: &Ground, mounts: &[Mount]) -> Result<Vec<Place>, Error> {
         if let Some(parent) = parent {
             holds_holes(mount, &mounts[parent], &places[parent])?;
         }
-        places.push(Place { target, parent, stage, layered, source, number });
+        let layer = match &mount.kind {
+            MountKind::Layered { layer, below, .. } => Some(Layer::look(layer, below)?),
+            _ => None,
+        };
+        places.push(Place { target, parent, stage, layered, source, layer, number });
     }
     Ok(places)
 }
@@ -230,7 +258,7 @@ impl Builder {
             (hole, false) => self.folder(hole, 0o755, owned)?,
         }
         match &mount.kind {
-            MountKind::Input { hidden, .. } if place.layered => {
+            MountKind::Input { hidden, .. } | MountKind::Layered { hidden, .. } if place.layered => {
                 self.folder(&place.stage, 0o755, false)?;
                 self.folder(&format!("o{}", place.number), 0o755, false)?;
                 for path in hidden {
@@ -240,7 +268,7 @@ impl Builder {
                     self.whiteout(&format!("{}/{path}", place.stage))?;
                 }
             }
-            MountKind::Input { .. } => {}
+            MountKind::Input { .. } | MountKind::Layered { .. } => {}
             MountKind::OutputFolder { .. } => self.folder(&place.stage, 0o755, true)?,
             MountKind::OutputFile { .. } => self.file(&place.stage, "", 0o644, true)?,
             MountKind::Scratch { mode } => self.folder(&place.stage, *mode, true)?,
@@ -254,7 +282,7 @@ impl Builder {
     fn root(&mut self, ground: &Ground) -> Result<(), Error> {
         if let Ground::Layers(layers) = ground {
             let lowers = layers.iter().map(|path| look(path).map(|seen| seen.source)).collect::<Result<Vec<_>, _>>()?;
-            self.overlay(ROOT.to_string_lossy().as_ref(), "skel", lowers)?;
+            self.overlay(ROOT.to_string_lossy().as_ref(), "skel", lowers, None)?;
         }
         self.ops.push(Op::EnterRoot { at: ROOT.to_owned() });
         if let Ground::Host { root } = ground {
@@ -268,19 +296,38 @@ impl Builder {
         Ok(())
     }
 
-    /// A read-only overlay on a folder below the base: a stage over folders of the host.
-    fn overlay(&mut self, at: &str, stage: &str, lowers: Vec<Source>) -> Result<(), Error> {
-        if lowers.len() > MOST_LAYERS {
-            return Err(Error::new(format!("{} layers are more than one root can have ({MOST_LAYERS})", lowers.len())));
+    /// An overlay on a folder below the base: a stage over folders of the host. Without a layer it is read-only.
+    fn overlay(&mut self, at: &str, stage: &str, lowers: Vec<Source>, layer: Option<Layer>) -> Result<(), Error> {
+        let (upper, below) = match layer {
+            Some(Layer { upper, work, below }) => (Some([upper, work]), below),
+            None => (None, Vec::new()),
+        };
+        let count = lowers.len() + below.len();
+        if count > MOST_LAYERS {
+            return Err(Error::new(format!("{count} layers are more than one root can have ({MOST_LAYERS})")));
         }
-        self.ops.push(Op::StagedLower { path: c_string(stage)?, slot: 0 });
-        let mut data = format!("userxattr,lowerdir=/proc/self/fd/{FIRST_SLOT}");
-        for (slot, source) in (1..).zip(lowers) {
-            self.ops.push(Op::Lower { source, slot });
-            data.push_str(&format!(":/proc/self/fd/{}", FIRST_SLOT + slot));
+        let writable = upper.is_some();
+        let mut slots = 0..;
+        let mut open = |ops: &mut Vec<Op>, source: Option<Source>| -> Result<String, Error> {
+            let slot = slots.next().unwrap_or_default();
+            ops.push(match source {
+                Some(source) => Op::Lower { source, slot },
+                None => Op::StagedLower { path: c_string(stage)?, slot },
+            });
+            Ok(format!("/proc/self/fd/{}", FIRST_SLOT + slot))
+        };
+        // What another sandbox left lies over the stage: there it is a change like any other, also in a place that is hidden.
+        let order = below.into_iter().map(Some).chain([None]).chain(lowers.into_iter().map(Some));
+        let lowers = order.map(|source| open(&mut self.ops, source)).collect::<Result<Vec<_>, _>>()?;
+        let mut data = format!("userxattr,lowerdir={}", lowers.join(":"));
+        if let Some([upper, work]) = upper {
+            let upper = open(&mut self.ops, Some(upper))?;
+            let work = open(&mut self.ops, Some(work))?;
+            // Without `volatile` the end of the run would wait until the whole file system is on the disk.
+            data.push_str(&format!(",upperdir={upper},workdir={work},volatile"));
         }
         let at = format!("{}/{at}", crate::script::BASE.to_string_lossy());
-        self.ops.push(Op::Overlay { at: c_string(at)?, data: c_string(data)? });
+        self.ops.push(Op::Overlay { at: c_string(at)?, data: c_string(data)?, writable });
         Ok(())
     }
 
@@ -295,11 +342,19 @@ impl Builder {
                 };
                 if place.layered {
                     let at = format!("o{}", place.number);
-                    self.overlay(&at, &place.stage, vec![seen.source])?;
+                    self.overlay(&at, &place.stage, vec![seen.source], None)?;
                     Op::Move { path: c_string(at)?, target, attributes: READ_ONLY }
                 } else {
                     Op::Bind { source: seen.source, target, attributes: READ_ONLY }
                 }
+            }
+            MountKind::Layered { source, .. } => {
+                let (Some(seen), Some(layer)) = (place.source.take(), place.layer.take()) else {
+                    return Err(Error::new(format!("{} was not looked at", source.display())));
+                };
+                let at = format!("o{}", place.number);
+                self.overlay(&at, &place.stage, vec![seen.source], Some(layer))?;
+                Op::Move { path: c_string(at)?, target, attributes: WRITABLE }
             }
             MountKind::OutputFolder { .. } | MountKind::OutputFile { .. } | MountKind::Scratch { .. } => {
                 staged(WRITABLE)

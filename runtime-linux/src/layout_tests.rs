@@ -23,7 +23,9 @@ fn lines(ops: &[Op]) -> Vec<String> {
         Op::Whiteout { path } => format!("hide {}", text(path)),
         Op::Lower { source, slot } => format!("lower {slot} {}", text(&source.path)),
         Op::StagedLower { path, slot } => format!("lower {slot} base:{}", text(path)),
-        Op::Overlay { at, data } => format!("overlay {} {}", text(at), text(data)),
+        Op::Overlay { at, data, writable } => {
+            format!("overlay {} {}{}", text(at), text(data), if *writable { " rw" } else { "" })
+        }
         Op::EnterRoot { at } => format!("root {}", text(at)),
         Op::Bind { source, target, attributes } => {
             format!("bind {} {} {}", ro(attributes), text(&source.path), text(target))

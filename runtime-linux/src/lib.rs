@@ -27,6 +27,7 @@ mod handshake;
 mod hear;
 mod host;
 mod ids;
+mod layer;
 mod layout;
 mod mapped;
 mod prepare;

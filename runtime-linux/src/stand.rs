@@ -3,6 +3,7 @@
 use crate::cgroup::{Held, Want};
 use crate::exec::Weaker;
 use crate::ids::IdMap;
+use crate::layer;
 use crate::seccomp::Filters;
 use crate::wall;
 use aido_runtime::{Control, Enforced, Error, Force, Limit, Origin, Plan, Standing, SyscallProfile};
@@ -29,13 +30,25 @@ pub(crate) fn by_construction(plan: &Plan, ids: &IdMap, filters: &Filters) -> En
     set(Control::Ipc, "ipc and uts namespaces".into());
     set(Control::Network, "network namespace with its own loopback and nothing else".into());
     set(Control::Environment, "environment and descriptors built anew".into());
-    set(Control::Disk, format!("tmpfs size={} nr_inodes={}", plan.limits.disk.value, inodes(plan.limits.disk.value)));
+    set(Control::Disk, disk(plan));
     set(Control::Output, format!("at most {} bytes kept of each stream", plan.limits.output.value));
     let deadline = plan.deadline;
     set(Control::Deadline, format!("boottime timer, {} ms and {} ms of grace", deadline.ttl_ms, deadline.grace_ms));
     enforced.set(Control::Syscalls, syscalls(&plan.syscalls, filters));
     enforced.set(Control::SecondWall, second_wall());
     enforced
+}
+
+/// Nothing but a quota, which is root's, stops a write to a layer in time; so it is said how the bound is held.
+fn disk(plan: &Plan) -> String {
+    let (bytes, files) = (plan.limits.disk.value, inodes(plan.limits.disk.value));
+    let tmpfs = format!("tmpfs size={bytes} nr_inodes={files}");
+    match layer::of(plan).count() {
+        0 => tmpfs,
+        _ => format!(
+            "{tmpfs}; layers are measured, at least once a second and more often while the disk fills, and at {bytes} bytes or {files} files the run is ended; RLIMIT_FSIZE={bytes}"
+        ),
+    }
 }
 
 /// A profile of the user's own may allow more than ours: that is said.

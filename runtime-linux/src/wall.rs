@@ -68,7 +68,7 @@ pub(crate) fn compile(mounts: &[Mount], devices: &[&str]) -> Result<Option<Wall>
     let mut rules = vec![(c_string(".")?, LOOK)];
     for mount in mounts {
         let allowed = match mount.kind {
-            MountKind::OutputFolder { .. } | MountKind::Scratch { .. } => FILL,
+            MountKind::Layered { .. } | MountKind::OutputFolder { .. } | MountKind::Scratch { .. } => FILL,
             MountKind::OutputFile { .. } => USE_FILE,
             MountKind::Input { .. } | MountKind::Empty | MountKind::Text { .. } => continue,
         };

@@ -3,6 +3,7 @@
 use crate::cgroup::Group;
 use crate::handshake;
 use crate::hear::{Heard, Hearing};
+use crate::layer::{Meter, Over};
 use crate::script::Step;
 use crate::spawn::{self, Live};
 use crate::wire::{LENGTH, Order, Report};
@@ -29,6 +30,8 @@ pub(crate) struct Seen {
     pub(crate) interrupted: Option<i32>,
     /// The memory limit killed somebody.
     pub(crate) out_of_memory: bool,
+    /// More was written to layers than the plan allows.
+    pub(crate) out_of_disk: Option<Over>,
     pub(crate) wall: Duration,
     /// What the task did and was refused.
     pub(crate) heard: Heard,
@@ -44,6 +47,7 @@ struct Watch<'a> {
     group: Option<&'a Group>,
     deadline: Deadline,
     hearing: Option<Hearing>,
+    meter: Option<Meter>,
     timer: TimerFd,
     ending: Option<Ending>,
     seen: Seen,
@@ -65,6 +69,7 @@ enum Source {
     Stdout,
     Stderr,
     Memory,
+    Disk,
     Wish,
     Heard,
 }
@@ -75,6 +80,7 @@ pub(crate) fn watch(
     group: Option<&Group>,
     deadline: Deadline,
     hearing: Option<Hearing>,
+    meter: Option<Meter>,
     listener: &mut dyn Listener,
 ) -> Result<Seen, Error> {
     let timer = deadline_timer(deadline)?;
@@ -84,6 +90,7 @@ pub(crate) fn watch(
         group,
         deadline,
         hearing,
+        meter,
         timer,
         ending: None,
         seen: Seen::default(),
@@ -101,6 +108,7 @@ pub(crate) fn watch(
         group.kill();
     }
     live.end();
+    drop(watch.meter.take());
     result?;
     watch.drain(listener);
     if let Some(hearing) = watch.hearing {
@@ -143,6 +151,10 @@ impl Watch<'_> {
                 self.seen.out_of_memory = true;
                 return Ok(());
             }
+            if let (true, Some(meter)) = (ready.contains(&Source::Disk), &self.meter) {
+                self.seen.out_of_disk = Some(meter.hear()?);
+                return Ok(());
+            }
             if ready.contains(&Source::Wish) {
                 self.wishes(listener)?;
             }
@@ -172,6 +184,9 @@ impl Watch<'_> {
         add(self.stderr_open, Source::Stderr, self.live.stderr.as_fd());
         if let Some(fd) = self.group.and_then(Group::oom_watch) {
             add(true, Source::Memory, fd);
+        }
+        if let Some(meter) = &self.meter {
+            add(true, Source::Disk, meter.bell());
         }
         if let Some(fd) = listener.wake() {
             add(true, Source::Wish, fd);

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// Version of the stored form. 1: first. 2: `isolation`; profiles of system calls `strict` and `file`. 3: `record`,
-/// `exact_output`, secret inputs. 4: `task.tty`.
+/// `exact_output`, secret inputs. 4: `task.tty`, layered folders.
 pub const PLAN_VERSION: u32 = 4;
 
 /// Everything an engine needs to know to run one task; no secret is in it.
@@ -77,6 +77,19 @@ pub enum MountKind {
         /// A file whose content must not get into the record.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         secret: bool,
+    },
+    /// A folder of the host that the task may change as it likes: what it changes goes to a layer of the sandbox's own,
+    /// and the folder stays as it is.
+    Layered {
+        source: PathBuf,
+        /// Paths below it that the task must not find at all, relative to the source.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        hidden: Vec<String>,
+        /// An existing folder that holds the layer, in the folders `upper` and `work`.
+        layer: PathBuf,
+        /// Layers of other sandboxes that change no more and lie between the two, topmost first: the same kind of folder.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        below: Vec<PathBuf>,
     },
     /// A folder that starts empty, is writable and is collected as `path` of the outputs
     /// (the empty path: the outputs folder itself).

@@ -1,0 +1,72 @@
+//! A layer that takes what a task changes in a folder of the host: made ready for the mount, and measured while the
+//! task runs, since no quota bounds it.
+
+mod meter;
+
+pub(crate) use meter::{Meter, Over};
+
+use crate::layout::WORK;
+use aido_runtime::{Error, Mount, MountKind, Plan};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+/// The layers of a plan that the task can change.
+pub(crate) fn of(plan: &Plan) -> impl Iterator<Item = &Path> {
+    plan.mounts.iter().filter_map(|Mount { kind, .. }| match kind {
+        MountKind::Layered { layer, .. } => Some(layer.as_path()),
+        _ => None,
+    })
+}
+
+/// Gives each layer an empty folder to work in. What an earlier run left there is of no use: the kernel refuses it,
+/// since nothing says that it ever came to the disk (`volatile`), and what did not matters to nobody but to that run.
+pub(crate) fn make_ready(plan: &Plan) -> Result<(), Error> {
+    of(plan).try_for_each(|layer| {
+        let work = layer.join(WORK);
+        empty(&work)
+            .and_then(|()| fs::create_dir(&work))
+            .map_err(|e| Error::new(format!("cannot make {} ready: {e}", work.display())))
+    })
+}
+
+/// Removes a folder of the kernel's own making, whatever the modes in it.
+fn empty(folder: &Path) -> std::io::Result<()> {
+    match open_up(folder) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(e),
+        Ok(()) => fs::remove_dir_all(folder),
+    }
+}
+
+/// The kernel keeps its folders closed to everybody; what it was copying has any mode.
+fn open_up(folder: &Path) -> std::io::Result<()> {
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            open_up(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_kernel_left_closed_is_removed() {
+        let scratch = tempfile::tempdir().unwrap();
+        let work = scratch.path().join("work");
+        fs::create_dir_all(work.join("work/#1/deep")).unwrap();
+        fs::create_dir_all(work.join("work/incompat/volatile")).unwrap();
+        std::os::unix::fs::symlink("/", work.join("work/out")).unwrap();
+        for closed in ["work/#1/deep", "work/#1", "work"] {
+            fs::set_permissions(work.join(closed), fs::Permissions::from_mode(0o000)).unwrap();
+        }
+        empty(&work).unwrap();
+        assert!(!work.exists());
+        empty(&work).unwrap();
+    }
+}
