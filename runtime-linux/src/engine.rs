@@ -17,7 +17,9 @@ use crate::stand;
 use crate::watch::{self, Seen};
 use crate::{collect, failure, handshake, proof, sys, wall};
 use aido_image::{LayerId, Ownership, Store};
-use aido_runtime::{End, Enforced, Error, Event, Io, Isolation, Listener, Outcome, Plan, Probe, Root, Runtime, Usage};
+use aido_runtime::{
+    End, Enforced, Error, Event, Io, Isolation, Layer, Listener, Outcome, Plan, Probe, Root, Runtime, Usage,
+};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -82,12 +84,16 @@ impl Runtime for Linux {
             Isolation::Full => {
                 let filters = Filters::of(&plan.syscalls, plan.record)?;
                 let (ground, image) = self.ground(plan)?;
-                layer::make_ready(plan)?;
+                if layer::wanted(plan) && io.layer.is_none() {
+                    return Err(Error::new("the plan's layered folder was given no layer"));
+                }
+                let over = io.layer.clone();
+                over.as_ref().map_or(Ok(()), layer::make_ready)?;
                 let ids = IdMap::choose(&plan.identity, image)?;
                 let enforced = stand::by_construction(plan, &ids, &filters);
                 let scripted = |weaker: &Weaker, secrets: &Secrets| {
                     let exec = exec::compile(plan, secrets, &ids, weaker, &filters)?;
-                    script(plan, &ground, exec, &filters)
+                    script(plan, &ground, over.as_ref(), exec, &filters)
                 };
                 Conduct { name: &self.name, plan, filters: &filters, apart: Apart::Namespaces(&ids) }
                     .run(enforced, &scripted, io, listener)
@@ -119,7 +125,7 @@ impl Runtime for Linux {
 
 /// The controls, filters and Landlock version of a plan that is held without namespaces.
 fn stand_alone(plan: &Plan) -> Result<(Enforced, Filters, u32), Error> {
-    if layer::of(plan).next().is_some() {
+    if layer::wanted(plan) {
         return Err(Error::new("without namespaces the project can have no layer of its own")
             .remedy("filesystem: readonly, or --isolation full where this host allows it"));
     }
@@ -173,7 +179,8 @@ impl Conduct<'_> {
             let script = scripted(&weaker, &io.secrets)?;
             let live = spawn::build(&script, &self.apart, group.as_ref(), io.stdin.take().map(Into::into))?;
             fault::point("supervise.built");
-            let outcome = self.watch(&script, &live, group.as_ref(), &weaker, &mut enforced, listener);
+            let outcome =
+                self.watch(&script, &live, group.as_ref(), io.layer.as_ref(), (&weaker, &mut enforced), listener);
             // Whatever went wrong above, nothing of the run may live.
             live.end();
             fault::point("supervise.killed");
@@ -208,15 +215,15 @@ impl Conduct<'_> {
         script: &Script,
         live: &Live,
         group: Option<&Group>,
-        weaker: &Weaker,
-        enforced: &mut Enforced,
+        layer: Option<&Layer>,
+        (weaker, enforced): (&Weaker, &mut Enforced),
         listener: &mut dyn Listener,
     ) -> Result<Outcome, Error> {
         let ready = handshake::ready(live, script, self.filters)?;
         proof::judge(&ready, script, self.filters, group, weaker, enforced)?;
         listener.event(Event::Enforced { controls: enforced.clone() })?;
         // By a fork, and so before there is a second thread.
-        let meter = Meter::start(self.plan, live)?;
+        let meter = Meter::start(self.plan, layer, live)?;
         let scene = |_: &Ear| Scene::new(self.plan, script, &live.root, self.view(), ready.pid);
         let scene = ready.ear.as_ref().map(scene).transpose()?;
         let hearing = ready.ear.zip(scene).map(|(ear, scene)| ear.listen(scene)).transpose()?;

@@ -44,7 +44,7 @@ pub(crate) fn compile(
     let variables = env.iter().map(|(name, value)| c_string(format!("{name}={value}"))).collect::<Result<_, _>>()?;
     let mut rlimits = vec![(libc::RLIMIT_CORE, 0)];
     // A layer is measured and has no quota: one file alone cannot run ahead of that.
-    rlimits.extend(layer::of(plan).next().map(|_| (libc::RLIMIT_FSIZE, plan.limits.disk.value)));
+    rlimits.extend(layer::wanted(plan).then_some((libc::RLIMIT_FSIZE, plan.limits.disk.value)));
     rlimits.extend(weaker.address_space.map(|bytes| (libc::RLIMIT_AS, bytes)));
     rlimits.extend(weaker.processes.map(|count| (libc::RLIMIT_NPROC, count)));
     Ok(Exec {

@@ -8,7 +8,7 @@
 use crate::host::{self, Piece};
 use crate::script::{FIRST_SLOT, OUTPUTS, Op, ROOT, Source};
 use crate::source::{c_string, look, look_exactly};
-use aido_runtime::{Error, Mount, MountKind};
+use aido_runtime::{Error, Layer, Mount, MountKind};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
@@ -37,9 +37,14 @@ pub(crate) struct Text {
 }
 
 /// Compiles root and mounts into operations.
-pub(crate) fn compile(ground: &Ground, mounts: &[Mount], texts: &[Text]) -> Result<Vec<Op>, Error> {
+pub(crate) fn compile(
+    ground: &Ground,
+    mounts: &[Mount],
+    texts: &[Text],
+    layer: Option<&Layer>,
+) -> Result<Vec<Op>, Error> {
     let mut builder = Builder::default();
-    let mut places = places(ground, mounts)?;
+    let mut places = places(ground, mounts, layer)?;
     builder.skeleton(ground, texts)?;
     for (mount, place) in mounts.iter().zip(&places) {
         builder.stage(mount, place, &places, ground)?;
@@ -64,29 +69,29 @@ struct Place {
     layered: bool,
     source: Option<crate::source::Seen>,
     /// Where changes of it go.
-    layer: Option<Layer>,
+    upper: Option<Upper>,
     number: usize,
 }
 
-/// A layer that takes changes, and those below it that do not.
-struct Layer {
-    upper: Source,
+/// The folders of a layer that takes changes, and of those below it that do not.
+struct Upper {
+    content: Source,
     work: Source,
     below: Vec<Source>,
 }
 
-impl Layer {
-    fn look(layer: &Path, below: &[PathBuf]) -> Result<Layer, Error> {
+impl Upper {
+    fn look(layer: &Layer) -> Result<Upper, Error> {
         let look = |path: PathBuf| look_exactly(&path).map(|seen| seen.source);
-        Ok(Layer {
-            upper: look(layer.join(UPPER))?,
-            work: look(layer.join(WORK))?,
-            below: below.iter().map(|layer| look(layer.join(UPPER))).collect::<Result<_, _>>()?,
+        Ok(Upper {
+            content: look(layer.folder.join(UPPER))?,
+            work: look(layer.folder.join(WORK))?,
+            below: layer.below.iter().map(|layer| look(layer.join(UPPER))).collect::<Result<_, _>>()?,
         })
     }
 }
 
-fn places(ground: &Ground, mounts: &[Mount]) -> Result<Vec<Place>, Error> {
+fn places(ground: &Ground, mounts: &[Mount], layer: Option<&Layer>) -> Result<Vec<Place>, Error> {
     let mut places: Vec<Place> = Vec::new();
     for (number, mount) in mounts.iter().enumerate() {
         let target = relative(&mount.target)?;
@@ -111,11 +116,12 @@ fn places(ground: &Ground, mounts: &[Mount]) -> Result<Vec<Place>, Error> {
         if let Some(parent) = parent {
             holds_holes(mount, &mounts[parent], &places[parent])?;
         }
-        let layer = match &mount.kind {
-            MountKind::Layered { layer, below, .. } => Some(Layer::look(layer, below)?),
+        let upper = match (&mount.kind, layer) {
+            (MountKind::Layered { .. }, Some(layer)) => Some(Upper::look(layer)?),
+            (MountKind::Layered { .. }, None) => return Err(Error::new(format!("{target} has no layer"))),
             _ => None,
         };
-        places.push(Place { target, parent, stage, layered, source, layer, number });
+        places.push(Place { target, parent, stage, layered, source, upper, number });
     }
     Ok(places)
 }
@@ -297,9 +303,9 @@ impl Builder {
     }
 
     /// An overlay on a folder below the base: a stage over folders of the host. Without a layer it is read-only.
-    fn overlay(&mut self, at: &str, stage: &str, lowers: Vec<Source>, layer: Option<Layer>) -> Result<(), Error> {
-        let (upper, below) = match layer {
-            Some(Layer { upper, work, below }) => (Some([upper, work]), below),
+    fn overlay(&mut self, at: &str, stage: &str, lowers: Vec<Source>, upper: Option<Upper>) -> Result<(), Error> {
+        let (upper, below) = match upper {
+            Some(Upper { content, work, below }) => (Some([content, work]), below),
             None => (None, Vec::new()),
         };
         let count = lowers.len() + below.len();
@@ -349,11 +355,11 @@ impl Builder {
                 }
             }
             MountKind::Layered { source, .. } => {
-                let (Some(seen), Some(layer)) = (place.source.take(), place.layer.take()) else {
+                let (Some(seen), Some(upper)) = (place.source.take(), place.upper.take()) else {
                     return Err(Error::new(format!("{} was not looked at", source.display())));
                 };
                 let at = format!("o{}", place.number);
-                self.overlay(&at, &place.stage, vec![seen.source], Some(layer))?;
+                self.overlay(&at, &place.stage, vec![seen.source], Some(upper))?;
                 Op::Move { path: c_string(at)?, target, attributes: WRITABLE }
             }
             MountKind::OutputFolder { .. } | MountKind::OutputFile { .. } | MountKind::Scratch { .. } => {

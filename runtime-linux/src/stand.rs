@@ -43,10 +43,10 @@ pub(crate) fn by_construction(plan: &Plan, ids: &IdMap, filters: &Filters) -> En
 fn disk(plan: &Plan) -> String {
     let (bytes, files) = (plan.limits.disk.value, inodes(plan.limits.disk.value));
     let tmpfs = format!("tmpfs size={bytes} nr_inodes={files}");
-    match layer::of(plan).count() {
-        0 => tmpfs,
-        _ => format!(
-            "{tmpfs}; layers are measured, at least once a second and more often while the disk fills, and at {bytes} bytes or {files} files the run is ended; RLIMIT_FSIZE={bytes}"
+    match layer::wanted(plan) {
+        false => tmpfs,
+        true => format!(
+            "{tmpfs}; the layer is measured, at least once a second and more often while the disk fills, and at {bytes} bytes or {files} files the run is ended; RLIMIT_FSIZE={bytes}"
         ),
     }
 }

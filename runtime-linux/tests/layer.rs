@@ -2,8 +2,8 @@
 //! same layer, and what is written is bounded.
 
 use aido_runtime::{
-    Command, Control, Deadline, End, Error, Event, Identity, Io, Isolation, Limit, Limits, Listener, Mount, MountKind,
-    Network, Outcome, PLAN_VERSION, Plan, Root, Runtime, Stream, SyscallProfile, Task,
+    Command, Control, Deadline, End, Error, Event, Identity, Io, Isolation, Layer, Limit, Limits, Listener, Mount,
+    MountKind, Network, Outcome, PLAN_VERSION, Plan, Root, Runtime, Stream, SyscallProfile, Task,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -83,14 +83,9 @@ impl Bench {
         layer
     }
 
-    fn plan(&self, layer: &Path, below: &[PathBuf], script: &str, disk: u64) -> Plan {
+    fn plan(&self, script: &str, disk: u64) -> Plan {
         let mount = |target: &str, kind| Mount { target: target.into(), kind };
-        let layered = MountKind::Layered {
-            source: self.at("project"),
-            hidden: vec![".git".into(), ".env".into()],
-            layer: layer.to_path_buf(),
-            below: below.to_vec(),
-        };
+        let layered = MountKind::Layered { source: self.at("project"), hidden: vec![".git".into(), ".env".into()] };
         Plan {
             version: PLAN_VERSION,
             name: "layer".into(),
@@ -136,10 +131,16 @@ impl Bench {
         let outputs = self.at(&format!("outputs{}", self.number));
         fs::create_dir(&outputs).unwrap();
         let engine = aido_runtime_linux::Linux::new(None, format!("layer{}-{}", std::process::id(), self.number));
-        let io =
-            Io { secrets: BTreeMap::new(), secret_files: BTreeMap::new(), outputs, stdin: None, window: None };
+        let io = Io {
+            secrets: BTreeMap::new(),
+            secret_files: BTreeMap::new(),
+            outputs,
+            layer: Some(Layer { folder: layer.to_path_buf(), below: below.to_vec() }),
+            stdin: None,
+            window: None,
+        };
         let mut heard = Heard::default();
-        let outcome = engine.run(&self.plan(layer, below, script, disk), io, &mut heard).unwrap();
+        let outcome = engine.run(&self.plan(script, disk), io, &mut heard).unwrap();
         (outcome, heard.text)
     }
 
@@ -192,7 +193,11 @@ fn layers_do_not_see_each_other_and_one_can_lie_over_another() {
     assert_eq!(bench.done(&two, &[], "cat src/a.txt; ls -A"), "src/a.txt\nold\nresults\nsrc\n");
     let frozen = tree(&one.join("upper"));
     let over = [one.clone()];
-    let text = bench.done(&three, &over, "cat src/a.txt; ls -A; mkdir old; rm src/new.txt; echo three >> src/a.txt; cat src/a.txt");
+    let text = bench.done(
+        &three,
+        &over,
+        "cat src/a.txt; ls -A; mkdir old; rm src/new.txt; echo three >> src/a.txt; cat src/a.txt",
+    );
     assert_eq!(text, "one\nresults\nsrc\none\nthree\n");
     let text = bench.done(&three, &over, "ls -A old src; cat src/a.txt");
     assert_eq!(text, "old:\n\nsrc:\na.txt\ndeep\none\nthree\n");

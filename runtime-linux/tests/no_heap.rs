@@ -122,6 +122,7 @@ fn a_whole_run_happens_without_the_heap() {
         secrets: BTreeMap::new(),
         secret_files: BTreeMap::new(),
         outputs: outputs.clone(),
+        layer: None,
         stdin: None,
         window: None,
     };

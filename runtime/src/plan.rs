@@ -79,17 +79,12 @@ pub enum MountKind {
         secret: bool,
     },
     /// A folder of the host that the task may change as it likes: what it changes goes to a layer of the sandbox's own,
-    /// and the folder stays as it is.
+    /// and the folder stays as it is. A plan has one such mount at most.
     Layered {
         source: PathBuf,
         /// Paths below it that the task must not find at all, relative to the source.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         hidden: Vec<String>,
-        /// An existing folder that holds the layer, in the folders `upper` and `work`.
-        layer: PathBuf,
-        /// Layers of other sandboxes that change no more and lie between the two, topmost first: the same kind of folder.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        below: Vec<PathBuf>,
     },
     /// A folder that starts empty, is writable and is collected as `path` of the outputs
     /// (the empty path: the outputs folder itself).

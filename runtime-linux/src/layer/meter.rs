@@ -1,14 +1,13 @@
-//! How much a task has written to its layers.
+//! How much a task has written to its layer.
 //!
 //! A child process joins the sandbox's user namespace, so that folders of any owner and mode can be read, and looks:
-//! at how full the file system is, which costs nothing, and when that or the time says so, at every file of the layers.
+//! at how full the file system is, which costs nothing, and when that or the time says so, at every file of the layer.
 //! It tells once, when the bound is passed, and dies with the supervisor.
 
-use super::of;
 use crate::layout::UPPER;
 use crate::spawn::Live;
 use crate::{stand, sys};
-use aido_runtime::{Error, Plan};
+use aido_runtime::{Error, Layer, Plan};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags};
 use std::collections::HashSet;
 use std::io::Write;
@@ -38,30 +37,25 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    /// Starts measuring, where the plan has layers. This process has one thread.
-    pub(crate) fn start(plan: &Plan, live: &Live) -> Result<Option<Meter>, Error> {
+    /// Starts measuring, where there is a layer. This process has one thread.
+    pub(crate) fn start(plan: &Plan, layer: Option<&Layer>, live: &Live) -> Result<Option<Meter>, Error> {
+        let Some(layer) = layer else { return Ok(None) };
         let failed = |e: std::io::Error| Error::new(format!("cannot measure what the task writes: {e}"));
-        let open = |layer: &std::path::Path| {
-            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            rustix::fs::open(layer.join(UPPER), flags, Mode::empty())
-        };
-        let layers = of(plan).map(open).collect::<Result<Vec<_>, _>>().map_err(|e| failed(e.into()))?;
-        if layers.is_empty() {
-            return Ok(None);
-        }
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let content = rustix::fs::open(layer.folder.join(UPPER), flags, Mode::empty()).map_err(|e| failed(e.into()))?;
         let flags = rustix::pipe::PipeFlags::CLOEXEC;
         let (report, writer) = rustix::pipe::pipe_with(flags).map_err(|e| failed(e.into()))?;
         let parent = std::process::id();
         let pid = sys::fork().map_err(|e| failed(e.into()))?;
         if pid == 0 {
-            let mut kept: Vec<_> = layers.iter().chain([&writer]).map(AsRawFd::as_raw_fd).collect();
+            let mut kept: Vec<_> = [&content, &writer].map(AsRawFd::as_raw_fd).into();
             kept.extend(live.user_namespace.as_ref().map(AsRawFd::as_raw_fd));
             let alone = sys::close_all_but(3, &mut kept).is_ok();
             let joined = live.user_namespace.as_ref().map_or(Ok(()), |joins| sys::join_user_namespace(joins.as_fd()));
             // A change of namespace forgets the tie to the parent.
             let tied = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)).is_ok()
                 && std::os::unix::process::parent_id() == parent;
-            sys::leave(if alone && joined.is_ok() && tied { measure(plan, &layers, writer) } else { 1 })
+            sys::leave(if alone && joined.is_ok() && tied { measure(plan, &content, writer) } else { 1 })
         }
         Ok(Some(Meter { pid, report }))
     }
@@ -92,24 +86,24 @@ impl Drop for Meter {
 }
 
 /// The measuring child's whole life.
-fn measure(plan: &Plan, layers: &[OwnedFd], report: OwnedFd) -> i32 {
+fn measure(plan: &Plan, content: &OwnedFd, report: OwnedFd) -> i32 {
     let (most, files) = (plan.limits.disk.value, stand::inodes(plan.limits.disk.value));
     let mut last = Look::default();
     loop {
         let due = last.ended.is_none_or(|ended| {
-            let pause = if last.is_far(layers, most, files) { GLANCE } else { LOOK };
+            let pause = if last.is_far(content, most, files) { GLANCE } else { LOOK };
             ended.elapsed() >= pause.max(last.took * SHARE)
         });
         if due {
             let begun = Instant::now();
             let mut sum = Sum::default();
-            let deep = layers.iter().any(|layer| sum.folder(layer.as_fd(), 0).is_err());
+            let deep = sum.folder(content.as_fd(), 0).is_err();
             if deep || sum.bytes > most || sum.files > files {
                 let told: Vec<u8> = [sum.bytes, sum.files].iter().flat_map(|number| number.to_le_bytes()).collect();
                 return i32::from(std::fs::File::from(report).write_all(&told).is_err());
             }
             let ended = Instant::now();
-            last = Look { sum, room: room(layers), took: ended - begun, ended: Some(ended) };
+            last = Look { sum, room: room(content), took: ended - begun, ended: Some(ended) };
         }
         std::thread::sleep(GLANCE);
     }
@@ -127,17 +121,18 @@ struct Look {
 
 impl Look {
     /// Whether the file system has filled by so much since then that the bound may be near.
-    fn is_far(&self, layers: &[OwnedFd], most: u64, files: u64) -> bool {
-        let (bytes, inodes) = room(layers);
+    fn is_far(&self, content: &OwnedFd, most: u64, files: u64) -> bool {
+        let (bytes, inodes) = room(content);
         let (bytes, inodes) = (self.room.0.saturating_sub(bytes), self.room.1.saturating_sub(inodes));
         bytes > most.saturating_sub(self.sum.bytes) / 4 || inodes > files.saturating_sub(self.sum.files) / 4
     }
 }
 
-/// Free bytes and files where the layers lie: they share one folder.
-fn room(layers: &[OwnedFd]) -> (u64, u64) {
-    let found = layers.first().and_then(|layer| rustix::fs::fstatvfs(layer).ok());
-    found.map_or((0, 0), |found| (found.f_bfree.saturating_mul(found.f_frsize), found.f_ffree))
+/// Free bytes and files where the layer lies.
+fn room(content: &OwnedFd) -> (u64, u64) {
+    rustix::fs::fstatvfs(content)
+        .ok()
+        .map_or((0, 0), |found| (found.f_bfree.saturating_mul(found.f_frsize), found.f_ffree))
 }
 
 #[derive(Default)]

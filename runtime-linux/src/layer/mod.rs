@@ -6,28 +6,22 @@ mod meter;
 pub(crate) use meter::{Meter, Over};
 
 use crate::layout::WORK;
-use aido_runtime::{Error, Mount, MountKind, Plan};
+use aido_runtime::{Error, Layer, MountKind, Plan};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-/// The layers of a plan that the task can change.
-pub(crate) fn of(plan: &Plan) -> impl Iterator<Item = &Path> {
-    plan.mounts.iter().filter_map(|Mount { kind, .. }| match kind {
-        MountKind::Layered { layer, .. } => Some(layer.as_path()),
-        _ => None,
-    })
+/// Whether a plan has a place that can be changed by way of a layer.
+pub(crate) fn wanted(plan: &Plan) -> bool {
+    plan.mounts.iter().any(|mount| matches!(mount.kind, MountKind::Layered { .. }))
 }
 
-/// Gives each layer an empty folder to work in. What an earlier run left there is of no use: the kernel refuses it,
+/// Gives a layer an empty folder to work in. What an earlier run left there is of no use: the kernel refuses it,
 /// since nothing says that it ever came to the disk (`volatile`), and what did not matters to nobody but to that run.
-pub(crate) fn make_ready(plan: &Plan) -> Result<(), Error> {
-    of(plan).try_for_each(|layer| {
-        let work = layer.join(WORK);
-        empty(&work)
-            .and_then(|()| fs::create_dir(&work))
-            .map_err(|e| Error::new(format!("cannot make {} ready: {e}", work.display())))
-    })
+pub(crate) fn make_ready(layer: &Layer) -> Result<(), Error> {
+    let work = layer.folder.join(WORK);
+    let made = empty(&work).and_then(|()| fs::create_dir(&work));
+    made.map_err(|e| Error::new(format!("cannot make {} ready: {e}", work.display())))
 }
 
 /// Removes a folder of the kernel's own making, whatever the modes in it.
