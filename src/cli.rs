@@ -173,6 +173,10 @@ pub(crate) struct Wanted {
     #[arg(long, value_name = "SIZE")]
     pub(crate) disk: Option<String>,
 
+    /// What the task may do to the project: `readonly`, or `overlay`, where it changes what it likes in a layer apart and `aido diff` shows it [default: readonly]
+    #[arg(long, value_name = "KIND")]
+    pub(crate) filesystem: Option<String>,
+
     /// Start even where the host can hold these limits in a weaker form only: memory, cpus, pids
     #[arg(long, value_name = "LIMITS", value_delimiter = ',', value_parser = weaker)]
     pub(crate) accept_weaker: Vec<Control>,
@@ -215,6 +219,7 @@ impl Wanted {
             cpus: self.cpus.clone(),
             pids: self.pids.clone(),
             disk: self.disk.clone(),
+            filesystem: self.filesystem.clone(),
             accept_weaker: self.accept_weaker.clone(),
             syscalls: self.syscalls.clone(),
             made_with: None,

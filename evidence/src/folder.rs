@@ -66,9 +66,21 @@ impl Folder {
     }
 
     pub(crate) fn make(&self, name: &str) -> Result<Folder> {
+        self.make_as(name, PRIVATE_FOLDER)
+    }
+
+    /// The same, with another mode.
+    pub(crate) fn make_with(&self, name: &str, mode: u32) -> Result<Folder> {
+        let made = self.make_as(name, PRIVATE_FOLDER)?;
+        let mode = Mode::from_raw_mode(mode & 0o777);
+        rustix::fs::chmodat(&*self.fd, name, mode, AtFlags::empty()).map_err(|e| Error::io("open", &made.path, e))?;
+        Ok(made)
+    }
+
+    fn make_as(&self, name: &str, mode: Mode) -> Result<Folder> {
         let path = self.path.join(name);
         fault::step("make", &path)
-            .and_then(|()| rustix::fs::mkdirat(&*self.fd, name, PRIVATE_FOLDER))
+            .and_then(|()| rustix::fs::mkdirat(&*self.fd, name, mode))
             .map_err(|e| Error::io("make", &path, e))?;
         self.sub(name)
     }

@@ -91,6 +91,7 @@ pub(crate) fn refuse_reshaping(wanted: &cli::Wanted, sandbox: &Sandbox) -> Resul
         ("--cpus", wanted.cpus.is_some()),
         ("--pids", wanted.pids.is_some()),
         ("--disk", wanted.disk.is_some()),
+        ("--filesystem", wanted.filesystem.is_some()),
         ("--syscalls", wanted.syscalls.is_some()),
         ("--record", wanted.record.is_some()),
         ("--isolation", wanted.isolation != Isolation::Full),

@@ -2,6 +2,7 @@
 
 mod digest;
 mod given;
+mod layered;
 mod layout;
 mod outputs;
 mod own;
@@ -18,7 +19,7 @@ pub use secrets::looks_secret;
 pub use select::Entry;
 pub(crate) use select::near;
 
-use crate::settings::{At, Result, Settings, Told};
+use crate::settings::{At, Filesystem, Result, Settings, Told};
 use aido_runtime::{Mount, MountKind};
 use std::path::Path;
 
@@ -63,7 +64,11 @@ pub fn lay_out(settings: &Settings, script: Option<&str>, own: &Own) -> Result<L
     own.hide_keys(&mut inputs)?;
     let all: Vec<Entry> = inputs.iter().cloned().chain(secrets.iter().map(|secret| secret.entry.clone())).collect();
     let outputs = outputs::read(project, &settings.outputs, &all)?;
-    let mounts = layout::mounts(project, &inputs, &secrets, &outputs);
+    let layered = match settings.filesystem {
+        Filesystem::ReadOnly => None,
+        Filesystem::Overlay => Some(layered::hidden(project, &inputs)?),
+    };
+    let mounts = layout::mounts(project, &inputs, layered, &secrets, &outputs);
     Ok(Layout { inputs, secrets, outputs, mounts })
 }
 
@@ -76,7 +81,7 @@ pub(crate) fn could_be_output(project: &Path, mounts: &[Mount], written: &str) -
     let mut wanted = Vec::new();
     for mount in mounts {
         match (&mount.kind, inside(mount)) {
-            (MountKind::Input { source, hidden, .. }, Some(path)) => {
+            (MountKind::Input { source, hidden, .. } | MountKind::Layered { source, hidden }, Some(path)) => {
                 inputs.push(Entry { path, source: source.clone(), folder: source.is_dir(), hidden: hidden.clone() });
             }
             (MountKind::OutputFolder { path }, Some(_)) => wanted.push(told(format!("{path}/"))),

@@ -33,6 +33,7 @@ pub use variable::fits;
 
 use aido_runtime::{Control, Isolation, Limits, Record, SyscallProfile};
 use asked::Asked;
+use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -56,6 +57,7 @@ pub struct Settings {
     pub env: BTreeMap<String, Told<Variable>>,
     pub limits: Limits,
     pub accept_weaker: BTreeSet<Control>,
+    pub filesystem: Filesystem,
     pub syscalls: SyscallProfile,
     pub isolation: Isolation,
     /// How much of what a task does is on record.
@@ -71,6 +73,17 @@ pub struct Settings {
     /// What all of this was kept below.
     pub policy: Policy,
     asked: Asked,
+}
+
+/// What a task may do to the project.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Filesystem {
+    /// Nothing.
+    #[default]
+    ReadOnly,
+    /// Whatever it likes, in a layer of the sandbox's own: nothing of it is seen outside.
+    Overlay,
 }
 
 impl Settings {

@@ -193,14 +193,9 @@ fn conduct(job: Job, sandbox: &Sandbox, mut recorder: Recorder) -> Result<u8, ()
     let result = prepare(&mut draft, &mut recorder).and_then(|()| {
         let outputs = sandbox.fresh_outputs().map_err(|e| Error::new(e.to_string()))?;
         let engine = engine?;
-        let io = Io {
-            secrets: job.secrets,
-            secret_files: job.secret_files,
-            outputs,
-            layer: None,
-            stdin: job.stdin,
-            window: None,
-        };
+        let layer = laid::layer(&job.plan, sandbox)?;
+        let io =
+            Io { secrets: job.secrets, secret_files: job.secret_files, outputs, layer, stdin: job.stdin, window: None };
         engine.run(&job.plan, io, &mut recorder)
     });
     recorder.finish_output();

@@ -137,6 +137,7 @@ fn closing_words(run: &Run, summary: &Summary) -> String {
         End::Exited { code } => format!("exit {code}"),
         End::Signalled { signal } => format!("ended by {}", words::signal(*signal)),
         End::OutOfMemory { limit, .. } => format!("the memory limit of {} ended it", words::size(*limit)),
+        End::OutOfDisk { limit, .. } => format!("the disk limit of {} ended it", words::size(*limit)),
         End::Deadline { ttl_ms } => format!("the time limit of {} ended it", words::took(*ttl_ms)),
         End::Interrupted { signal } => format!("interrupted ({})", words::signal(*signal)),
         End::NotFound { program } => format!("{} was not found in {}", words::inert(program), summary.runtime),

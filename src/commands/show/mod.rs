@@ -114,6 +114,12 @@ fn sentence(end: &End) -> String {
             let peak = peak.map(|p| format!(", it had used {}", size(p))).unwrap_or_default();
             format!("ran out of memory: the limit is {}{peak}", size(*limit))
         }
+        End::OutOfDisk { limit, bytes, files } => format!(
+            "was ended by its disk limit of {}: {} in {} had been changed or made",
+            size(*limit),
+            size(*bytes),
+            words::count(*files as usize, "file")
+        ),
         End::Deadline { ttl_ms } => format!("was ended by its time limit of {}", took(*ttl_ms)),
         End::Interrupted { signal } => format!("was interrupted by {}", words::signal(*signal)),
         End::NotFound { program } => format!("did not start: there is no program `{}` in the sandbox", inert(program)),
