@@ -102,7 +102,7 @@ impl State {
 
     /// Whether it was made since the machine started.
     pub fn is_of_this_boot(&self) -> Result<bool> {
-        Ok(self.deadline.boot_id == clock::boot_id()?)
+        clock::is_this_boot(&self.deadline.boot_id)
     }
 
     /// How long the sandbox may still live. Nothing outlives a restart of the machine.
