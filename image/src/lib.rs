@@ -38,7 +38,7 @@ mod zstandard;
 
 pub use digest::{Digest, LayerId};
 pub use error::{Error, Kind};
-pub use export::{Compress, Export, Exported, Format, Outlet};
+pub use export::{Compress, Export, Exported, Format, Identity, Outlet};
 pub use layer::Ownership;
 pub use manifest::Config;
 pub use news::{News, Pulled};
