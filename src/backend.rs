@@ -1,15 +1,54 @@
 //! Which engine runs plans here, and where the user's own state lies. The one place that knows the platform.
 
+pub(crate) mod docker;
+
 use crate::inputs::Own;
+pub(crate) use crate::settings::Backend;
+use crate::settings::{self, At, BACKEND_VARIABLE, Policy, Told};
 use aido_evidence::Keyring;
 use aido_runtime::{Error, Runtime};
 pub(crate) use aido_runtime_linux::{SCRATCH, end_descendants, fault};
 use std::path::{Path, PathBuf};
 
+/// The engine that is meant where nobody names one.
+const USUAL: Backend = Backend::Linux;
+
+/// Which engine a command uses: what was typed, else what the caller's environment or policy says, else the usual one.
+pub(crate) fn chosen(typed: Option<Backend>, policy: &Policy) -> settings::Result<Backend> {
+    let named = match typed {
+        Some(typed) => Some(Told::new(typed, At::Flag("--backend".to_string()))),
+        None => by_variable()?,
+    };
+    policy.backend(named, USUAL)
+}
+
+fn by_variable() -> settings::Result<Option<Told<Backend>>> {
+    let Some(value) = std::env::var_os(BACKEND_VARIABLE).filter(|value| !value.is_empty()) else { return Ok(None) };
+    let at = At::Flag(BACKEND_VARIABLE.to_string());
+    let value = value.to_string_lossy().parse().map_err(|what: String| settings::Error::new(at.clone(), what))?;
+    Ok(Some(Told::new(value, at)))
+}
+
 /// The engine for one run; `name` tells it from others.
-pub(crate) fn engine(name: &str) -> Result<Box<dyn Runtime>, Error> {
-    // A run on the host root needs no image store, and so no home folder.
-    Ok(Box::new(aido_runtime_linux::Linux::new(images().ok(), name)))
+pub(crate) fn engine(backend: Backend, name: &str) -> Result<Box<dyn Runtime>, Error> {
+    Ok(match backend {
+        // A run on the host root needs no image store, and so no home folder.
+        Backend::Linux => Box::new(aido_runtime_linux::Linux::new(images().ok(), name)),
+        Backend::Docker => Box::new(docker::of_the_caller(name)?),
+    })
+}
+
+/// Ends what a run held, by the engine that held it, whichever is chosen now.
+pub(crate) fn destroy(leftover: &str) -> Result<(), Error> {
+    match docker::holder(leftover)? {
+        Some(engine) => engine.destroy(leftover),
+        None => engine(Backend::Linux, "sweep")?.destroy(leftover),
+    }
+}
+
+/// This program, whatever lies at its path by now.
+pub(crate) fn own_program() -> &'static Path {
+    Path::new("/proc/self/exe")
 }
 
 /// What the caller left behind, open descriptors above all, is not for aido and not for the task.
@@ -42,11 +81,21 @@ pub(crate) fn images() -> Result<PathBuf, Error> {
 
 /// Where the keys lie, and where the ledgers of projects are anchored.
 pub(crate) fn own_home() -> aido_evidence::Home {
-    let state = folder_of("XDG_STATE_HOME").or_else(|| home().map(|home| home.join(".local/state")));
     aido_evidence::Home {
         keys: data_home().ok().map(|data| data.join("aido").join("keys")),
-        anchors: state.map(|state| state.join("aido").join("ledgers")),
+        anchors: state().map(|state| state.join("ledgers")),
     }
+}
+
+/// Where it stands what engines hold of runs.
+pub(crate) fn owed() -> Option<PathBuf> {
+    state().map(|state| state.join("engines"))
+}
+
+/// aido's folder in `$XDG_STATE_HOME`
+fn state() -> Option<PathBuf> {
+    let state = folder_of("XDG_STATE_HOME").or_else(|| home().map(|home| home.join(".local/state")));
+    state.map(|state| state.join("aido"))
 }
 
 /// `$XDG_DATA_HOME`

@@ -8,7 +8,7 @@ pub(crate) use evidence::*;
 pub(crate) use image::*;
 pub(crate) use key::*;
 
-use crate::settings::Overrides;
+use crate::settings::{Backend, Overrides};
 use aido_runtime::{Control, Isolation};
 use clap::{Args, Parser, Subcommand, ValueHint};
 use std::path::PathBuf;
@@ -184,6 +184,10 @@ pub(crate) struct Wanted {
     /// The profile of system calls: default, strict (what a plain script interpreter needs), or a FILE of your own in Docker's and OCI's form
     #[arg(long, value_name = "PROFILE", value_hint = ValueHint::FilePath)]
     pub(crate) syscalls: Option<String>,
+
+    /// The engine: `linux` (the kernel's own means) or `docker` (a Docker-compatible engine) [env: AIDO_BACKEND] [default: linux on Linux, docker elsewhere]
+    #[arg(long, value_name = "ENGINE")]
+    pub(crate) backend: Option<Backend>,
 
     /// How the task is kept apart: `full`, or `landlock` for hosts without namespaces, which holds less and says so
     #[arg(long, value_name = "HOW", default_value = "full", value_parser = isolation)]
@@ -371,6 +375,10 @@ pub(crate) struct Check {
     #[arg(long, requires = "pin", value_name = "HOST[:PORT]")]
     pub(crate) insecure_registry: Vec<String>,
 
+    /// The engine that would run it: `linux` or `docker` [env: AIDO_BACKEND]
+    #[arg(long, value_name = "ENGINE")]
+    pub(crate) backend: Option<Backend>,
+
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -378,6 +386,10 @@ pub(crate) struct Check {
 
 #[derive(Debug, Args)]
 pub(crate) struct Doctor {
+    /// The engine to look at: `linux` or `docker` [env: AIDO_BACKEND]
+    #[arg(long, value_name = "ENGINE")]
+    pub(crate) backend: Option<Backend>,
+
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

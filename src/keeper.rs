@@ -212,15 +212,14 @@ fn watch(sandbox: &Sandbox) -> rustix::io::Result<OwnedFd> {
 /// Ends what still runs in the sandbox, and says that it is over. A full disk may be a passing thing.
 fn end(sandbox: &Sandbox) -> Result<(), Error> {
     fault::point("keeper.due");
-    let engine = backend::engine("sweep")?;
     let until = Instant::now() + RUNS_MAY_END;
     while sandbox.running().is_ok_and(|run| run.is_some()) && Instant::now() < until {
         std::thread::sleep(Duration::from_millis(50));
     }
     let mut result = Ok(());
     for pause in [1, 5, 0] {
-        result = recover::end_runs(sandbox, &*engine).and_then(|_| {
-            recover::sweep(sandbox.project(), &*engine);
+        result = recover::end_runs(sandbox).and_then(|_| {
+            recover::sweep(sandbox.project());
             sandbox.end(recover::TIME_IS_OVER).map(drop).map_err(|e| Error::new(e.to_string()))
         });
         if result.is_ok() {

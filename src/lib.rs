@@ -10,6 +10,7 @@ pub mod inputs;
 mod interrupt;
 mod keeper;
 mod listing;
+mod owed;
 pub mod plan;
 mod process;
 mod progress;

@@ -44,6 +44,16 @@ impl Shown {
         self.with(State::clear);
     }
 
+    /// One line on what is going on.
+    pub(crate) fn say(&self, what: String) {
+        self.with(|state| state.say(words::inert(&what)));
+    }
+
+    /// What an engine tells of its own pull or load.
+    pub(crate) fn engine(&self, told: &aido_runtime_docker::Progress) {
+        self.with(|state| state.engine(told));
+    }
+
     fn with(&self, change: impl FnOnce(&mut State)) {
         if let Some(Ok(mut state)) = self.state.as_ref().map(Mutex::lock) {
             change(&mut state);
@@ -70,6 +80,8 @@ struct State {
     read: u64,
     done: usize,
     present: usize,
+    /// Layers of an engine's pull: bytes that came, and of how many.
+    engine: HashMap<String, (u64, u64)>,
 }
 
 struct Layer {
@@ -93,7 +105,22 @@ impl State {
             read: 0,
             done: 0,
             present: 0,
+            engine: HashMap::new(),
         }
+    }
+
+    /// An engine downloads and unpacks by itself; what it says of one layer is added up.
+    fn engine(&mut self, told: &aido_runtime_docker::Progress) {
+        if let (Some(layer), Some(current)) = (&told.layer, told.current) {
+            let of = told.total.unwrap_or_default().max(current);
+            self.engine.insert(layer.clone(), (current, of));
+        }
+        let (came, all) = self.engine.values().fold((0, 0), |(came, all), (c, a)| (came + c, all + a));
+        let status = words::inert(&told.status).to_lowercase();
+        self.say(match all {
+            0 => format!("the engine: {status}"),
+            _ => format!("the engine: {status}, {} of {}", words::size(came), words::size(all)),
+        });
     }
 
     fn step(&mut self, step: Step<'_>) {

@@ -22,7 +22,7 @@ pub(crate) use past::example;
 
 use crate::cli::{Cli, Command, Sandbox};
 use crate::words::{self, say};
-use crate::{backend, keeper, recover};
+use crate::{backend, keeper, owed, recover};
 use aido_evidence::Project;
 use aido_runtime::exit;
 use anyhow::{Context, Result};
@@ -88,7 +88,13 @@ fn dispatch(dir: &Path, command: &Command) -> Result<u8> {
 /// Closes what a crash left open, before a command looks at the project, and says so.
 fn sweep(project: &Project) -> Result<()> {
     project.sweep()?;
-    recover::sweep(project, &*backend::engine("sweep")?).iter().for_each(|said| say(said));
+    let mut said = recover::sweep(project);
+    owed::settle_all().into_iter().for_each(|line| {
+        if !said.contains(&line) {
+            said.push(line);
+        }
+    });
+    said.iter().for_each(|said| say(said));
     project.take_notes().iter().for_each(|note| warn(note));
     Ok(())
 }

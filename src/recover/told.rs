@@ -2,6 +2,7 @@
 
 use crate::inputs::InputDigest;
 use crate::redact::Redacted;
+use crate::supervise::stop;
 use aido_evidence::{Record, Run};
 use aido_runtime::{Collected, Enforced, Event, Executed, Outcome, Refusal};
 use serde::Deserialize;
@@ -26,6 +27,8 @@ pub(super) struct Told {
     pub(super) outcome: Option<Outcome>,
     /// `sha256:…` of the plan that was stored.
     pub(super) plan_digest: Option<String>,
+    /// The engine that was to run the task.
+    pub(super) backend: Option<String>,
 }
 
 impl Told {
@@ -54,6 +57,7 @@ impl Told {
             }
             "outcome" => self.outcome = data(record).map(|Ended { outcome }| outcome),
             "redacted" => self.redacted(data(record)),
+            stop::EVENT => self.backend = record.data.get("backend").and_then(|name| name.as_str()).map(str::to_owned),
             "plan" => self.plan_digest = record.data.get("digest").and_then(|d| d.as_str()).map(str::to_owned),
             _ => self.engine(record),
         }

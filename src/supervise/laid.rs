@@ -3,7 +3,6 @@
 use aido_evidence::Sandbox;
 use aido_runtime::{End, Error, Layer, MountKind, Outcome, Plan, Root};
 use serde_json::{Value, json};
-use std::os::unix::fs::PermissionsExt;
 
 /// Mounts that the event names: the whole is in `plan.json`.
 const NAMED: usize = 512;
@@ -32,8 +31,12 @@ pub(super) fn layer(plan: &Plan, sandbox: &Sandbox) -> Result<Option<Layer>, Err
     });
     let Some(source) = source else { return Ok(None) };
     let failed = |e: &dyn std::fmt::Display| Error::new(format!("cannot make a layer for changes: {e}"));
-    let mode = source.metadata().map_err(|e| failed(&e))?.permissions().mode();
-    let folder = sandbox.layer(mode).map_err(|e| failed(&e))?;
+    let (folder, fresh) = sandbox.layer().map_err(|e| failed(&e))?;
+    if fresh {
+        // The workspace itself has the mode of its topmost layer.
+        let shown = source.metadata().map_err(|e| failed(&e))?.permissions();
+        std::fs::set_permissions(folder.join("upper"), shown).map_err(|e| failed(&e))?;
+    }
     Ok(Some(Layer { folder, below: Vec::new() }))
 }
 

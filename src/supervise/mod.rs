@@ -8,13 +8,13 @@ pub(crate) mod link;
 mod record;
 pub(crate) mod stop;
 
-use crate::backend::{self, SCRATCH, fault};
+use crate::backend::{self, Backend, SCRATCH, fault};
 use crate::inputs::InputDigest;
 use crate::process::{Held, Process};
 use crate::redact;
 use crate::summary::{self, Bytes, SUMMARY_VERSION, Streams, Summary};
 use aido_evidence::{Kind, NewSandbox, Project, Recording, Sandbox, Signer, Stream};
-use aido_runtime::{End, Error, Io, Isolation, Outcome, Plan, Runtime, Usage};
+use aido_runtime::{End, Error, Io, Isolation, Outcome, Plan, Usage};
 use aido_secrets::Secrets;
 use link::{Link, News};
 use record::Recorder;
@@ -44,8 +44,8 @@ pub(crate) struct Job {
     pub(crate) stdin: Option<PipeReader>,
     /// Keeps the image's layers in the store while the run lives.
     pub(crate) hold: Option<aido_image::Hold>,
-    /// Makes the engine, given the name of the run.
-    pub(crate) engine: fn(&str) -> Result<Box<dyn Runtime>, Error>,
+    /// Which engine runs it.
+    pub(crate) backend: Backend,
 }
 
 /// The supervisor of a run, as its parent sees it.
@@ -159,6 +159,7 @@ fn begin(job: &mut Job) -> Result<(Sandbox, Recording), Error> {
                 ttl_ms: job.plan.deadline.ttl_ms,
                 config: config.as_deref(),
                 plan: Some(&plan),
+                backend: job.backend.name(),
             })
             .map_err(failed)?,
     };
@@ -178,13 +179,13 @@ fn conduct(job: Job, sandbox: &Sandbox, mut recorder: Recorder) -> Result<u8, ()
     let fresh = job.sandbox.is_none();
     recorder.warnings = job.warnings;
     let started = aido_evidence::now();
-    let engine = (job.engine)(recorder.recording.id().as_str());
+    let engine = backend::engine(job.backend, recorder.recording.id().as_str());
     fault::point("supervise.engine");
     let mut draft = Draft {
         sandbox: sandbox.id().to_string(),
         plan: &job.plan,
         secrets: &job.kept_out,
-        backend: engine.as_ref().map_or("none", |engine| engine.name()),
+        backend: job.backend.name(),
         inputs: job.inputs,
         hidden: job.hidden,
         plan_digest: None,
@@ -199,6 +200,7 @@ fn conduct(job: Job, sandbox: &Sandbox, mut recorder: Recorder) -> Result<u8, ()
         engine.run(&job.plan, io, &mut recorder)
     });
     recorder.finish_output();
+    recorder.settle();
     // Half of the outputs is none: what lies there is what is listed.
     if recorder.collected.is_lost()
         && let Err(error) = sandbox.fresh_outputs()
@@ -232,7 +234,9 @@ fn prepare(draft: &mut Draft<'_>, recorder: &mut Recorder) -> Result<(), Error> 
     let (_, plan) = redact::stored_plan(draft.secrets, draft.plan)?;
     draft.plan_digest = Some(recorder.recording.plan(&plan).map_err(|e| Error::new(e.to_string()))?);
     fault::point("supervise.plan");
-    recorder.note(stop::EVENT, serde_json::to_value(Process::me()).unwrap_or_default())?;
+    let mut writer = serde_json::to_value(Process::me()).unwrap_or_default();
+    writer["backend"] = json!(draft.backend);
+    recorder.note(stop::EVENT, writer)?;
     recorder.note("inputs", json!({"inputs": draft.inputs, "hidden": draft.hidden}))?;
     for (kind, data) in laid::before(draft.plan) {
         recorder.note(kind, data)?;

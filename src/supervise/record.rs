@@ -4,6 +4,7 @@ use super::link::{Heard, Link, News, Wish};
 use super::{Job, folder, laid, stop};
 use crate::backend::fault;
 use crate::collected;
+use crate::owed::Owed;
 use crate::redact::{self, Streams};
 use aido_evidence::{Captured, Recording, Stream as Log};
 use aido_runtime::{Collected, Command, Control, Enforced, Error, Event, Force, Listener, Outcome, Plan, Stream};
@@ -59,6 +60,8 @@ pub(super) struct Recorder {
     truncated: [bool; 2],
     /// The task was started, so that a failure is not "nothing ran".
     pub(super) started: bool,
+    /// What an engine holds of it that would outlive this machine's processes.
+    owed: Vec<Owed>,
 }
 
 impl Recorder {
@@ -95,6 +98,7 @@ impl Recorder {
             collected: Collected::default(),
             truncated: [false; 2],
             started: false,
+            owed: Vec::new(),
         })
     }
 
@@ -146,6 +150,15 @@ impl Recorder {
         for data in laid::limits_hit(plan, outcome, dropped) {
             if let Err(error) = self.note("limit_hit", data) {
                 self.warnings.push(format!("the record lacks an event `limit_hit`: {error}"));
+            }
+        }
+    }
+
+    /// The engine is done. What it could not take away is left to a later command.
+    pub(super) fn settle(&mut self) {
+        for owed in self.owed.drain(..) {
+            if let Err(error) = owed.settle() {
+                self.warnings.push(format!("something of the run is left, and the next command tries again: {error}"));
             }
         }
     }
@@ -264,6 +277,7 @@ impl Listener for Recorder {
                 self.collected = found.clone();
             }
             Event::Started { .. } => self.started = true,
+            Event::Held { leftover } => self.owed.extend(Owed::note(self.recording.id().as_str(), leftover)?),
             Event::Ended => {
                 self.finish_output();
                 self.closing();

@@ -13,7 +13,7 @@ const STOPPED: Duration = Duration::from_secs(10);
 const DYING: Duration = Duration::from_secs(10);
 
 /// The type of the event that names the writer of a run.
-pub(super) const EVENT: &str = "supervised";
+pub(crate) const EVENT: &str = "supervised";
 
 /// How long bringing outputs out may take: a minute, and a second for each eight MiB that there can be.
 pub(crate) fn collecting(disk: u64) -> Duration {

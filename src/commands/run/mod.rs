@@ -3,7 +3,7 @@
 mod outcome;
 
 use super::warn;
-use crate::backend::{self, fault};
+use crate::backend::{self, Backend, fault};
 use crate::cli;
 use crate::inputs;
 use crate::plan;
@@ -21,7 +21,7 @@ use std::path::Path;
 
 pub(crate) fn run(dir: &Path, typed: &cli::Run) -> Result<u8> {
     let (project, sandbox) = place(dir, typed)?;
-    let (settings, config) = settings(dir, typed, sandbox.as_ref())?;
+    let (settings, config, backend) = settings(dir, typed, sandbox.as_ref())?;
     let quiet = typed.quiet;
     match &sandbox {
         Some(sandbox) if !quiet => {
@@ -36,7 +36,7 @@ pub(crate) fn run(dir: &Path, typed: &cli::Run) -> Result<u8> {
     let invocation = Invocation::read(&settings.project, &typed.task)?;
     let layout = inputs::lay_out(&settings, invocation.script(), &backend::own_folders_in(&settings.project))?;
     let shown = progress::shown(quiet);
-    let ready = root::ready(&settings, &shown)?;
+    let ready = root::ready(&settings, backend, &shown)?;
     drop(shown);
     let caller = |name: &str| std::env::var_os(name);
     let (mut plan, secrets) =
@@ -50,7 +50,9 @@ pub(crate) fn run(dir: &Path, typed: &cli::Run) -> Result<u8> {
     let kept_out = redact::secrets(&secrets, &secret_files);
     plan.exact_output = typed.exact_output;
     redact::refuse_arguments(&plan, &secrets)?;
-    let warnings = redact::warnings(&kept_out, plan.exact_output);
+    let mut warnings = redact::warnings(&kept_out, plan.exact_output);
+    warnings.extend(backend::docker::unheard(backend));
+    backend::docker::refuse_root(backend, &plan)?;
     let project = match project {
         Some(project) => project,
         None => Project::create(&settings.project, &backend::own_home())?,
@@ -72,7 +74,7 @@ pub(crate) fn run(dir: &Path, typed: &cli::Run) -> Result<u8> {
         warnings,
         stdin,
         hold: ready.hold,
-        engine: backend::engine,
+        backend,
     };
     watch(typed, &project, job, input)
 }
@@ -95,12 +97,13 @@ fn place(dir: &Path, typed: &cli::Run) -> Result<(Option<Project>, Option<Sandbo
 }
 
 /// A sandbox that is up keeps the configuration it was made with; a fresh one takes the project's.
-fn settings(dir: &Path, typed: &cli::Run, sandbox: Option<&Sandbox>) -> Result<(Settings, Option<Vec<u8>>)> {
+fn settings(dir: &Path, typed: &cli::Run, sandbox: Option<&Sandbox>) -> Result<(Settings, Option<Vec<u8>>, Backend)> {
     let (overrides, policy) = (typed.wanted.overrides(), Policy::of_the_user()?);
     let Some(sandbox) = sandbox else {
+        let backend = backend::chosen(typed.wanted.backend, &policy)?;
         let settings = Settings::load(dir, typed.wanted.file.as_deref(), &overrides, &policy)?;
         let config = settings.to_yaml().into_bytes();
-        return Ok((settings, Some(config)));
+        return Ok((settings, Some(config), backend));
     };
     time_left(sandbox)?;
     if let Some(run) = sandbox.running()? {
@@ -112,12 +115,13 @@ fn settings(dir: &Path, typed: &cli::Run, sandbox: Option<&Sandbox>) -> Result<(
         );
     }
     crate::commands::sandbox::refuse_reshaping(&typed.wanted, sandbox)?;
+    let backend = crate::commands::sandbox::backend_of(typed.wanted.backend, sandbox, &policy)?;
     let config = sandbox.config()?.ok_or_else(|| anyhow!("sandbox {} has lost its sandbox.yaml", sandbox.id()))?;
     let text =
         String::from_utf8(config).map_err(|_| anyhow!("the sandbox.yaml of sandbox {} is damaged", sandbox.id()))?;
     let shown = format!("sandbox.yaml of sandbox {}", sandbox.id());
     let overrides = crate::commands::sandbox::as_made(overrides, sandbox)?;
-    Ok((Settings::parse(&text, &shown, dir, &overrides, &policy)?, None))
+    Ok((Settings::parse(&text, &shown, dir, &overrides, &policy)?, None, backend))
 }
 
 fn time_left(sandbox: &Sandbox) -> Result<u64> {

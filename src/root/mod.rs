@@ -1,6 +1,8 @@
 //! From the `runtime:` that was asked for to the facts of a root: the image is obtained here.
 
-use crate::backend;
+mod docker;
+
+use crate::backend::{self, Backend};
 use crate::inputs::looks_secret;
 use crate::interrupt::Held;
 use crate::plan::RootFacts;
@@ -22,7 +24,10 @@ pub(crate) struct Ready {
 }
 
 /// Finds or obtains the root that the settings name.
-pub(crate) fn ready(settings: &Settings, progress: &Shown) -> Result<Ready, Error> {
+pub(crate) fn ready(settings: &Settings, backend: Backend, progress: &Shown) -> Result<Ready, Error> {
+    if backend == Backend::Docker {
+        return docker::ready(settings, progress);
+    }
     match &settings.runtime.value {
         Runtime::Host => Ok(Ready { facts: host(), hold: None }),
         Runtime::RootFolder { folder } => folder_root(settings, folder),
@@ -124,8 +129,13 @@ pub(crate) fn registries() -> Result<Registries, Error> {
     settings::registries::of_the_user().map_err(|e| Error::new(e.to_string()))
 }
 
-/// What the runtime's name leads to, as far as the store knows; makes no store, and asks nobody.
-pub(crate) fn resolved(settings: &Settings) -> Option<Digest> {
+/// What the runtime's name leads to, as far as the engine or aido's own store knows; makes no store, asks no registry.
+pub(crate) fn resolved(settings: &Settings, backend: Backend) -> Option<String> {
+    let held = (backend == Backend::Docker).then(|| docker::resolved(settings)).flatten();
+    held.or_else(|| stored(settings).map(|digest| digest.to_string()))
+}
+
+fn stored(settings: &Settings) -> Option<Digest> {
     let Runtime::Image(_) = &settings.runtime.value else { return None };
     let there = backend::images().ok().filter(|folder| folder.is_dir())?;
     Store::open(&there).ok()?.resolved(&source(settings).ok()?).ok()?
