@@ -1,0 +1,4 @@
+use crate::Result;
+pub(super) fn pulse() -> Result<()> {
+    Ok(())
+}
