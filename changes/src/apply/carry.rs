@@ -195,8 +195,7 @@ impl<'a> Carry<'a> {
     fn sweep(&mut self, steps: &[Step]) -> Result<()> {
         pulse()?;
         let temporary = format!(".aido-{}-", self.id);
-        let parents: BTreeSet<RelPath> =
-            steps.iter().filter(|step| step.to.is_some()).map(|s| s.path.parent()).collect();
+        let parents: BTreeSet<RelPath> = steps.iter().map(|step| step.path.parent()).collect();
         for folder in parents {
             let mut left = Vec::new();
             let listed = self.project.names(&folder, &mut |name| {
