@@ -2,7 +2,7 @@
 //! be taken again after it was ended anywhere.
 
 use super::record::Record;
-use super::{Act, Doing, Refusal, Step, Why};
+use super::{Act, Clash, Doing, Refusal, Step, Why};
 use crate::base::Was;
 use crate::beneath::{self, failed};
 use crate::read::{self, Budget};
@@ -89,7 +89,7 @@ impl<'a> Carry<'a> {
                 return Ok(Ok(false));
             }
             let (was, is, becomes) = (step.from.clone(), now.cloned(), step.to.clone());
-            return Ok(Err(Why::Changed { was, is, becomes, touched: false }));
+            return Ok(Err(Why::Changed(Box::new(Clash { was, is, becomes, touched: false }))));
         }
         let parent = match self.project.folder(&step.path.parent()) {
             Ok(parent) => parent,
@@ -184,7 +184,8 @@ impl<'a> Carry<'a> {
     fn changed(&self, step: &Step) -> Result<Why> {
         let mut budget = Budget::new(&Limits::default());
         let is = read::look(self.project, &step.path, &mut budget)?.map(|seen| seen.entry);
-        Ok(Why::Changed { was: step.from.clone(), is, becomes: step.to.clone(), touched: false })
+        let (was, becomes) = (step.from.clone(), step.to.clone());
+        Ok(Why::Changed(Box::new(Clash { was, is, becomes, touched: false })))
     }
 
     fn temporary(&self, path: &RelPath, n: usize) -> RelPath {

@@ -80,7 +80,17 @@ pub enum Why {
     /// Something that was not chosen is in the way.
     InTheWay(String),
     /// The project is not what it was.
-    Changed { was: Option<Entry>, is: Option<Entry>, becomes: Option<Entry>, touched: bool },
+    Changed(Box<Clash>),
+}
+
+/// Three sides of a path where the project is not what it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Clash {
+    pub was: Option<Entry>,
+    pub is: Option<Entry>,
+    pub becomes: Option<Entry>,
+    /// It is as it was when it was first looked at, but touched after the sandbox started.
+    pub touched: bool,
 }
 
 /// What was done, or would be. Where the check refuses something, nothing is written. Where the project changes under

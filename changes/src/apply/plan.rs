@@ -1,6 +1,6 @@
 //! The check before the first write: which steps bring the changes in, in which order, and what is refused.
 
-use super::{Options, Refusal, Step, Why};
+use super::{Clash, Options, Refusal, Step, Why};
 use crate::base::{self, Was};
 use crate::change::Effect;
 use crate::path::names_git;
@@ -76,7 +76,8 @@ impl Planning<'_> {
             let project = &self.changes.project;
             let drift = base::drift(project, path, was.as_ref(), self.options.started, &mut self.budget)?;
             if let Some(base::Drift { was, is, touched, .. }) = drift {
-                return Ok(Err(Why::Changed { was, is, becomes: effect.after.cloned(), touched }));
+                let becomes = effect.after.cloned();
+                return Ok(Err(Why::Changed(Box::new(Clash { was, is, becomes, touched }))));
             }
         }
         self.steps(path, &effect, is.as_ref())
@@ -180,7 +181,7 @@ impl Planning<'_> {
                 Ok(())
             })?;
             for path in names {
-                if !self.chosen.get(&path).is_some_and(|effect| effect.after.is_none()) {
+                if self.chosen.get(&path).is_none_or(|effect| effect.after.is_some()) {
                     return Ok(Err(Why::InTheWay(format!("the folder would become a file, and `{path}` is in it"))));
                 }
                 let handle = self.changes.project.handle(&path)?;

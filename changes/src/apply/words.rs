@@ -1,6 +1,6 @@
 //! Refusals in words for a person.
 
-use super::{Refusal, Why};
+use super::{Clash, Refusal, Why};
 use crate::entry::words;
 use std::fmt;
 
@@ -19,14 +19,18 @@ impl fmt::Display for Why {
             Why::Unfit(what) => write!(f, "{what}"),
             Why::LeadsOut(target) => write!(f, "a link to `{target}` leads out of the project or into `.git`"),
             Why::Through(what) | Why::InTheWay(what) => write!(f, "{what}"),
-            Why::Changed { is, becomes, touched: true, .. } => {
-                let (is, becomes) = (words(is.as_ref()), words(becomes.as_ref()));
-                write!(f, "the project's file was touched after the sandbox started; is: {is}; would become: {becomes}")
-            }
-            Why::Changed { was, is, becomes, .. } => {
-                let (was, is, becomes) = (words(was.as_ref()), words(is.as_ref()), words(becomes.as_ref()));
-                write!(f, "the project changed since; was: {was}; is: {is}; would become: {becomes}")
-            }
+            Why::Changed(clash) => write!(f, "{clash}"),
         }
+    }
+}
+
+impl fmt::Display for Clash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [was, is, becomes] = [&self.was, &self.is, &self.becomes].map(|entry| words(entry.as_ref()));
+        match self.touched {
+            true => write!(f, "the project's file was touched after the sandbox started; ")?,
+            false => write!(f, "the project changed since; was: {was}; ")?,
+        }
+        write!(f, "is: {is}; would become: {becomes}")
     }
 }

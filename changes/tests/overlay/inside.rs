@@ -17,6 +17,10 @@ fn works() {
     let layers: usize = env::var(LAYERS).unwrap().parse().unwrap();
     let merged = room.join("merged");
     for n in 0..layers {
+        if n == 0 && work == "marks" {
+            // This layer was made by hand.
+            continue;
+        }
         if let Err(e) = mount(room, n, &merged) {
             fs::write(room.join("no-overlay"), e.to_string()).unwrap();
             return;
