@@ -1,9 +1,11 @@
 //! What can be typed. Does no I/O and decides nothing.
 
+mod changes;
 mod evidence;
 mod image;
 mod key;
 
+pub(crate) use changes::*;
 pub(crate) use evidence::*;
 pub(crate) use image::*;
 pub(crate) use key::*;
@@ -47,6 +49,12 @@ pub(crate) enum Command {
     Runs(Runs),
     /// Show one run: how it ended, what was enforced, what was refused and why
     Show(Show),
+    /// Show what tasks changed of the project in a sandbox, or where two sandboxes differ
+    Diff(Diff),
+    /// Bring what tasks changed into the project, or onto a git branch, or take that back
+    Apply(Apply),
+    /// Drop what tasks changed in a sandbox
+    Discard(Discard),
     /// Check that the evidence of runs is as it was signed
     Verify(Verify),
     /// Write a run to one file that others can verify
@@ -260,6 +268,8 @@ pub(crate) enum Sandbox {
     Up(Box<SandboxUp>),
     /// List the sandboxes of this project with the time they have left
     List(SandboxList),
+    /// Make a sandbox that begins with what another one changed, and print its ID
+    Fork(Fork),
     /// End what runs in sandboxes and remove them with all they have kept
     Destroy(SandboxDestroy),
 }

@@ -1,6 +1,7 @@
 //! `aido`: runs AI-generated code in disposable sandboxes and leaves evidence.
 
 mod backend;
+mod changed;
 mod cli;
 mod collected;
 mod commands;

@@ -21,9 +21,6 @@ pub(crate) const UNFINISHED: &str = ".new-";
 const STATE: &str = "state.json";
 pub(crate) const OUTPUTS: &str = "outputs";
 pub(crate) const RUNS: &str = "runs";
-const LAYER: &str = "layer";
-/// The content of a layer, as overlayfs keeps it.
-const CONTENT: &str = "upper";
 const MAX_STATE: u64 = 64 * 1024;
 
 #[derive(Clone, Debug)]
@@ -171,17 +168,6 @@ impl Sandbox {
     /// Where the outputs of the last run lie.
     pub fn outputs(&self) -> PathBuf {
         self.folder.path().join(OUTPUTS)
-    }
-
-    /// Where the sandbox keeps what its tasks change of the project: made, with a folder for the content in it, if it is
-    /// not there yet, which is told.
-    pub fn layer(&self) -> Result<(PathBuf, bool)> {
-        let layer = self.folder.sub_or_new(LAYER)?;
-        let fresh = !layer.has(CONTENT)?;
-        if fresh {
-            layer.make(CONTENT)?;
-        }
-        Ok((layer.path().to_path_buf(), fresh))
     }
 
     /// Removes something beside the outputs that a run left there which was killed.

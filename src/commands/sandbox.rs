@@ -6,7 +6,7 @@ use crate::inputs;
 use crate::plan;
 use crate::redact;
 use crate::root;
-use crate::settings::{Overrides, Policy, Settings};
+use crate::settings::{Filesystem, Overrides, Policy, Settings};
 use crate::task::Invocation;
 use crate::words::say;
 use crate::{keeper, listing, progress, recover, words};
@@ -24,16 +24,43 @@ pub(crate) fn up(dir: &Path, typed: &cli::SandboxUp) -> Result<u8> {
     if let (Some(assumed), false) = (settings.assumed(), typed.quiet) {
         say(&assumed);
     }
-    let layout = inputs::lay_out(&settings, None, &backend::own_folders_in(&settings.project))?;
-    let shown = progress::shown(typed.quiet);
-    let ready = root::ready(&settings, backend, &shown)?;
+    make(&settings, backend, None, typed.quiet)
+}
+
+/// Makes a sandbox that begins with what another one changed, and takes the same settings.
+pub(crate) fn fork(dir: &Path, typed: &cli::Fork) -> Result<u8> {
+    let project = super::past::project(dir)?;
+    super::sweep(&project)?;
+    let first = project.sandbox(typed.sandbox.as_deref().unwrap_or("latest"))?;
+    let policy = Policy::of_the_user()?;
+    let backend = backend_of(None, &first, &policy)?;
+    let config = first.config()?.ok_or_else(|| anyhow!("sandbox {} has lost its sandbox.yaml", first.id()))?;
+    let text =
+        String::from_utf8(config).map_err(|_| anyhow!("the sandbox.yaml of sandbox {} is damaged", first.id()))?;
+    let overrides = as_made(Overrides { ttl: typed.ttl.clone(), ..Overrides::default() }, &first)?;
+    let shown = format!("sandbox.yaml of sandbox {}", first.id());
+    let settings = Settings::parse(&text, &shown, dir, &overrides, &policy)?;
+    if settings.filesystem != Filesystem::Overlay {
+        bail!(
+            "sandbox {} cannot be forked: its tasks may not change the project, so it has no state; `--filesystem overlay` belongs to the making of a sandbox",
+            first.id()
+        );
+    }
+    make(&settings, backend, Some(&first), typed.quiet)
+}
+
+/// Checks that a sandbox can be had here, then makes it.
+fn make(settings: &Settings, backend: Backend, first: Option<&Sandbox>, quiet: bool) -> Result<u8> {
+    let layout = inputs::lay_out(settings, None, &backend::own_folders_in(&settings.project))?;
+    let shown = progress::shown(quiet);
+    let ready = root::ready(settings, backend, &shown)?;
     drop(shown);
     // Any command will do: what is asked is whether the host holds the rest of the plan.
     let probe = Invocation::Command { program: "true".into(), args: Vec::new() };
     let caller = |name: &str| std::env::var_os(name);
-    let (plan, secrets) = plan::assemble(&settings, &ready.facts, &probe, false, &layout, &caller)?;
+    let (plan, secrets) = plan::assemble(settings, &ready.facts, &probe, false, &layout, &caller)?;
     let enforced = backend::engine(backend, "probe")?.up(&plan)?;
-    if !typed.quiet {
+    if !quiet {
         for (control, standing) in enforced.lacking() {
             super::warn(&format!("{control} will be weaker or absent: {}", standing.why.as_deref().unwrap_or("")));
         }
@@ -48,6 +75,9 @@ pub(crate) fn up(dir: &Path, typed: &cli::SandboxUp) -> Result<u8> {
         plan: Some(&stored),
         backend: backend.name(),
     })?;
+    // Held until the sandbox has its name: nobody removes the layers meanwhile.
+    let handed = first.map(Sandbox::hand_over).transpose()?;
+    handed.as_ref().map_or(Ok(()), |handed| draft.over(handed))?;
     // Nobody hears of a sandbox that nobody would end.
     fault::point("up.drafted");
     let keeper = keeper::start(&settings.project, &draft)?;
@@ -66,7 +96,7 @@ pub(crate) fn up(dir: &Path, typed: &cli::SandboxUp) -> Result<u8> {
     fault::point("up.published");
     keeper.let_go();
     println!("{}", sandbox.id());
-    if !typed.quiet {
+    if !quiet {
         say(&format!(
             "up for {}; `aido run TASK` runs in it, `aido sandbox destroy {}` ends it",
             words::took(plan.deadline.ttl_ms),

@@ -31,13 +31,13 @@ pub(super) fn layer(plan: &Plan, sandbox: &Sandbox) -> Result<Option<Layer>, Err
     });
     let Some(source) = source else { return Ok(None) };
     let failed = |e: &dyn std::fmt::Display| Error::new(format!("cannot make a layer for changes: {e}"));
-    let (folder, fresh) = sandbox.layer().map_err(|e| failed(&e))?;
-    if fresh {
+    let layers = sandbox.layers().map_err(|e| failed(&e))?;
+    if layers.fresh {
         // The workspace itself has the mode of its topmost layer.
         let shown = source.metadata().map_err(|e| failed(&e))?.permissions();
-        std::fs::set_permissions(folder.join("upper"), shown).map_err(|e| failed(&e))?;
+        std::fs::set_permissions(layers.folder.join("upper"), shown).map_err(|e| failed(&e))?;
     }
-    Ok(Some(Layer { folder, below: Vec::new() }))
+    Ok(Some(Layer { folder: layers.folder, below: layers.below }))
 }
 
 /// A place in the sandbox: what lies there, whether it can be written, and how much of it is hidden.

@@ -22,6 +22,8 @@ pub struct Options<'a> {
     pub base: Option<&'a Base>,
     /// When the sandbox started: a file touched after that may never have been what the task saw.
     pub started: Option<SystemTime>,
+    /// What earlier applies of this sandbox left in the project: that it was touched there is no surprise.
+    pub settled: Option<&'a Base>,
     /// Why a person's tools would act on a file at this path by themselves.
     pub active: &'a dyn Fn(&RelPath) -> Option<String>,
     pub allow_active: bool,

@@ -72,7 +72,10 @@ impl Planning<'_> {
             self.plan.already.push(path.clone());
             return Ok(Ok(()));
         }
-        if !absent {
+        let settled = self.options.settled.and_then(|base| base.files.get(path));
+        let left_so = settled
+            .is_some_and(|left| entry::same(left.as_ref().map(|left| &left.entry), is.as_ref().map(|is| &is.entry)));
+        if !absent && !left_so {
             let project = &self.changes.project;
             let drift = base::drift(project, path, was.as_ref(), self.options.started, &mut self.budget)?;
             if let Some(base::Drift { was, is, touched, .. }) = drift {

@@ -89,6 +89,7 @@ impl Room {
             selection: Selection::all(),
             base: None,
             started: None,
+            settled: None,
             active: &|_| None,
             allow_active: false,
             allow_links_out: false,
