@@ -135,6 +135,11 @@ fn holds_holes(mount: &Mount, parent: &Mount, place: &Place) -> Result<(), Error
     Ok(())
 }
 
+/// Where the project is shown to layers that lie over it.
+fn shown_below(number: usize) -> String {
+    format!("b{number}")
+}
+
 /// A target without its leading slash; what climbs or repeats slashes is refused.
 fn relative(target: &str) -> Result<String, Error> {
     let rest = target.strip_prefix('/').filter(|rest| plain(rest));
@@ -267,6 +272,9 @@ impl Builder {
             MountKind::Input { hidden, .. } | MountKind::Layered { hidden, .. } if place.layered => {
                 self.folder(&place.stage, 0o755, false)?;
                 self.folder(&format!("o{}", place.number), 0o755, false)?;
+                if place.upper.as_ref().is_some_and(|upper| !upper.below.is_empty()) {
+                    self.folder(&shown_below(place.number), 0o755, false)?;
+                }
                 for path in hidden {
                     if !plain(path) {
                         return Err(Error::new(format!("{path:?} cannot be hidden")));
@@ -359,7 +367,15 @@ impl Builder {
                     return Err(Error::new(format!("{} was not looked at", source.display())));
                 };
                 let at = format!("o{}", place.number);
-                self.overlay(&at, &place.stage, vec![seen.source], Some(upper))?;
+                if upper.below.is_empty() {
+                    self.overlay(&at, &place.stage, vec![seen.source], Some(upper))?;
+                } else {
+                    // Those layers lie in the project's own folder, and the kernel takes no layer that lies in another one.
+                    // Through an overlay of its own the project is none that they lie in.
+                    let shown = shown_below(place.number);
+                    self.overlay(&shown, &place.stage, vec![seen.source], None)?;
+                    self.overlay(&at, &shown, Vec::new(), Some(upper))?;
+                }
                 Op::Move { path: c_string(at)?, target, attributes: WRITABLE }
             }
             MountKind::OutputFolder { .. } | MountKind::OutputFile { .. } | MountKind::Scratch { .. } => {

@@ -49,6 +49,9 @@ fn tree(folder: &Path) -> Tree {
     while let Some(at) = open.pop() {
         for entry in fs::read_dir(&at).unwrap().flatten() {
             let path = entry.path();
+            if entry.file_name() == ".aido" {
+                continue;
+            }
             let meta = path.symlink_metadata().unwrap();
             let content = if meta.is_file() { fs::read(&path).unwrap() } else { Vec::new() };
             if meta.is_dir() {
@@ -77,15 +80,19 @@ impl Bench {
         self.scratch.path().canonicalize().unwrap().join(name)
     }
 
+    /// Below the project, as aido keeps them.
     fn layer(&self, name: &str) -> PathBuf {
-        let layer = self.at(name);
+        let layer = self.at("project/.aido").join(name);
         fs::create_dir_all(layer.join("upper")).unwrap();
         layer
     }
 
     fn plan(&self, script: &str, disk: u64) -> Plan {
         let mount = |target: &str, kind| Mount { target: target.into(), kind };
-        let layered = MountKind::Layered { source: self.at("project"), hidden: vec![".git".into(), ".env".into()] };
+        let layered = MountKind::Layered {
+            source: self.at("project"),
+            hidden: vec![".aido".into(), ".git".into(), ".env".into()],
+        };
         Plan {
             version: PLAN_VERSION,
             name: "layer".into(),
