@@ -1,7 +1,7 @@
 //! What the project had at the paths that changed, kept so that a later change of the project's is noticed.
 
 use crate::read::{self, Budget, Seen};
-use crate::{Entry, Folder, Limits, RelPath, Result, entry};
+use crate::{Entry, Error, Folder, Limits, RelPath, Result, entry};
 use rustix::fs::Stat;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -80,12 +80,21 @@ impl Default for Base {
 impl Base {
     /// Where the project is no longer as recorded, or was touched after `started`.
     pub fn since(&self, project: &Folder, started: Option<SystemTime>) -> Result<Vec<Drift>> {
+        self.is_readable()?;
         let mut budget = Budget::new(&Limits::default());
         let mut drifts = Vec::new();
         for (path, was) in &self.files {
             drifts.extend(drift(project, path, was.as_ref(), started, &mut budget)?);
         }
         Ok(drifts)
+    }
+
+    /// An error for a record of a version that this is not.
+    pub(crate) fn is_readable(&self) -> Result<()> {
+        match self.version {
+            VERSION => Ok(()),
+            other => Err(Error::Record(format!("what the project was is of version {other}, and this is {VERSION}"))),
+        }
     }
 }
 

@@ -13,9 +13,10 @@ pub enum Kind {
     Deleted,
     Added,
     Modified,
-    /// The same content at another path.
+    /// The same content at another path, or text of which so many per cent are the same.
     Renamed {
         from: RelPath,
+        similarity: u8,
     },
     /// Only the executable bit.
     Mode,
@@ -93,8 +94,8 @@ pub(crate) struct Effect<'a> {
 impl Changes {
     /// Reads what the layers changed. `hidden`: where the task was not shown what the project has.
     pub fn of(stack: Stack, project: Folder, hidden: &[RelPath], limits: &Limits) -> Result<Changes> {
-        let (mut list, base, cost) = Merge::new(&stack, &project, hidden, limits).run()?;
-        rename::find(&mut list);
+        let (mut list, base, mut cost) = Merge::new(&stack, &project, hidden, limits).run()?;
+        rename::find(&mut list, &stack, &project, &mut cost);
         list.sort_by(|a, b| (a.kind != Kind::Deleted, &a.path).cmp(&(b.kind != Kind::Deleted, &b.path)));
         Ok(Changes { list, cost, base, stack, project, limits: limits.clone() })
     }
@@ -110,7 +111,7 @@ impl Changes {
         for change in &self.list {
             let nothing = Effect { before: None, after: None, layer: None, hidden: change.hidden };
             let mut before_at = &change.path;
-            if let Kind::Renamed { from } = &change.kind {
+            if let Kind::Renamed { from, .. } = &change.kind {
                 before_at = from;
             }
             if let Some(before) = &change.before {

@@ -21,7 +21,7 @@ pub enum Error {
     #[error("the pattern {0}")]
     Pattern(String),
     /// A record that cannot be read, or that belongs to another version.
-    #[error("the undo record: {0}")]
+    #[error("the record: {0}")]
     Record(String),
     /// git refused, in its own words.
     #[error("git {doing}: {said}")]

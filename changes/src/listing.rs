@@ -14,14 +14,15 @@ pub enum Stat {
 
 impl Kind {
     /// The letter that git has for it.
-    pub fn letter(&self) -> &'static str {
-        match self {
+    pub fn letter(&self) -> String {
+        let letter = match self {
             Kind::Deleted => "D",
             Kind::Added => "A",
             Kind::Modified | Kind::Mode | Kind::Link => "M",
-            Kind::Renamed { .. } => "R100",
+            Kind::Renamed { similarity, .. } => return format!("R{similarity:03}"),
             Kind::Type => "T",
-        }
+        };
+        letter.to_string()
     }
 }
 
@@ -36,8 +37,8 @@ impl Changes {
     /// why in a column of its own.
     pub fn name_status(&self, out: &mut dyn Write) -> Result<()> {
         for change in self.shown() {
-            let mut line = change.kind.letter().as_bytes().to_vec();
-            if let Kind::Renamed { from } = &change.kind {
+            let mut line = change.kind.letter().into_bytes();
+            if let Kind::Renamed { from, .. } = &change.kind {
                 line.push(b'\t');
                 line.extend(from.quoted());
             }
@@ -77,7 +78,7 @@ impl Changes {
         let (mut files, mut all) = (0, Counted { added: 0, removed: 0 });
         for change in self.shown() {
             let mut line = vec![b' '];
-            if let Kind::Renamed { from } = &change.kind {
+            if let Kind::Renamed { from, .. } = &change.kind {
                 line.extend([from.quoted().as_slice(), b" => "].concat());
             }
             line.extend([change.path.quoted().as_slice(), b" | "].concat());

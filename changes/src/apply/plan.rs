@@ -29,6 +29,7 @@ struct Planning<'a> {
 
 impl Plan {
     pub(super) fn make(changes: &Changes, options: &Options<'_>) -> Result<Plan> {
+        options.base.map_or(Ok(()), |base| base.is_readable())?;
         let mut chosen = changes.effects();
         chosen.retain(|path, _| options.selection.has(path));
         let mut planning = Planning {

@@ -2,7 +2,7 @@
 
 use super::{Applied, Options, Why, finish, undo};
 use crate::{Changes, Error, Folder, Limits, RelPath, Result, Selection, Stack};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -13,10 +13,20 @@ use tempfile::TempDir;
 thread_local! {
     /// How many places may still be passed; `None`: all.
     static LEFT: Cell<Option<usize>> = const { Cell::new(None) };
+    /// A file that somebody else writes after so many places.
+    static MEDDLE: RefCell<Option<(usize, PathBuf)>> = const { RefCell::new(None) };
 }
 
 /// Fails at the place where the test wants the end, and at each after it: as after a kill nothing more is done.
 pub(super) fn pulse() -> Result<()> {
+    MEDDLE.with_borrow_mut(|meddle| match meddle {
+        Some((0, file)) => {
+            fs::write(file, "the user's own\n").unwrap();
+            *meddle = None;
+        }
+        Some((n, _)) => *n -= 1,
+        None => {}
+    });
     LEFT.with(|left| match left.get() {
         Some(0) => Err(Error::io("the end", std::io::Error::other("killed"))),
         Some(n) => {
@@ -309,4 +319,31 @@ fn a_file_that_the_project_keeps_closed_stays_closed() {
     assert_eq!(room.tree()["/changed"], "file 100600 changed\n");
     undo(&room.at("record"), &room.project()).unwrap();
     assert_eq!(room.tree(), before);
+}
+
+/// Whenever somebody writes a file while it is replaced, what was written is there at the end, also after it was undone.
+#[test]
+fn what_is_written_under_our_hands_is_not_lost() {
+    for file in ["changed", "deleted", "new-file"] {
+        let mut refused = 0;
+        for places in 0.. {
+            let room = Room::new();
+            fs::write(room.at("upper/new-file"), "new\n").unwrap();
+            let changes = room.changes();
+            MEDDLE.set(Some((places, room.at("project").join(file))));
+            let applied = room.apply(&changes, |_| {});
+            if MEDDLE.replace(None).is_some() {
+                break;
+            }
+            refused += usize::from(applied.is_err() || applied.is_ok_and(|applied| !applied.refused.is_empty()));
+            let mine = |when: &str| {
+                let content = fs::read_to_string(room.at("project").join(file)).unwrap();
+                assert_eq!(content, "the user's own\n", "{file}, {places} places, {when}");
+            };
+            mine("applied");
+            let _ = undo(&room.record, &room.project());
+            mine("undone");
+        }
+        assert!(refused > 3, "{file}: refused {refused} times");
+    }
 }

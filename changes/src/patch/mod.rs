@@ -62,7 +62,7 @@ impl Changes {
 
     /// Why a change is in no patch and in no commit.
     pub(crate) fn is_left_out(&self, change: &Change) -> Option<String> {
-        if change.path.is_in_git() || matches!(&change.kind, Kind::Renamed { from } if from.is_in_git()) {
+        if change.path.is_in_git() || matches!(&change.kind, Kind::Renamed { from, .. } if from.is_in_git()) {
             return Some("it lies in `.git`".to_string());
         }
         if change.hidden {
@@ -75,14 +75,14 @@ impl Changes {
     pub(crate) fn folders_told(&self) -> HashSet<RelPath> {
         let gone = self.list.iter().filter_map(|change| match &change.kind {
             Kind::Deleted => Some(&change.path),
-            Kind::Renamed { from } => Some(from),
+            Kind::Renamed { from, .. } => Some(from),
             _ => None,
         });
         gone.flat_map(RelPath::above).collect()
     }
 
     pub(crate) fn before<'a>(&'a self, change: &'a Change) -> Option<Side<'a>> {
-        let path = if let Kind::Renamed { from } = &change.kind { from } else { &change.path };
+        let path = if let Kind::Renamed { from, .. } = &change.kind { from } else { &change.path };
         let entry = change.before.as_ref()?;
         Some(Side { folder: &self.project, path, entry })
     }
@@ -97,10 +97,11 @@ impl Changes {
         match change.kind {
             // As git has it: the old file goes, and another comes.
             Kind::Type => {
-                section(before, None, hashes, out)?;
-                section(None, after, hashes, out)
+                section(before, None, 100, hashes, out)?;
+                section(None, after, 100, hashes, out)
             }
-            _ => section(before, after, hashes, out),
+            Kind::Renamed { similarity, .. } => section(before, after, similarity, hashes, out),
+            _ => section(before, after, 100, hashes, out),
         }
     }
 }
@@ -173,7 +174,13 @@ impl Write for Hash {
     }
 }
 
-fn section(before: Option<Side<'_>>, after: Option<Side<'_>>, hashes: Hashes, out: &mut dyn Write) -> Result<()> {
+fn section(
+    before: Option<Side<'_>>,
+    after: Option<Side<'_>>,
+    similarity: u8,
+    hashes: Hashes,
+    out: &mut dyn Write,
+) -> Result<()> {
     let Some((from, to)) = before.or(after).zip(after.or(before)) else { return Ok(()) };
     let mut head = Vec::new();
     line(&mut head, &[b"diff --git ", &quote(b"a/", from.path), b" ", &quote(b"b/", to.path)]);
@@ -188,7 +195,7 @@ fn section(before: Option<Side<'_>>, after: Option<Side<'_>>, hashes: Hashes, ou
         (_, None) => line(&mut head, &[b"deleted file mode ", from.mode().as_bytes()]),
     }
     if from.path != to.path {
-        line(&mut head, &[b"similarity index 100%"]);
+        line(&mut head, &[format!("similarity index {similarity}%").as_bytes()]);
         line(&mut head, &[b"rename from ", &from.path.quoted()]);
         line(&mut head, &[b"rename to ", &to.path.quoted()]);
     }

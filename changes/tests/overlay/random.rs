@@ -193,7 +193,7 @@ fn fit(changes: &aido_changes::Changes) -> Selection {
     let mut paths = Vec::new();
     for change in changes.list.iter().filter(|change| change.unfit().is_none()) {
         paths.push(change.path.clone());
-        if let aido_changes::Kind::Renamed { from } = &change.kind {
+        if let aido_changes::Kind::Renamed { from, .. } = &change.kind {
             paths.push(from.clone());
         }
     }
@@ -218,7 +218,7 @@ fn apply(changes: &aido_changes::Changes, record: &Path) -> Applied {
 fn seeds() -> std::ops::Range<u64> {
     match std::env::var("AIDO_CHANGES_SEED") {
         Ok(seed) => seed.parse().map(|seed: u64| seed..seed + 1).unwrap(),
-        Err(_) => 0..12,
+        Err(_) => 0..9,
     }
 }
 

@@ -49,8 +49,11 @@ impl Sandbox {
     /// this host has no overlay for this user.
     pub(crate) fn work(&self, work: &str) -> Option<Tree> {
         let mut command = Command::new("unshare");
-        // Also as root in a user namespace: that is where the marks are those of `userxattr` by necessity.
-        command.args(["-U", "-r", "-m", "--propagation", "private"]).arg(std::env::current_exe().unwrap());
+        // Root has no need of a user namespace, and may have one.
+        if !(rustix::process::getuid().is_root() && work.bytes().last().is_some_and(|b| b % 2 == 1)) {
+            command.args(["-U", "-r"]);
+        }
+        command.args(["-m", "--propagation", "private"]).arg(std::env::current_exe().unwrap());
         command.args(["--exact", "inside::works", "--nocapture"]);
         command.env(ROOM, self.room.path()).env(WORK, work).env(LAYERS, self.layers.to_string());
         let output = command.output().expect("unshare of util-linux");

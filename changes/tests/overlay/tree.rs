@@ -68,7 +68,7 @@ pub(crate) fn with(project: &Tree, changes: &[Change]) -> Tree {
         let path = change.path.as_bytes();
         match &change.kind {
             Kind::Deleted => assert!(tree.remove(path).is_some(), "{:?} was not there", change.path),
-            Kind::Renamed { from } => assert!(tree.remove(from.as_bytes()).is_some(), "{from:?} was not there"),
+            Kind::Renamed { from, .. } => assert!(tree.remove(from.as_bytes()).is_some(), "{from:?} was not there"),
             _ => {}
         }
     }
