@@ -4,9 +4,9 @@ pub(crate) mod docker;
 
 use crate::inputs::Own;
 pub(crate) use crate::settings::Backend;
-use crate::settings::{self, At, BACKEND_VARIABLE, Policy, Told};
+use crate::settings::{self, At, BACKEND_VARIABLE, Filesystem, Policy, Settings, Told};
 use aido_evidence::Keyring;
-use aido_runtime::{Error, Runtime};
+use aido_runtime::{Error, Isolation, Runtime};
 pub(crate) use aido_runtime_linux::{SCRATCH, end_descendants, fault};
 use std::path::{Path, PathBuf};
 
@@ -27,6 +27,19 @@ fn by_variable() -> settings::Result<Option<Told<Backend>>> {
     let at = At::Flag(BACKEND_VARIABLE.to_string());
     let value = value.to_string_lossy().parse().map_err(|what: String| settings::Error::new(at.clone(), what))?;
     Ok(Some(Told::new(value, at)))
+}
+
+/// A layer over the project is the Linux engine's, in namespaces: elsewhere it is refused before anything is made.
+pub(crate) fn refuse_layer(settings: &Settings, backend: Backend) -> settings::Result<()> {
+    let (flag, what) = match (settings.filesystem, backend, settings.isolation) {
+        (Filesystem::Overlay, Backend::Docker, _) => ("--backend", "docker"),
+        (Filesystem::Overlay, _, Isolation::Landlock) => ("--isolation", "landlock"),
+        _ => return Ok(()),
+    };
+    let what = format!("with `{what}` the project can have no layer of its own (`filesystem: overlay`)");
+    let remedy =
+        "write `filesystem: readonly`, or use `--backend linux` with `--isolation full`, where this host allows it";
+    Err(settings::Error::new(At::Flag(flag.to_string()), what).remedy(remedy))
 }
 
 /// The engine for one run; `name` tells it from others.

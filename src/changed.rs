@@ -10,11 +10,16 @@ use std::time::{Duration, SystemTime};
 
 /// The changes of a sandbox; None where its tasks could change nothing, or have not yet.
 pub(crate) fn of(sandbox: &Sandbox) -> Result<Option<Changes>> {
+    within(sandbox, &Limits::default())
+}
+
+/// The same, and no more is read than this.
+pub(crate) fn within(sandbox: &Sandbox, limits: &Limits) -> Result<Option<Changes>> {
     let Some(layers) = sandbox.known_layers()? else { return Ok(None) };
     let hidden = hidden(sandbox)?;
     let stack = Stack::open(&layers.contents())?;
     let project = Folder::open(project_folder(sandbox.project()))?;
-    Ok(Some(Changes::of(stack, project, &hidden, &Limits::default())?))
+    Ok(Some(Changes::of(stack, project, &hidden, limits)?))
 }
 
 /// The same for a command that cannot do without.

@@ -235,6 +235,7 @@ fn closing(run: &Run, remains: &Remains, end: Option<End>) -> Summary {
             stdout: Bytes { kept: remains.stdout_bytes, ..Bytes::default() },
             stderr: Bytes { kept: remains.stderr_bytes, ..Bytes::default() },
         },
+        changes: None,
         redacted: told.redacted,
         plan_digest: told.plan_digest.or(found),
         chain_head: remains.chain_head.clone(),

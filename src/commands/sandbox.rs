@@ -51,6 +51,7 @@ pub(crate) fn fork(dir: &Path, typed: &cli::Fork) -> Result<u8> {
 
 /// Checks that a sandbox can be had here, then makes it.
 fn make(settings: &Settings, backend: Backend, first: Option<&Sandbox>, quiet: bool) -> Result<u8> {
+    backend::refuse_layer(settings, backend)?;
     let layout = inputs::lay_out(settings, None, &backend::own_folders_in(&settings.project))?;
     let shown = progress::shown(quiet);
     let ready = root::ready(settings, backend, &shown)?;

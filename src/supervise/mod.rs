@@ -2,6 +2,7 @@
 //! its evidence. If the command line dies, it ends the run and seals it; if it dies itself, the kernel
 //! ends the sandbox, and the next command closes the record.
 
+mod changes;
 mod fork;
 mod laid;
 pub(crate) mod link;
@@ -12,7 +13,7 @@ use crate::backend::{self, Backend, SCRATCH, fault};
 use crate::inputs::InputDigest;
 use crate::process::{Held, Process};
 use crate::redact;
-use crate::summary::{self, Bytes, SUMMARY_VERSION, Streams, Summary};
+use crate::summary::{self, Bytes, Changed, SUMMARY_VERSION, Streams, Summary};
 use aido_evidence::{Kind, NewSandbox, Project, Recording, Sandbox, Signer, Stream};
 use aido_runtime::{End, Error, Io, Isolation, Outcome, Plan, Usage};
 use aido_secrets::Secrets;
@@ -188,6 +189,7 @@ fn conduct(job: Job, sandbox: &Sandbox, mut recorder: Recorder) -> Result<u8, ()
         backend: job.backend.name(),
         inputs: job.inputs,
         hidden: job.hidden,
+        changes: None,
         plan_digest: None,
         started,
     };
@@ -213,6 +215,7 @@ fn conduct(job: Job, sandbox: &Sandbox, mut recorder: Recorder) -> Result<u8, ()
     if let (Isolation::Landlock, Err(error)) = (job.plan.isolation, sandbox.discard(SCRATCH)) {
         recorder.warnings.push(error.to_string());
     }
+    draft.changes = changes::note(&mut recorder, sandbox, draft.plan, draft.secrets);
     if fresh {
         // Before the seal: whoever is killed in between leaves a run that is closed, and then this is done too.
         let _ = sandbox.end("its run ended");
@@ -255,6 +258,7 @@ struct Draft<'a> {
     backend: &'static str,
     inputs: Vec<InputDigest>,
     hidden: Vec<String>,
+    changes: Option<Changed>,
     plan_digest: Option<String>,
     started: String,
 }
@@ -297,6 +301,7 @@ fn seal(draft: Draft<'_>, mut recorder: Recorder, outcome: Outcome, error: Optio
         outputs: recorder.collected.clone(),
         output: Streams { stdout: bytes(Stream::Stdout), stderr: bytes(Stream::Stderr) },
         redacted: recorder.streams.total(),
+        changes: draft.changes,
         plan_digest: draft.plan_digest,
         chain_head,
     };

@@ -67,7 +67,7 @@ impl Record {
         let bad = |what: String| Error::Record(format!("`{}`: {what}", path.display()));
         let text = match fs::read(&path) {
             // It was ended before it was whole, thus before the first change.
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound && folder.join("before").is_dir() => {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound && folder.is_dir() => {
                 let none = Record { version: VERSION, id: id(folder), steps: Vec::new(), folder: folder.to_path_buf() };
                 return Ok(none);
             }

@@ -22,6 +22,7 @@ use std::path::Path;
 pub(crate) fn run(dir: &Path, typed: &cli::Run) -> Result<u8> {
     let (project, sandbox) = place(dir, typed)?;
     let (settings, config, backend) = settings(dir, typed, sandbox.as_ref())?;
+    backend::refuse_layer(&settings, backend)?;
     let quiet = typed.quiet;
     match &sandbox {
         Some(sandbox) if !quiet => {

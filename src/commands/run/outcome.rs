@@ -149,6 +149,9 @@ fn closing_words(run: &Run, summary: &Summary) -> String {
         let folder = run.sandbox().outputs();
         line.push_str(&format!("; {} in {}", words::count(kept.artifacts.len(), "output"), folder.display()));
     }
+    if let Some(changed) = summary.changes.as_ref().filter(|changed| changed.files > 0) {
+        line.push_str(&format!("; changed {}", changed.words("")));
+    }
     if !kept.omitted.is_empty() {
         line.push_str(&format!("; {} left out, see `aido show`", kept.omitted.len()));
     }

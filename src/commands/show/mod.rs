@@ -181,6 +181,9 @@ fn outputs(page: &mut Page, run: &Run, told: &Summary) {
         };
         page.row("", format!("{}, {}, {place}", count(kept.artifacts.len(), "file"), size(total)));
     }
+    if let Some(changed) = told.changes.as_ref().filter(|changed| changed.files > 0) {
+        page.row("changed", changed.words(&format!(" {}", run.id())));
+    }
     let active: Vec<String> =
         collected::active(kept).map(|(path, why)| format!("{}: {}", inert(path), inert(why))).collect();
     page.list(&"active".yellow().to_string(), &active);
