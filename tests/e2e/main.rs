@@ -12,6 +12,7 @@ mod project;
 mod relay;
 mod running;
 
+mod applied;
 mod cloned;
 mod config;
 mod crash;
@@ -30,6 +31,7 @@ mod keeper;
 mod limits;
 mod names;
 mod older;
+mod overlay;
 mod planted;
 mod policy;
 mod prune;
