@@ -174,7 +174,8 @@ fn commit(project: &Project, sandbox: &Sandbox, applied: &Applied, typed: &Apply
             .stderr(Stdio::piped())
             .spawn()
             .context("git")?;
-        if let Some(mut stdin) = child.stdin.take() {
+        // Only to one that reads it: a pipe without a reader would end aido.
+        if let Some(mut stdin) = child.stdin.take().filter(|_| args.contains(&"--pathspec-file-nul")) {
             std::io::Write::write_all(&mut stdin, &paths).context("git")?;
         }
         let done = child.wait_with_output().context("git")?;
