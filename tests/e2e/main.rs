@@ -11,6 +11,7 @@ mod output;
 mod project;
 mod relay;
 mod running;
+mod seat;
 
 mod cloned;
 mod config;
@@ -41,6 +42,7 @@ mod sandbox;
 mod seal;
 mod secrets;
 mod store;
+mod terminal;
 mod together;
 mod ttl;
 mod verify;
