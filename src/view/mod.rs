@@ -236,10 +236,9 @@ impl Viewer<'_> {
             match Signal::try_from(signal.ssi_signo as i32) {
                 Ok(Signal::SIGTSTP) => {
                     self.terminal.iter_mut().for_each(Terminal::suspend);
-                    self.take_terminal();
+                    self.take_terminal_again();
                 }
-                // Whoever had it in the meantime may have changed it.
-                Ok(Signal::SIGCONT) => self.take_terminal(),
+                Ok(Signal::SIGCONT) => self.take_terminal_again(),
                 Ok(Signal::SIGWINCH) => self.tell_size(),
                 _ => self.ask_to_end(signal.ssi_signo as i32)?,
             }
@@ -251,6 +250,13 @@ impl Viewer<'_> {
         let keys = self.input.is_open();
         self.terminal.iter_mut().for_each(|terminal| terminal.take(keys));
         self.tell_size();
+    }
+
+    /// Whoever had it in the meantime may have changed it.
+    fn take_terminal_again(&mut self) {
+        if self.terminal.as_ref().is_some_and(Terminal::is_taken) {
+            self.take_terminal();
+        }
     }
 
     fn tell_size(&self) {

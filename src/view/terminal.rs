@@ -52,6 +52,11 @@ impl Terminal {
         self.raw = rustix::termios::tcsetattr(std::io::stdin(), OptionalActions::Drain, &raw).is_ok();
     }
 
+    /// Whether the task has shown itself on it.
+    pub(super) fn is_taken(&self) -> bool {
+        self.used
+    }
+
     /// Stops this process, as the signal would that was caught, and goes on when it is continued.
     pub(super) fn suspend(&mut self) {
         self.give_back();

@@ -24,20 +24,12 @@ pub(crate) fn run(dir: &Path, typed: &cli::Run) -> Result<u8> {
     let terminal = typed.tty.then(Terminal::of_the_caller).transpose()?;
     let (project, sandbox) = place(dir, typed)?;
     let (settings, config) = settings(dir, typed, sandbox.as_ref())?;
-    let quiet = typed.quiet;
-    match &sandbox {
-        Some(sandbox) if !quiet => {
-            say(&format!("in sandbox {}, which has {} left", sandbox.id(), words::took(time_left(sandbox)?)));
-        }
-        None if !quiet => settings.assumed().iter().for_each(|assumed| say(assumed)),
-        _ => {}
-    }
-    if !quiet {
-        passed_on(&settings);
+    if !typed.quiet {
+        announce(&settings, sandbox.as_ref())?;
     }
     let invocation = Invocation::read(&settings.project, &typed.task)?;
     let layout = inputs::lay_out(&settings, invocation.script(), &backend::own_folders_in(&settings.project))?;
-    let shown = progress::shown(quiet);
+    let shown = progress::shown(typed.quiet);
     let ready = root::ready(&settings, &shown)?;
     drop(shown);
     let caller = |name: &str| std::env::var_os(name);
@@ -81,6 +73,18 @@ pub(crate) fn run(dir: &Path, typed: &cli::Run) -> Result<u8> {
         engine: backend::engine,
     };
     watch(typed, &project, job, input, terminal)
+}
+
+/// Where the task will run, what was assumed, and what a file passes on to it.
+fn announce(settings: &Settings, sandbox: Option<&Sandbox>) -> Result<()> {
+    match sandbox {
+        Some(sandbox) => {
+            say(&format!("in sandbox {}, which has {} left", sandbox.id(), words::took(time_left(sandbox)?)));
+        }
+        None => settings.assumed().iter().for_each(|assumed| say(assumed)),
+    }
+    passed_on(settings);
+    Ok(())
 }
 
 /// The project's evidence and the sandbox to run in: the named one, the current one, or none.
