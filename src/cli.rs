@@ -3,10 +3,12 @@
 mod evidence;
 mod image;
 mod key;
+mod shell;
 
 pub(crate) use evidence::*;
 pub(crate) use image::*;
 pub(crate) use key::*;
+pub(crate) use shell::*;
 
 use crate::settings::Overrides;
 use aido_runtime::{Control, Isolation};
@@ -38,6 +40,8 @@ Exit status: the task's own; 124 time limit; 125 aido failed and nothing ran;
 pub(crate) enum Command {
     /// Run a task in a sandbox
     Run(Box<Run>),
+    /// Open a shell at your terminal in a sandbox
+    Shell(Box<Shell>),
     /// Make, list and destroy sandboxes
     #[command(subcommand, disable_help_subcommand = true)]
     Sandbox(Sandbox),
@@ -88,7 +92,7 @@ Exit status:
   128+N  signal N ended it (130: Ctrl-C; 137: SIGKILL, also for the memory limit)
 Where the task's own status looks like one of these, `aido show` says which it was.";
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(after_help = RUN_HELP, override_usage = "aido run [OPTIONS] [TASK [ARG]...]")]
 pub(crate) struct Run {
     /// Run in this sandbox (an ID, a unique beginning of one, or `latest`) instead of a fresh one
@@ -132,7 +136,7 @@ pub(crate) struct Run {
 }
 
 /// What shapes a sandbox; the same for `run` and `sandbox up`.
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Wanted {
     /// The configuration to read [default: sandbox.yaml, where there is one]
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]

@@ -20,7 +20,7 @@ mod verify;
 #[cfg(test)]
 pub(crate) use past::example;
 
-use crate::cli::{Cli, Command, Sandbox};
+use crate::cli::{self, Cli, Command, Sandbox};
 use crate::words::{self, say};
 use crate::{backend, keeper, recover};
 use aido_evidence::Project;
@@ -64,11 +64,12 @@ fn folder(asked: Option<&Path>) -> Result<PathBuf> {
 
 fn dispatch(dir: &Path, command: &Command) -> Result<u8> {
     // A run watches its own streams: its end is to be recorded whoever stops reading.
-    if !matches!(command, Command::Run(_)) {
+    if !matches!(command, Command::Run(_) | Command::Shell(_)) {
         backend::end_with_the_reader();
     }
     match command {
         Command::Run(typed) => run::run(dir, typed),
+        Command::Shell(typed) => run::run(dir, &cli::Run::from(&**typed)),
         Command::Sandbox(Sandbox::Up(typed)) => sandbox::up(dir, typed),
         Command::Sandbox(Sandbox::List(typed)) => sandbox::list(dir, typed),
         Command::Sandbox(Sandbox::Destroy(typed)) => sandbox::destroy(dir, typed),

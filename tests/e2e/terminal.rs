@@ -328,6 +328,22 @@ fn without_a_terminal_there_is_none_to_give() {
 }
 
 #[test]
+fn a_shell_opens_in_the_sandbox_that_is_up_or_in_a_fresh_one() {
+    let p = Project::new();
+    let mut seat = Seat::at(&p, &["shell", "-q"]);
+    seat.types("echo in $AIDO_OUTPUTS; exit 6\n");
+    seat.shows("in /outputs\r\n");
+    assert_eq!(seat.ends(), 6);
+    let id = p.aido(["sandbox", "up"]).ok().text().trim().to_string();
+    let mut seat = Seat::at(&p, &["shell", "-q", &id]);
+    seat.types("exit\n");
+    assert_eq!(seat.ends(), 0);
+    assert_eq!(p.aido(["runs", "--json"]).ok().json()[0]["sandbox"], id.as_str());
+    p.aido(["sandbox", "destroy", &id]).ok();
+    p.aido(["shell"]).refused(&["-t needs a terminal"]);
+}
+
+#[test]
 fn whoever_looks_later_is_not_steered() {
     let p = Project::new();
     let mut seat = sh(&p, &["-it"], "printf '\\033]0;title\\007\\033[2Jtext\\n'");
