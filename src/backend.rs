@@ -1,17 +1,17 @@
-//! Which engine runs plans here, and where the user's own state lies. The one place that knows the platform.
+//! Which engine runs plans here, and where the user's own state lies. What differs between platforms is in `host`.
 
 pub(crate) mod docker;
 
+use crate::host::native;
+pub(crate) use crate::host::native::{
+    SCRATCH, adopt_orphans, apparmor_profile, end_descendants, end_with_the_reader, fault, own_program, start_afresh,
+};
 use crate::inputs::Own;
 pub(crate) use crate::settings::Backend;
 use crate::settings::{self, At, BACKEND_VARIABLE, Policy, Told};
 use aido_evidence::Keyring;
 use aido_runtime::{Error, Runtime};
-pub(crate) use aido_runtime_linux::{SCRATCH, end_descendants, fault};
 use std::path::{Path, PathBuf};
-
-/// The engine that is meant where nobody names one.
-const USUAL: Backend = Backend::Linux;
 
 /// Which engine a command uses: what was typed, else what the caller's environment or policy says, else the usual one.
 pub(crate) fn chosen(typed: Option<Backend>, policy: &Policy) -> settings::Result<Backend> {
@@ -19,7 +19,7 @@ pub(crate) fn chosen(typed: Option<Backend>, policy: &Policy) -> settings::Resul
         Some(typed) => Some(Told::new(typed, At::Flag("--backend".to_string()))),
         None => by_variable()?,
     };
-    policy.backend(named, USUAL)
+    policy.backend(named, native::USUAL)
 }
 
 fn by_variable() -> settings::Result<Option<Told<Backend>>> {
@@ -32,8 +32,7 @@ fn by_variable() -> settings::Result<Option<Told<Backend>>> {
 /// The engine for one run; `name` tells it from others.
 pub(crate) fn engine(backend: Backend, name: &str) -> Result<Box<dyn Runtime>, Error> {
     Ok(match backend {
-        // A run on the host root needs no image store, and so no home folder.
-        Backend::Linux => Box::new(aido_runtime_linux::Linux::new(images().ok(), name)),
+        Backend::Linux => native::engine(name)?,
         Backend::Docker => Box::new(docker::of_the_caller(name)?),
     })
 }
@@ -44,34 +43,6 @@ pub(crate) fn destroy(leftover: &str) -> Result<(), Error> {
         Some(engine) => engine.destroy(leftover),
         None => engine(Backend::Linux, "sweep")?.destroy(leftover),
     }
-}
-
-/// This program, whatever lies at its path by now.
-pub(crate) fn own_program() -> &'static Path {
-    Path::new("/proc/self/exe")
-}
-
-/// What the caller left behind, open descriptors above all, is not for aido and not for the task.
-/// Called first of all.
-pub(crate) fn start_afresh() {
-    aido_runtime_linux::start_afresh();
-    fault::arm();
-}
-
-/// What a killed supervisor leaves becomes a child of this process, which can end it. Where that cannot be had, the
-/// sandbox's own ties have to do.
-pub(crate) fn adopt_orphans() {
-    let _ = aido_runtime_linux::adopt_orphans();
-}
-
-/// For commands that only print: a reader that goes away ends them.
-pub(crate) fn end_with_the_reader() {
-    aido_runtime_linux::end_with_the_reader();
-}
-
-/// What a host with AppArmor must load so that aido may make user namespaces.
-pub(crate) fn apparmor_profile() -> Result<String, Error> {
-    aido_runtime_linux::apparmor_profile()
 }
 
 /// The folder of the image store.
@@ -93,7 +64,7 @@ pub(crate) fn owed() -> Option<PathBuf> {
 }
 
 /// aido's folder in `$XDG_STATE_HOME`
-fn state() -> Option<PathBuf> {
+pub(crate) fn state() -> Option<PathBuf> {
     let state = folder_of("XDG_STATE_HOME").or_else(|| home().map(|home| home.join(".local/state")));
     state.map(|state| state.join("aido"))
 }

@@ -8,11 +8,14 @@ use crate::summary::{self, Bytes, SUMMARY_VERSION, Streams, Summary};
 use crate::supervise::stop;
 use aido_evidence::{Kind, Project, Remains, Run, Sandbox, State, Status};
 use aido_runtime::{End, Error, Outcome, Plan, Usage};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use told::Told;
 
 /// Why a kept sandbox was ended.
 pub(crate) const TIME_IS_OVER: &str = "its time limit";
+
+/// Runs in the sandbox have the same limit: their supervisors may end them in order, outputs and all.
+const RUNS_MAY_END: Duration = Duration::from_secs(30);
 
 /// So long after its time a sandbox is its keeper's to end, if that one lives.
 const KEEPERS_TURN_MS: u64 = 120_000;
@@ -129,6 +132,28 @@ pub(crate) fn end_keeper(state: &State) {
 pub(crate) fn living_keeper(state: &State) -> Option<Held> {
     let keeper = state.keeper.filter(|_| state.is_of_this_boot().unwrap_or(false))?;
     Process { pid: keeper.pid, start: keeper.start }.hold()
+}
+
+/// The keeper's work: ends what still runs in the sandbox, and says that it is over. A full disk may be a passing thing.
+pub(crate) fn end_at_its_time(sandbox: &Sandbox) -> Result<(), Error> {
+    fault::point("keeper.due");
+    let until = Instant::now() + RUNS_MAY_END;
+    while sandbox.running().is_ok_and(|run| run.is_some()) && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let mut result = Ok(());
+    for pause in [1, 5, 0] {
+        result = end_runs(sandbox).and_then(|_| {
+            sweep(sandbox.project());
+            sandbox.end(TIME_IS_OVER).map(drop).map_err(|e| Error::new(e.to_string()))
+        });
+        if result.is_ok() {
+            fault::point("keeper.ended");
+            break;
+        }
+        std::thread::sleep(Duration::from_secs(pause));
+    }
+    result
 }
 
 /// Ends a sandbox that should have been ended by its keeper.

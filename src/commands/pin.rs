@@ -8,7 +8,7 @@ use aido_runtime::Error;
 use anyhow::Result;
 
 /// Whether the file was changed.
-pub(super) fn pin(settings: &Settings, asked: &Check) -> Result<bool> {
+pub(crate) fn pin(settings: &Settings, asked: &Check) -> Result<bool> {
     let Some(shown) = &settings.file else {
         let error = Error::new("there is no sandbox.yaml that could be pinned");
         return Err(error

@@ -3,12 +3,13 @@
 mod docker;
 
 use crate::backend::{self, Backend};
+use crate::host::interrupt::Held;
 use crate::inputs::looks_secret;
-use crate::interrupt::Held;
 use crate::plan::RootFacts;
 use crate::progress::Shown;
 use crate::settings::{self, At, Runtime, Settings};
-use aido_image::{Digest, Hold, Image, Kind, Options, Platform, Reference, Registries, Source, Store};
+pub(crate) use aido_image::Hold;
+use aido_image::{Digest, Image, Kind, Options, Platform, Reference, Registries, Source, Store};
 use aido_runtime::{Error, Root};
 use std::cell::Cell;
 use std::os::unix::net::UnixStream;

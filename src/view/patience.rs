@@ -1,10 +1,9 @@
 //! How long the command line waits for the supervisor: it is the deadline's second owner. A supervisor
 //! that was stopped, or that hangs, must not hold anybody up.
 
+use super::timer::Timer;
 use crate::supervise::link::News;
 use aido_runtime::{Deadline, Error};
-use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Until the task is about to start; building a sandbox has bounds of its own below this.
 const BUILDING_MS: u64 = 60_000;
@@ -32,16 +31,13 @@ pub(crate) enum Overdue {
 
 /// The moments, on the clock that also runs while the machine sleeps.
 pub(crate) struct Patience {
-    timer: OwnedFd,
+    timer: Timer,
     until: Until,
 }
 
 impl Patience {
     pub(crate) fn new(deadline: Deadline) -> Result<Patience, Error> {
-        let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
-        let timer = rustix::time::timerfd_create(TimerfdClockId::Boottime, flags)
-            .map_err(|e| Error::new(format!("cannot make a timer: {e}")))?;
-        let patience = Patience { timer, until: Until::new(deadline, aido_evidence::boottime_ms()) };
+        let patience = Patience { timer: Timer::new()?, until: Until::new(deadline, aido_evidence::boottime_ms()) };
         patience.set()?;
         Ok(patience)
     }
@@ -71,18 +67,13 @@ impl Patience {
         aido_evidence::boottime_ms() >= self.until.spent_ms
     }
 
-    /// Readable when [`Patience::overdue`] has an answer.
-    pub(crate) fn wake(&self) -> BorrowedFd<'_> {
-        self.timer.as_fd()
+    /// Goes off when [`Patience::overdue`] has an answer.
+    pub(super) fn timer(&self) -> &Timer {
+        &self.timer
     }
 
     fn set(&self) -> Result<(), Error> {
-        let when =
-            Timespec { tv_sec: (self.until.at_ms / 1000) as i64, tv_nsec: (self.until.at_ms % 1000 * 1_000_000) as _ };
-        let once = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: when };
-        rustix::time::timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &once)
-            .map(drop)
-            .map_err(|e| Error::new(format!("cannot set a timer: {e}")))
+        self.timer.set(self.until.at_ms)
     }
 }
 

@@ -10,7 +10,7 @@ use crate::plan;
 use crate::redact;
 use crate::root;
 use crate::settings::{At, Policy, Settings, Variable};
-use crate::supervise::{self, Job, Supervisor, link::Wish};
+use crate::supervise::{self, Job, link::Wish, start::Supervisor};
 use crate::task::Invocation;
 use crate::view::{self, Patience, Show};
 use crate::words::say;
@@ -58,7 +58,7 @@ pub(crate) fn run(dir: &Path, typed: &cli::Run) -> Result<u8> {
         None => Project::create(&settings.project, &backend::own_home())?,
     };
     let (stdin, input) = match typed.interactive {
-        true => view::input_pipe().map(|(theirs, ours)| (Some(theirs), Some(ours)))?,
+        true => view::input_pipe().map(|(theirs, ours)| (theirs, Some(ours)))?,
         false => (None, None),
     };
     let job = Job {
@@ -139,11 +139,11 @@ fn time_left(sandbox: &Sandbox) -> Result<u64> {
     }
 }
 
-fn watch(typed: &cli::Run, project: &Project, job: Job, input: Option<std::os::fd::OwnedFd>) -> Result<u8> {
+fn watch(typed: &cli::Run, project: &Project, job: Job, input: Option<view::Sink>) -> Result<u8> {
     let mut signals = view::catch_signals()?;
     let quiet = typed.quiet;
     let mut patience = Patience::new(job.plan.deadline)?;
-    let supervisor = supervise::start(job, input)?;
+    let supervisor = supervise::start::start(job, input)?;
     if typed.detach {
         return detach(&supervisor, project, &mut patience, quiet);
     }
