@@ -3,9 +3,7 @@
 pub(crate) mod docker;
 
 use crate::host::native;
-pub(crate) use crate::host::native::{
-    SCRATCH, adopt_orphans, apparmor_profile, end_descendants, end_with_the_reader, fault, own_program, start_afresh,
-};
+pub(crate) use crate::host::native::{SCRATCH, apparmor_profile, end_with_the_reader, fault, start_afresh};
 use crate::inputs::Own;
 pub(crate) use crate::settings::Backend;
 use crate::settings::{self, At, BACKEND_VARIABLE, Policy, Told};

@@ -71,7 +71,7 @@ pub(super) fn check(dir: &Path, asked: &Check) -> Result<u8> {
     let backend = backend::chosen(asked.backend, &policy)?;
     let load = || Settings::load(dir, asked.file.as_deref(), &Overrides::default(), &policy);
     let mut settings = load()?;
-    if asked.pin && crate::host::pin::pin(&settings, asked)? {
+    if asked.pin && super::pin::pin(&settings, asked)? {
         settings = load()?;
     }
     let layout = lay_out(&settings, None, &backend::own_folders())?;

@@ -8,6 +8,7 @@ mod export;
 mod key;
 mod logs;
 pub(crate) mod past;
+mod pin;
 mod prune;
 mod run;
 mod runs;

@@ -14,8 +14,6 @@ pub(crate) mod keeper;
 pub(crate) mod link;
 #[path = "linux/native.rs"]
 pub(crate) mod native;
-#[path = "../commands/pin.rs"]
-pub(crate) mod pin;
 #[path = "../process.rs"]
 pub(crate) mod process;
 #[path = "../rights.rs"]

@@ -8,7 +8,7 @@
 //! | `view` | the command line while a run goes on |
 //! | `process` | processes that are on record |
 //! | `keeper` | who ends a sandbox that stays |
-//! | `root`, `store`, `pin` | images: aido's own store, or the engine's |
+//! | `root`, `store` | images: aido's own store, or the engine's |
 //! | `native` | the engine that needs no other, and how this program begins |
 //! | `fresh`, `files`, `streams` | small things of files and terminals |
 //!

@@ -2,6 +2,7 @@
 
 use super::{Ready, folder_root, host, image_root, open_store, source, told};
 use crate::backend;
+use crate::host::native::own_program;
 use crate::plan::RootFacts;
 use crate::progress::Shown;
 use crate::settings::{Runtime, Settings};
@@ -110,7 +111,7 @@ fn is(found: &Found, identity: &Identity) -> bool {
 /// This program writes the archive, in a process of its own: reading an image's files may need another user's rights.
 fn load(engine: &Docker, image: &Image, name: &str, progress: &Shown) -> Result<Vec<Found>, Error> {
     let failed = |e: std::io::Error| Error::new(format!("cannot write image {} for the engine: {e}", image.reference));
-    let mut command = Command::new(backend::own_program());
+    let mut command = Command::new(own_program());
     command.args(["image", "export", "--quiet", "--format", "docker-archive", "--as", name, "--output", "-"]);
     command.arg(image.digest.to_string());
     let mut child =

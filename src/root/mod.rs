@@ -142,6 +142,29 @@ fn stored(settings: &Settings) -> Option<Digest> {
     Store::open(&there).ok()?.resolved(&source(settings).ok()?).ok()?
 }
 
+/// What the tag was resolved to, else what its registry says.
+pub(crate) fn meaning(tag: &Reference, asked: &crate::cli::Check) -> Result<Digest, Error> {
+    let source = Source::Registry(tag.clone());
+    let store: Store = open_store()?;
+    if !asked.update
+        && let Some(digest) = store.resolved(&source).map_err(told)?
+    {
+        return Ok(digest);
+    }
+    let progress = crate::progress::shown(false);
+    let registries = registries()?;
+    let options = Options {
+        ownership: aido_runtime_linux::image_ownership(),
+        offline: asked.offline,
+        insecure: &asked.insecure_registry,
+        registries: &registries,
+        refresh: false,
+        platform: Platform::here(),
+        progress: &progress,
+    };
+    store.meant_now(&source, &options).map_err(told)
+}
+
 pub(crate) fn open_store() -> Result<Store, Error> {
     Store::open(&backend::images()?).map_err(told)
 }

@@ -3,8 +3,8 @@
 #[path = "fork.rs"]
 mod fork;
 
-use crate::backend::{self, fault};
 use crate::host::link::Link;
+use crate::host::native::{self, fault};
 use crate::process::Held;
 use crate::supervise::{Job, supervise};
 use aido_runtime::Error;
@@ -26,7 +26,7 @@ pub(crate) struct Child(Option<Held>);
 pub(crate) fn start(job: Job, input: Option<OwnedFd>) -> Result<Supervisor, Error> {
     let (link, theirs) = Link::pair()?;
     // What a killed supervisor leaves becomes a child of this process, which can end it.
-    backend::adopt_orphans();
+    native::adopt_orphans();
     fault::point("run.forking");
     match fork::fork() {
         Ok(Some(pid)) => {
@@ -75,7 +75,7 @@ impl Child {
     /// A sandbox's first process dies with its supervisor, unless it was stopped before it could ask for that. One
     /// without a PID namespace of its own ends the task's family, which may be stopped, too.
     fn end_orphans(&self) {
-        backend::end_descendants();
+        native::end_descendants();
     }
 }
 

@@ -8,7 +8,6 @@ mod handover;
 pub(crate) mod keeper;
 pub(crate) mod link;
 pub(crate) mod native;
-pub(crate) mod pin;
 pub(crate) mod process;
 pub(crate) mod root;
 pub(crate) mod start;

@@ -29,12 +29,6 @@ pub(crate) fn own_program() -> PathBuf {
 /// What the caller left behind is closed by the standard library where it starts programs.
 pub(crate) fn start_afresh() {}
 
-/// No process of a run is a child of a supervisor's here.
-pub(crate) fn adopt_orphans() {}
-
-/// See [`adopt_orphans`].
-pub(crate) fn end_descendants() {}
-
 /// What only prints ends by the error that a closed pipe gives.
 pub(crate) fn end_with_the_reader() {}
 

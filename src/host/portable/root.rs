@@ -1,10 +1,11 @@
 //! From the `runtime:` that was asked for to the facts of a root: an image that the engine has or pulls.
 
 use crate::backend::{self, Backend};
+use crate::cli::Check;
 use crate::plan::RootFacts;
 use crate::progress::Shown;
 use crate::settings::{Runtime, Settings};
-use aido_image::{Reference, Source};
+use aido_image::{Digest, Reference, Source};
 use aido_runtime::{Error, Root};
 use aido_runtime_docker::Found;
 use std::convert::Infallible;
@@ -46,6 +47,25 @@ pub(crate) fn resolved(settings: &Settings, _backend: Backend) -> Option<String>
     Some(engine.find(&reference(settings).ok()?.to_string()).ok()??.digest)
 }
 
+/// What a tag means now: what the engine has under it, or pulls.
+pub(crate) fn meaning(tag: &Reference, asked: &Check) -> Result<Digest, Error> {
+    let engine = backend::docker::of_the_caller("image")?;
+    let progress = crate::progress::shown(false);
+    let found = match engine.find(&tag.to_string())?.filter(|_| !asked.update) {
+        Some(found) => found,
+        None if asked.offline => {
+            return Err(Error::new(format!("the engine has no image {tag}, and with --offline it is not asked")));
+        }
+        None => engine.pull(&tag.to_string(), &mut |told| progress.engine(&told))?,
+    };
+    found.digest.parse().map_err(told)
+}
+
+/// An error of names, in the contract's form.
+pub(crate) fn told(error: aido_image::Error) -> Error {
+    Error { what: error.what, remedy: error.remedy }
+}
+
 fn image(settings: &Settings, progress: &Shown) -> Result<Found, Error> {
     let reference = reference(settings)?;
     let engine = backend::docker::of_the_caller("image")?;
@@ -63,8 +83,7 @@ fn image(settings: &Settings, progress: &Shown) -> Result<Found, Error> {
 fn reference(settings: &Settings) -> Result<Reference, Error> {
     let runtime = &settings.runtime.value;
     let file = || runtime.path().unwrap_or(Path::new("FILE")).display().to_string();
-    let source: Source =
-        runtime.to_string().parse().map_err(|e: aido_image::Error| Error { what: e.what, remedy: e.remedy })?;
+    let source: Source = runtime.to_string().parse().map_err(told)?;
     match source {
         Source::Registry(reference) => Ok(reference),
         Source::RootArchive(_) => Err(elsewhere(runtime, &format!("docker import {} NAME", file()))),

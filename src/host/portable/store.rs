@@ -7,7 +7,7 @@ use anyhow::Result;
 /// Refused, with the engine's own command.
 pub(crate) fn image(typed: &Image) -> Result<u8> {
     let theirs = match typed {
-        Image::Pull(typed) => format!("docker pull {}", typed.reference),
+        Image::Pull(typed) => format!("docker pull {}", typed.references.join(" ")),
         Image::Import(_) => "docker load -i FILE".to_owned(),
         Image::List(_) => "docker image ls".to_owned(),
         Image::Remove(typed) => format!("docker image rm {}", typed.references.join(" ")),
