@@ -6,8 +6,6 @@ use aido_runtime::{Deadline, Error};
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// Until the task is about to start; building a sandbox has bounds of its own below this.
-const BUILDING_MS: u64 = 60_000;
 /// After limit and grace the supervisor kills; so long it may take to do so and to say it.
 pub(crate) const MARGIN_MS: u64 = 10_000;
 /// While it brings outputs out and seals, it says every second that it is at it; syncing to a slow disk
@@ -37,11 +35,12 @@ pub(crate) struct Patience {
 }
 
 impl Patience {
-    pub(crate) fn new(deadline: Deadline) -> Result<Patience, Error> {
+    /// `building_ms`: until the task is about to start.
+    pub(crate) fn new(deadline: Deadline, building_ms: u64) -> Result<Patience, Error> {
         let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
         let timer = rustix::time::timerfd_create(TimerfdClockId::Boottime, flags)
             .map_err(|e| Error::new(format!("cannot make a timer: {e}")))?;
-        let patience = Patience { timer, until: Until::new(deadline, aido_evidence::boottime_ms()) };
+        let patience = Patience { timer, until: Until::new(deadline, building_ms, aido_evidence::boottime_ms()) };
         patience.set()?;
         Ok(patience)
     }
@@ -89,6 +88,7 @@ impl Patience {
 /// The arithmetic, told what time it is.
 struct Until {
     deadline: Deadline,
+    building_ms: u64,
     at_ms: u64,
     why: Overdue,
     /// Limit, grace and margin from the start on.
@@ -96,8 +96,9 @@ struct Until {
 }
 
 impl Until {
-    fn new(deadline: Deadline, now: u64) -> Until {
-        let mut until = Until { deadline, at_ms: now + BUILDING_MS, why: Overdue::Building, spent_ms: 0 };
+    fn new(deadline: Deadline, building_ms: u64, now: u64) -> Until {
+        let at_ms = now + building_ms;
+        let mut until = Until { deadline, building_ms, at_ms, why: Overdue::Building, spent_ms: 0 };
         until.spent_ms = now + until.whole();
         until
     }
@@ -108,7 +109,7 @@ impl Until {
 
     fn heard(&mut self, news: &News, now: u64) {
         match news {
-            News::Begun { .. } if self.why == Overdue::Building => self.at_ms = now + BUILDING_MS,
+            News::Begun { .. } if self.why == Overdue::Building => self.at_ms = now + self.building_ms,
             // The task starts at the supervisor's next step.
             News::Ready { .. } if self.why == Overdue::Building => {
                 self.spent_ms = now + self.whole();
@@ -148,7 +149,7 @@ mod tests {
     const GRACE: u64 = 5_000;
 
     fn until(now: u64) -> Until {
-        Until::new(Deadline { ttl_ms: TTL, grace_ms: GRACE }, now)
+        Until::new(Deadline { ttl_ms: TTL, grace_ms: GRACE }, 60_000, now)
     }
 
     fn ready() -> News {
@@ -195,7 +196,7 @@ mod tests {
         assert_eq!((until.overdue(soon - 1), until.overdue(soon)), (None, Some(Overdue::Interrupted { signal: 2 })));
         until.asked_to_end(15, 12_000);
         assert_eq!(until.overdue(soon), Some(Overdue::Interrupted { signal: 2 }), "asking again");
-        let mut late = Until::new(Deadline { ttl_ms: TTL, grace_ms: GRACE }, 0);
+        let mut late = Until::new(Deadline { ttl_ms: TTL, grace_ms: GRACE }, 60_000, 0);
         late.heard(&ready(), 0);
         let end = TTL + GRACE + MARGIN_MS;
         late.asked_to_end(2, end - 1);

@@ -142,7 +142,7 @@ fn time_left(sandbox: &Sandbox) -> Result<u64> {
 fn watch(typed: &cli::Run, project: &Project, job: Job, input: Option<std::os::fd::OwnedFd>) -> Result<u8> {
     let mut signals = view::catch_signals()?;
     let quiet = typed.quiet;
-    let mut patience = Patience::new(job.plan.deadline)?;
+    let mut patience = Patience::new(job.plan.deadline, backend::building_ms(job.backend))?;
     let supervisor = supervise::start(job, input)?;
     if typed.detach {
         return detach(&supervisor, project, &mut patience, quiet);
