@@ -38,6 +38,14 @@ pub(crate) fn engine(backend: Backend, name: &str) -> Result<Box<dyn Runtime>, E
     })
 }
 
+/// The command that says what an engine can hold.
+pub(crate) fn doctor(backend: Backend) -> &'static str {
+    match backend {
+        Backend::Linux => "aido doctor",
+        Backend::Docker => "aido doctor --backend docker",
+    }
+}
+
 /// How long a sandbox may take to stand. The kernel's own is built in bounds below this; an engine is sent the inputs,
 /// perhaps over a network.
 pub(crate) fn building_ms(backend: Backend) -> u64 {

@@ -52,7 +52,7 @@ pub(crate) fn run(dir: &Path, typed: &cli::Run) -> Result<u8> {
     redact::refuse_arguments(&plan, &secrets)?;
     let mut warnings = redact::warnings(&kept_out, plan.exact_output);
     warnings.extend(backend::docker::unheard(backend));
-    backend::docker::refuse_root(backend, &plan)?;
+    backend::docker::refuse(backend, &plan)?;
     let project = match project {
         Some(project) => project,
         None => Project::create(&settings.project, &backend::own_home())?,
