@@ -28,7 +28,8 @@ fn an_image_of_aidos_own_store_runs_offline_and_the_engine_is_given_it_once() {
     let out = d.sh("cat /srv/app/motd a.txt; echo $AIDO_OUTPUTS; pwd");
     out.ok().stdout("from the image\nhello/outputs\n/workspace\n");
     let summary = d.project.summary();
-    assert_eq!((&summary["backend"], &summary["runtime"]), (&"docker".into(), &"tiny:1".into()), "{summary}");
+    assert_eq!(summary["backend"], "docker", "{summary}");
+    assert!(summary["runtime"].as_str().is_some_and(|name| name.ends_with("tiny:1")), "{summary}");
     let digest = summary["image_digest"].as_str().expect("an image is known by its digest");
     assert!(digest.starts_with("sha256:"), "{digest}");
     let plan: Value = serde_json::from_slice(&d.project.evidence("plan.json")).unwrap();
