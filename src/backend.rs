@@ -35,6 +35,23 @@ pub(crate) fn engine(backend: Backend, name: &str) -> Result<Box<dyn Runtime>, E
     })
 }
 
+/// The command that says what an engine can hold.
+pub(crate) fn doctor(backend: Backend) -> &'static str {
+    match backend {
+        Backend::Linux => "aido doctor",
+        Backend::Docker => "aido doctor --backend docker",
+    }
+}
+
+/// How long a sandbox may take to stand. The kernel's own is built in bounds below this; an engine is sent the inputs,
+/// perhaps over a network.
+pub(crate) fn building_ms(backend: Backend) -> u64 {
+    match backend {
+        Backend::Linux => 60_000,
+        Backend::Docker => 600_000,
+    }
+}
+
 /// Ends what a run held, by the engine that held it, whichever is chosen now.
 pub(crate) fn destroy(leftover: &str) -> Result<(), Error> {
     match docker::holder(leftover)? {

@@ -47,7 +47,7 @@ fn end_overdue(run: &Run) -> Vec<String> {
     const MARGIN_MS: u64 = 15_000;
     let plan: Option<Plan> = run.plan().ok().flatten().and_then(|bytes| serde_json::from_slice(&bytes).ok());
     let (Some(plan), Some(begun), Some(writer)) = (plan, run.begun(), stop::writer(run)) else { return Vec::new() };
-    let building = 60_000;
+    let building = backend::building_ms(backend_of(run));
     // The task starts when that is on record; before it the sandbox is built.
     let ready = run.events().into_iter().flatten().flatten().find(|event| event.kind == "enforced");
     let from = ready.map_or(begun.mono_ms + building, |event| event.mono_ms);
@@ -184,6 +184,11 @@ fn expire(sandbox: &Sandbox) -> Vec<String> {
     }
 }
 
+/// The engine that was to run the task; records of before there was a choice do not name it.
+fn backend_of(run: &Run) -> Backend {
+    stop::backend(run).unwrap_or(Backend::Linux)
+}
+
 /// What the run's record says that it held outside its own processes.
 fn held(run: &Run) -> Vec<String> {
     let events = run.events().into_iter().flatten().flatten();
@@ -244,8 +249,7 @@ fn closing(run: &Run, remains: &Remains, end: Option<End>) -> Summary {
         task: task.unwrap_or_default(),
         runtime,
         image_digest,
-        // Records of before there was a choice do not name it.
-        backend: told.backend.unwrap_or_else(|| Backend::Linux.to_string()),
+        backend: backend_of(run).to_string(),
         isolation: plan.as_ref().map(|plan| plan.isolation).unwrap_or_default(),
         started,
         ended,

@@ -1,7 +1,7 @@
 //! What only a Docker-compatible engine needs of the rest: who it is, what it cannot hear, what it leaves.
 
 use super::{Backend, engine};
-use aido_runtime::{Error, Plan, Probe, Root, Runtime};
+use aido_runtime::{Error, Isolation, Plan, Probe, Root, Runtime};
 use aido_runtime_docker::{Docker, Endpoint};
 
 /// The engine that the caller uses.
@@ -59,9 +59,10 @@ pub(crate) fn unheard(backend: Backend) -> Option<String> {
     })
 }
 
-/// A root that the engine cannot have is refused before anything is made, in the engine's own words.
-pub(crate) fn refuse_root(backend: Backend, plan: &Plan) -> Result<(), Error> {
-    if backend == Backend::Docker && !matches!(plan.root, Root::Image { .. }) {
+/// What no engine has, whatever it can hold, is refused before anything is made, in the engine's own words.
+pub(crate) fn refuse(backend: Backend, plan: &Plan) -> Result<(), Error> {
+    let never = !matches!(plan.root, Root::Image { .. }) || plan.isolation != Isolation::Full;
+    if backend == Backend::Docker && never {
         engine(backend, "probe")?.up(plan)?;
     }
     Ok(())

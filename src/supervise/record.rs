@@ -2,7 +2,7 @@
 
 use super::link::{Heard, Link, News, Wish};
 use super::{Job, folder, laid, stop};
-use crate::backend::fault;
+use crate::backend::{self, fault};
 use crate::collected;
 use crate::host::ears::Ears;
 use crate::owed::Owed;
@@ -50,6 +50,8 @@ pub(super) struct Recorder {
     truncated: [bool; 2],
     /// The task was started, so that a failure is not "nothing ran".
     pub(super) started: bool,
+    /// The command that says what does not hold, and why.
+    doctor: &'static str,
     /// What an engine holds of it that would outlive this machine's processes.
     owed: Vec<Owed>,
 }
@@ -75,6 +77,7 @@ impl Recorder {
             collected: Collected::default(),
             truncated: [false; 2],
             started: false,
+            doctor: backend::doctor(job.backend),
             owed: Vec::new(),
         })
     }
@@ -236,7 +239,7 @@ impl Listener for Recorder {
     fn event(&mut self, mut event: Event) -> Result<(), Error> {
         match &mut event {
             Event::Enforced { controls } => {
-                self.warnings.extend(lacking(controls));
+                self.warnings.extend(lacking(controls, self.doctor));
                 self.enforced = controls.clone();
                 let warnings = self.warnings.iter().map(|warning| redact::text(&self.secrets, warning)).collect();
                 self.tell(&News::Ready { warnings });
@@ -246,7 +249,9 @@ impl Listener for Recorder {
                 self.collected = found.clone();
             }
             Event::Started { .. } => self.started = true,
-            Event::Held { leftover } => self.owed.extend(Owed::note(self.recording.id().as_str(), leftover)?),
+            Event::Held { leftover } => {
+                self.owed.extend(Owed::note(self.recording.id().as_str(), self.owed.len(), leftover)?)
+            }
             Event::Ended => {
                 self.finish_output();
                 self.closing();
@@ -311,7 +316,7 @@ fn after(kind: &str) {
 }
 
 /// What does not hold in full, in one sentence; the reasons are in the record, control by control.
-fn lacking(controls: &Enforced) -> Option<String> {
+fn lacking(controls: &Enforced, doctor: &str) -> Option<String> {
     let names = |force: Force| {
         // Without the second wall the first one stands: `aido doctor` and the record say so.
         let lacking = controls.lacking().filter(|(control, _)| *control != Control::SecondWall);
@@ -326,5 +331,5 @@ fn lacking(controls: &Enforced) -> Option<String> {
     if !weaker.is_empty() {
         parts.push(format!("in force in a weaker form: {weaker}"));
     }
-    (!parts.is_empty()).then(|| format!("{}; `aido doctor` says why, and what mends it", parts.join("; ")))
+    (!parts.is_empty()).then(|| format!("{}; `{doctor}` says why, and what mends it", parts.join("; ")))
 }

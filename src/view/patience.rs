@@ -5,8 +5,6 @@ use super::timer::Timer;
 use crate::supervise::link::News;
 use aido_runtime::{Deadline, Error};
 
-/// Until the task is about to start; building a sandbox has bounds of its own below this.
-const BUILDING_MS: u64 = 60_000;
 /// After limit and grace the supervisor kills; so long it may take to do so and to say it.
 pub(crate) const MARGIN_MS: u64 = 10_000;
 /// While it brings outputs out and seals, it says every second that it is at it; syncing to a slow disk
@@ -36,8 +34,10 @@ pub(crate) struct Patience {
 }
 
 impl Patience {
-    pub(crate) fn new(deadline: Deadline) -> Result<Patience, Error> {
-        let patience = Patience { timer: Timer::new()?, until: Until::new(deadline, aido_evidence::boottime_ms()) };
+    /// `building_ms`: until the task is about to start.
+    pub(crate) fn new(deadline: Deadline, building_ms: u64) -> Result<Patience, Error> {
+        let until = Until::new(deadline, building_ms, aido_evidence::boottime_ms());
+        let patience = Patience { timer: Timer::new()?, until };
         patience.set()?;
         Ok(patience)
     }
@@ -80,6 +80,7 @@ impl Patience {
 /// The arithmetic, told what time it is.
 struct Until {
     deadline: Deadline,
+    building_ms: u64,
     at_ms: u64,
     why: Overdue,
     /// Limit, grace and margin from the start on.
@@ -87,8 +88,9 @@ struct Until {
 }
 
 impl Until {
-    fn new(deadline: Deadline, now: u64) -> Until {
-        let mut until = Until { deadline, at_ms: now + BUILDING_MS, why: Overdue::Building, spent_ms: 0 };
+    fn new(deadline: Deadline, building_ms: u64, now: u64) -> Until {
+        let at_ms = now + building_ms;
+        let mut until = Until { deadline, building_ms, at_ms, why: Overdue::Building, spent_ms: 0 };
         until.spent_ms = now + until.whole();
         until
     }
@@ -99,7 +101,7 @@ impl Until {
 
     fn heard(&mut self, news: &News, now: u64) {
         match news {
-            News::Begun { .. } if self.why == Overdue::Building => self.at_ms = now + BUILDING_MS,
+            News::Begun { .. } if self.why == Overdue::Building => self.at_ms = now + self.building_ms,
             // The task starts at the supervisor's next step.
             News::Ready { .. } if self.why == Overdue::Building => {
                 self.spent_ms = now + self.whole();
@@ -139,7 +141,7 @@ mod tests {
     const GRACE: u64 = 5_000;
 
     fn until(now: u64) -> Until {
-        Until::new(Deadline { ttl_ms: TTL, grace_ms: GRACE }, now)
+        Until::new(Deadline { ttl_ms: TTL, grace_ms: GRACE }, 60_000, now)
     }
 
     fn ready() -> News {
@@ -186,7 +188,7 @@ mod tests {
         assert_eq!((until.overdue(soon - 1), until.overdue(soon)), (None, Some(Overdue::Interrupted { signal: 2 })));
         until.asked_to_end(15, 12_000);
         assert_eq!(until.overdue(soon), Some(Overdue::Interrupted { signal: 2 }), "asking again");
-        let mut late = Until::new(Deadline { ttl_ms: TTL, grace_ms: GRACE }, 0);
+        let mut late = Until::new(Deadline { ttl_ms: TTL, grace_ms: GRACE }, 60_000, 0);
         late.heard(&ready(), 0);
         let end = TTL + GRACE + MARGIN_MS;
         late.asked_to_end(2, end - 1);

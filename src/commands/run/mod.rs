@@ -52,7 +52,7 @@ pub(crate) fn run(dir: &Path, typed: &cli::Run) -> Result<u8> {
     redact::refuse_arguments(&plan, &secrets)?;
     let mut warnings = redact::warnings(&kept_out, plan.exact_output);
     warnings.extend(backend::docker::unheard(backend));
-    backend::docker::refuse_root(backend, &plan)?;
+    backend::docker::refuse(backend, &plan)?;
     let project = match project {
         Some(project) => project,
         None => Project::create(&settings.project, &backend::own_home())?,
@@ -142,7 +142,7 @@ fn time_left(sandbox: &Sandbox) -> Result<u64> {
 fn watch(typed: &cli::Run, project: &Project, job: Job, input: Option<view::Sink>) -> Result<u8> {
     let mut signals = view::catch_signals()?;
     let quiet = typed.quiet;
-    let mut patience = Patience::new(job.plan.deadline)?;
+    let mut patience = Patience::new(job.plan.deadline, backend::building_ms(job.backend))?;
     let supervisor = supervise::start::start(job, input)?;
     if typed.detach {
         return detach(&supervisor, project, &mut patience, quiet);
