@@ -11,16 +11,18 @@ use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFl
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-/// Signals from other commands, and two clocks.
+/// Signals from other commands, and three clocks.
 pub(crate) struct Ears {
     signals: SignalFd,
     wake: Epoll,
     sign: TimerFd,
     beat: Option<TimerFd>,
+    /// Goes off when a terminal's output has stood still; none: nobody waits for single bytes.
+    show: Option<TimerFd>,
 }
 
 impl Ears {
-    pub(crate) fn new(link: &Link) -> nix::Result<Ears> {
+    pub(crate) fn new(link: &Link, terminal: bool) -> nix::Result<Ears> {
         let mut set = SigSet::empty();
         set.add(Signal::SIGTERM);
         set.add(Signal::SIGINT);
@@ -31,7 +33,9 @@ impl Ears {
         wake.add(&signals, readable())?;
         wake.add(link, readable())?;
         wake.add(&sign, readable())?;
-        Ok(Ears { signals, wake, sign, beat: None })
+        let show = terminal.then(timer).transpose()?;
+        show.as_ref().map_or(Ok(()), |show| wake.add(show, readable()))?;
+        Ok(Ears { signals, wake, sign, beat: None, show })
     }
 
     /// The next signal that came; never blocks.
@@ -56,6 +60,19 @@ impl Ears {
 
     pub(crate) fn is_time_to_sign(&self) -> bool {
         poll(&mut [PollFd::new(self.sign.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO) == Ok(1)
+    }
+
+    /// Sets the time to show what is held back of a terminal's output.
+    pub(crate) fn show_in(&self, later: Duration) {
+        if let Some(show) = &self.show {
+            let _ = show.set(Expiration::OneShot(TimeSpec::from_duration(later)), TimerSetTimeFlags::empty());
+        }
+    }
+
+    /// Whether that has come; said once.
+    pub(crate) fn is_time_to_show(&self) -> bool {
+        // Never blocks, and fails where it has not gone off.
+        matches!(self.show.as_ref().map(TimerFd::wait), Some(Ok(())))
     }
 
     /// Wakes so often from now on. Without it the command line's patience is shorter; that is no reason to fail.

@@ -1,5 +1,6 @@
 //! What the supervisor and the command line tell each other, whatever carries it.
 
+use aido_runtime::Window;
 use serde::{Deserialize, Serialize};
 
 /// From the supervisor.
@@ -28,6 +29,8 @@ pub(crate) enum Wish {
     Interrupt { signal: i32 },
     /// Pass a signal on to the task.
     Signal { signal: i32 },
+    /// The caller's terminal has this size now.
+    Resize { window: Window },
     /// Nobody watches from now on, and that is how it should be.
     Detach,
 }

@@ -22,6 +22,9 @@ const SIGTERM: i32 = 15;
 /// How often the command line hears that the end of a run goes on.
 const BEAT: Duration = Duration::from_secs(1);
 
+/// What is held back of a terminal's output is shown in its first bytes after so long without more: a person waits.
+const SHOWN: Duration = Duration::from_millis(30);
+
 /// What was recorded is signed so much later at most, as long as this process goes on.
 const CHECKPOINT: Duration = Duration::from_secs(2);
 
@@ -59,7 +62,8 @@ pub(super) struct Recorder {
 impl Recorder {
     pub(super) fn new(recording: Recording, link: Link, job: &Job) -> Result<Self, Error> {
         let (project, plan, secrets) = (folder(&job.project), &job.plan, &job.kept_out);
-        let ears = Ears::new(&link).map_err(|e| Error::new(format!("cannot listen for commands: {e}")))?;
+        let ears = Ears::new(&link, plan.task.tty);
+        let ears = ears.map_err(|e| Error::new(format!("cannot listen for commands: {e}")))?;
         Ok(Recorder {
             recording,
             project: project.to_path_buf(),
@@ -121,6 +125,24 @@ impl Recorder {
         }
     }
 
+    fn show_later(&mut self) {
+        if self.streams.holds(Log::Stdout) {
+            self.ears.show_in(SHOWN);
+        }
+    }
+
+    fn show_if_due(&mut self) {
+        if !self.ears.is_time_to_show() {
+            return;
+        }
+        let first = self.streams.show(Log::Stdout);
+        if !first.is_empty() {
+            let kept = self.recording.output(Log::Stdout, first);
+            self.kept(Stream::Stdout, kept);
+            self.tell_of_output();
+        }
+    }
+
     /// The bounds that the run came to.
     pub(super) fn note_limits(&mut self, plan: &Plan, outcome: &Outcome) {
         let dropped = [Log::Stdout, Log::Stderr].map(|log| self.recording.captured(log).dropped);
@@ -162,6 +184,12 @@ impl Recorder {
         }
     }
 
+    fn tell_of_output(&self) {
+        if let Some(link) = &self.link {
+            link.say(&News::Output);
+        }
+    }
+
     fn forget_link(&mut self) {
         if let Some(link) = self.link.take() {
             self.ears.forget(&link);
@@ -172,6 +200,7 @@ impl Recorder {
     fn listen(&mut self) {
         self.beat();
         self.sign_if_due();
+        self.show_if_due();
         while let Some(signal) = self.ears.signal() {
             self.wishes.push_back(Command::Interrupt(signal));
         }
@@ -179,6 +208,7 @@ impl Recorder {
             match link.hear() {
                 Heard::Said(Wish::Interrupt { signal }) => self.wishes.push_back(Command::Interrupt(signal)),
                 Heard::Said(Wish::Signal { signal }) => self.wishes.push_back(Command::Signal(signal)),
+                Heard::Said(Wish::Resize { window }) => self.wishes.push_back(Command::Resize(window)),
                 Heard::Said(Wish::Detach) => self.forget_link(),
                 Heard::Nothing => return,
                 Heard::Gone => {
@@ -280,9 +310,8 @@ impl Listener for Recorder {
         self.keep(stream, bytes);
         self.sign_later();
         fault::point("supervise.output");
-        if let Some(link) = &self.link {
-            link.say(&News::Output);
-        }
+        self.tell_of_output();
+        self.show_later();
     }
 
     fn command(&mut self) -> Option<Command> {

@@ -13,6 +13,7 @@ mod output;
 mod project;
 mod relay;
 mod running;
+mod seat;
 
 mod cloned;
 mod config;
@@ -44,6 +45,7 @@ mod sandbox;
 mod seal;
 mod secrets;
 mod store;
+mod terminal;
 mod together;
 mod ttl;
 mod verify;

@@ -11,18 +11,19 @@ use std::time::{Duration, Instant};
 const LOOK: Duration = Duration::from_millis(200);
 const SIGTERM: i32 = 15;
 
-/// Whoever wants the run to end, and two clocks.
+/// Whoever wants the run to end, and three clocks.
 pub(crate) struct Ears {
     me: Option<Process>,
     signals: Signals,
     looked: Instant,
     sign: Cell<Option<Instant>>,
+    show: Cell<Option<Instant>>,
     beat: Option<Duration>,
     next_beat: Cell<Instant>,
 }
 
 impl Ears {
-    pub(crate) fn new(_link: &Link) -> Result<Ears, aido_runtime::Error> {
+    pub(crate) fn new(_link: &Link, _terminal: bool) -> Result<Ears, aido_runtime::Error> {
         let now = Instant::now();
         let signals = Signals::catch()?;
         Ok(Ears {
@@ -30,6 +31,7 @@ impl Ears {
             signals,
             looked: now,
             sign: Cell::new(None),
+            show: Cell::new(None),
             beat: None,
             next_beat: Cell::new(now),
         })
@@ -60,6 +62,20 @@ impl Ears {
 
     pub(crate) fn is_time_to_sign(&self) -> bool {
         self.sign.get().is_some_and(|at| Instant::now() >= at)
+    }
+
+    /// Sets the time to show what is held back of a terminal's output.
+    pub(crate) fn show_in(&self, later: Duration) {
+        self.show.set(Some(Instant::now() + later));
+    }
+
+    /// Whether that has come; said once.
+    pub(crate) fn is_time_to_show(&self) -> bool {
+        let due = self.show.get().is_some_and(|at| Instant::now() >= at);
+        if due {
+            self.show.set(None);
+        }
+        due
     }
 
     pub(crate) fn beat_every(&mut self, pause: Duration) -> bool {

@@ -6,7 +6,7 @@ use crate::inputs::InputDigest;
 use crate::redact;
 use crate::supervise::Job;
 use aido_evidence::Project;
-use aido_runtime::{Error, Plan};
+use aido_runtime::{Error, Plan, Window};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::PipeReader;
@@ -25,6 +25,7 @@ pub(super) struct Handover {
     hidden: Vec<String>,
     warnings: Vec<String>,
     backend: String,
+    window: Option<Window>,
     /// Whether the task gets a standard input.
     pub(super) interactive: bool,
 }
@@ -43,6 +44,7 @@ impl Handover {
             hidden: job.hidden,
             warnings: job.warnings,
             backend: job.backend.name().to_owned(),
+            window: job.window,
             interactive,
         }
     }
@@ -70,6 +72,7 @@ impl Handover {
             hidden: self.hidden,
             warnings: self.warnings,
             stdin,
+            window: self.window,
             hold: None,
             backend,
         })

@@ -8,7 +8,7 @@ mod timer;
 use super::bell::Bell;
 use super::link::{Heard, Link, News, Wish};
 use super::start::{Child, Supervisor};
-use aido_runtime::Error;
+use aido_runtime::{Error, Window};
 pub(crate) use patience::{Overdue, Patience};
 use std::io::PipeReader;
 use std::sync::OnceLock;
@@ -31,6 +31,20 @@ pub(crate) fn input_pipe() -> Result<(Option<PipeReader>, Sink), Error> {
     Ok((None, Sink))
 }
 
+/// A terminal for the task: not on this platform yet.
+pub(crate) enum Terminal {}
+
+impl Terminal {
+    pub(crate) fn of_the_caller() -> Result<Terminal, Error> {
+        Err(Error::new("-t is for Linux so far: on this platform a task has no terminal of its own")
+            .remedy("leave -t out: `aido run -i` passes standard input on"))
+    }
+
+    pub(crate) fn window(&self) -> Option<Window> {
+        match *self {}
+    }
+}
+
 /// How a watched run ended.
 pub(crate) enum Ended {
     /// Sealed: its summary tells the rest.
@@ -51,6 +65,8 @@ pub(crate) struct Show<'a> {
     pub(crate) output: bool,
     /// Whether the caller's standard input goes to the task.
     pub(crate) stdin: Option<Sink>,
+    /// There is none here.
+    pub(crate) terminal: Option<Terminal>,
     /// Finds the folder of a run and hears the warnings.
     pub(crate) begun: &'a mut dyn FnMut(&str, &str) -> Option<std::path::PathBuf>,
     pub(crate) ready: &'a mut dyn FnMut(&[String]),
@@ -88,7 +104,7 @@ impl Signals {
 }
 
 /// Catches the signals that are meant for the run. Before the supervisor is made, so that none is lost.
-pub(crate) fn catch_signals() -> Result<Signals, Error> {
+pub(crate) fn catch_signals(_terminal: bool) -> Result<Signals, Error> {
     Signals::catch()
 }
 
