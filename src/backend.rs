@@ -60,11 +60,6 @@ pub(crate) fn destroy(leftover: &str) -> Result<(), Error> {
     }
 }
 
-/// The folder of the image store.
-pub(crate) fn images() -> Result<PathBuf, Error> {
-    Ok(data_home()?.join("aido").join("images"))
-}
-
 /// Where the keys lie, and where the ledgers of projects are anchored.
 pub(crate) fn own_home() -> aido_evidence::Home {
     aido_evidence::Home {
@@ -85,7 +80,7 @@ pub(crate) fn state() -> Option<PathBuf> {
 }
 
 /// `$XDG_DATA_HOME`
-fn data_home() -> Result<PathBuf, Error> {
+pub(crate) fn data_home() -> Result<PathBuf, Error> {
     folder_of("XDG_DATA_HOME").or_else(|| home().map(|home| home.join(".local/share"))).ok_or_else(|| {
         Error::new("there is no home folder for the image store")
             .remedy("set HOME, or XDG_DATA_HOME, to an absolute path")

@@ -71,7 +71,7 @@ fn not_there(source: &Source) -> Error {
 
 /// The image in aido's own store, with whichever owners. Makes no store.
 fn stored(source: &Source) -> Result<Option<(Store, Image)>, Error> {
-    if !backend::images().is_ok_and(|folder| folder.is_dir()) {
+    if !crate::host::native::images().is_ok_and(|folder| folder.is_dir()) {
         return Ok(None);
     }
     let store = open_store()?;

@@ -138,7 +138,7 @@ pub(crate) fn resolved(settings: &Settings, backend: Backend) -> Option<String> 
 
 fn stored(settings: &Settings) -> Option<Digest> {
     let Runtime::Image(_) = &settings.runtime.value else { return None };
-    let there = backend::images().ok().filter(|folder| folder.is_dir())?;
+    let there = crate::host::native::images().ok().filter(|folder| folder.is_dir())?;
     Store::open(&there).ok()?.resolved(&source(settings).ok()?).ok()?
 }
 
@@ -166,7 +166,7 @@ pub(crate) fn meaning(tag: &Reference, asked: &crate::cli::Check) -> Result<Dige
 }
 
 pub(crate) fn open_store() -> Result<Store, Error> {
-    Store::open(&backend::images()?).map_err(told)
+    Store::open(&crate::host::native::images()?).map_err(told)
 }
 
 /// Fetches and unpacks under the ids of the image's files; the caller has one thread.

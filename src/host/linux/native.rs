@@ -12,7 +12,7 @@ pub(crate) const USUAL: Backend = Backend::Linux;
 /// The engine that needs no other.
 pub(crate) fn engine(name: &str) -> Result<Box<dyn Runtime>, Error> {
     // A run on the host root needs no image store, and so no home folder.
-    Ok(Box::new(aido_runtime_linux::Linux::new(backend::images().ok(), name)))
+    Ok(Box::new(aido_runtime_linux::Linux::new(images().ok(), name)))
 }
 
 /// This program, whatever lies at its path by now.
@@ -36,4 +36,9 @@ pub(crate) fn adopt_orphans() {
 /// Whether this process was started to be a part of aido; if so, its whole life.
 pub(crate) fn other_main() -> Option<std::process::ExitCode> {
     super::keeper::main()
+}
+
+/// The folder of the image store.
+pub(crate) fn images() -> Result<PathBuf, Error> {
+    Ok(backend::data_home()?.join("aido").join("images"))
 }

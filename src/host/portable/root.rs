@@ -11,8 +11,8 @@ use aido_runtime_docker::Found;
 use std::convert::Infallible;
 use std::path::Path;
 
-/// Nothing has to be held: the engine keeps its images.
-pub(crate) type Hold = Infallible;
+/// Nothing has to be held, and nothing is: the engine keeps its images.
+pub(crate) struct Hold(#[expect(dead_code, reason = "never made")] Box<Infallible>);
 
 /// A root that is ready to be used.
 pub(crate) struct Ready {
