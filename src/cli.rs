@@ -1,9 +1,11 @@
 //! What can be typed. Does no I/O and decides nothing.
 
+mod doctor;
 mod evidence;
 mod image;
 mod key;
 
+pub(crate) use doctor::*;
 pub(crate) use evidence::*;
 pub(crate) use image::*;
 pub(crate) use key::*;
@@ -382,21 +384,6 @@ pub(crate) struct Check {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Doctor {
-    /// The engine to look at: `linux` or `docker` [env: AIDO_BACKEND]
-    #[arg(long, value_name = "ENGINE")]
-    pub(crate) backend: Option<Backend>,
-
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-
-    /// Print an AppArmor profile that allows aido, and nothing else, to make user namespaces (Ubuntu 24.04 and its like)
-    #[arg(long, conflicts_with = "json")]
-    pub(crate) apparmor_profile: bool,
 }
 
 #[cfg(test)]
