@@ -144,6 +144,7 @@ pub(crate) fn watch(
     patience: Patience,
     show: Show<'_>,
 ) -> Result<(Ended, [u64; 2]), Error> {
+    debug_assert!(show.terminal.is_none(), "no terminal was given to the task");
     let bell = link.bell();
     // One run is watched by a process.
     let _ = WAKE.set(bell.clone());
