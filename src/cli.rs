@@ -1,16 +1,18 @@
 //! What can be typed. Does no I/O and decides nothing.
 
+mod doctor;
 mod evidence;
 mod image;
 mod key;
 mod shell;
 
+pub(crate) use doctor::*;
 pub(crate) use evidence::*;
 pub(crate) use image::*;
 pub(crate) use key::*;
 pub(crate) use shell::*;
 
-use crate::settings::Overrides;
+use crate::settings::{Backend, Overrides};
 use aido_runtime::{Control, Isolation};
 use clap::{Args, Parser, Subcommand, ValueHint};
 use std::path::PathBuf;
@@ -189,6 +191,10 @@ pub(crate) struct Wanted {
     /// The profile of system calls: default, strict (what a plain script interpreter needs), or a FILE of your own in Docker's and OCI's form
     #[arg(long, value_name = "PROFILE", value_hint = ValueHint::FilePath)]
     pub(crate) syscalls: Option<String>,
+
+    /// The engine: `linux` (the kernel's own means) or `docker` (a Docker-compatible engine) [env: AIDO_BACKEND] [default: linux on Linux, docker elsewhere]
+    #[arg(long, value_name = "ENGINE")]
+    pub(crate) backend: Option<Backend>,
 
     /// How the task is kept apart: `full`, or `landlock` for hosts without namespaces, which holds less and says so
     #[arg(long, value_name = "HOW", default_value = "full", value_parser = isolation)]
@@ -375,20 +381,13 @@ pub(crate) struct Check {
     #[arg(long, requires = "pin", value_name = "HOST[:PORT]")]
     pub(crate) insecure_registry: Vec<String>,
 
+    /// The engine that would run it: `linux` or `docker` [env: AIDO_BACKEND]
+    #[arg(long, value_name = "ENGINE")]
+    pub(crate) backend: Option<Backend>,
+
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Doctor {
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-
-    /// Print an AppArmor profile that allows aido, and nothing else, to make user namespaces (Ubuntu 24.04 and its like)
-    #[arg(long, conflicts_with = "json")]
-    pub(crate) apparmor_profile: bool,
 }
 
 #[cfg(test)]

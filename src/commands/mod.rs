@@ -5,7 +5,6 @@ mod doctor;
 mod event;
 mod explained;
 mod export;
-mod image;
 mod key;
 mod logs;
 pub(crate) mod past;
@@ -21,8 +20,9 @@ mod verify;
 pub(crate) use past::example;
 
 use crate::cli::{self, Cli, Command, Sandbox};
+use crate::host::{native, store};
 use crate::words::{self, say};
-use crate::{backend, keeper, recover};
+use crate::{backend, owed, recover};
 use aido_evidence::Project;
 use aido_runtime::exit;
 use anyhow::{Context, Result};
@@ -34,7 +34,7 @@ use std::process::ExitCode;
 /// The whole program.
 pub fn main() -> ExitCode {
     backend::start_afresh();
-    if let Some(kept) = keeper::main() {
+    if let Some(kept) = native::other_main() {
         return kept;
     }
     let cli = match Cli::try_parse() {
@@ -80,7 +80,7 @@ fn dispatch(dir: &Path, command: &Command) -> Result<u8> {
         Command::Export(typed) => sweep_in(dir).and_then(|()| export::export(dir, typed)),
         Command::Prune(typed) => prune::prune(dir, typed),
         Command::Check(typed) => check::check(dir, typed),
-        Command::Image(typed) => image::image(typed),
+        Command::Image(typed) => store::image(typed),
         Command::Key(typed) => key::key(typed),
         Command::Doctor(typed) => doctor::doctor(typed),
     }
@@ -89,7 +89,13 @@ fn dispatch(dir: &Path, command: &Command) -> Result<u8> {
 /// Closes what a crash left open, before a command looks at the project, and says so.
 fn sweep(project: &Project) -> Result<()> {
     project.sweep()?;
-    recover::sweep(project, &*backend::engine("sweep")?).iter().for_each(|said| say(said));
+    let mut said = recover::sweep(project);
+    owed::settle_all().into_iter().for_each(|line| {
+        if !said.contains(&line) {
+            said.push(line);
+        }
+    });
+    said.iter().for_each(|said| say(said));
     project.take_notes().iter().for_each(|note| warn(note));
     Ok(())
 }
@@ -98,7 +104,7 @@ fn sweep_in(dir: &Path) -> Result<()> {
     Project::open(dir, &backend::own_home())?.as_ref().map_or(Ok(()), sweep)
 }
 
-fn warn(what: &str) {
+pub(crate) fn warn(what: &str) {
     say(&format!("{} {what}", "warning:".yellow()));
 }
 

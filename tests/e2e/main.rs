@@ -4,6 +4,8 @@
 
 #[macro_use]
 mod host;
+#[macro_use]
+mod engine;
 mod chain;
 mod family;
 mod ground;
@@ -16,6 +18,7 @@ mod seat;
 mod cloned;
 mod config;
 mod crash;
+mod docker;
 mod doctor;
 mod escape;
 mod evidence;
