@@ -47,7 +47,7 @@ fn image(settings: &Settings, engine: &Docker, progress: &Shown) -> Result<Found
         return found;
     };
     if let Some(found) = engine.find(&reference.to_string())? {
-        return Ok(found);
+        return Ok(pinned(found, reference));
     }
     if let Some((store, image)) = stored(&source)? {
         return given(engine, &store, &image, progress);
@@ -140,7 +140,15 @@ fn ended(child: Child) -> Result<(), String> {
 fn pulled(engine: &Docker, reference: &Reference, progress: &Shown) -> Result<Found, Error> {
     progress.say(format!("the engine pulls {reference}"));
     let found = engine.pull(&reference.to_string(), &mut |told| progress.engine(&told))?;
-    Ok(found)
+    Ok(pinned(found, reference))
+}
+
+/// The engine may know an image by more digests than one; the one that was asked for is on record.
+fn pinned(found: Found, reference: &Reference) -> Found {
+    match reference.digest {
+        Some(digest) => Found { digest: digest.to_string(), ..found },
+        None => found,
+    }
 }
 
 fn facts(found: Found) -> RootFacts {

@@ -68,15 +68,6 @@ impl Engine {
         all.map(Value::to_string).filter(|one| one.contains(run)).collect()
     }
 
-    /// Waits until no container of the run is there that runs.
-    #[track_caller]
-    pub(crate) fn wait_for_the_end_of(&self, run: &str) {
-        host::wait_for("the end of its containers", || {
-            let running = self.ask("/containers/json");
-            (!running.to_string().contains(run)).then_some(())
-        });
-    }
-
     pub(crate) fn socket(&self) -> &Path {
         &self.socket
     }
