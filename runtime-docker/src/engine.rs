@@ -27,11 +27,7 @@ impl Docker {
     }
 
     /// Gives the engine an image archive: Docker's form, or OCI's where the engine reads that.
-    pub fn load(
-        &self,
-        _archive: &mut (dyn Read + Send),
-        _told: &mut dyn FnMut(Progress),
-    ) -> Result<Vec<Found>, Error> {
+    pub fn load(&self, _archive: &mut (dyn Read + Send), _told: &mut dyn FnMut(Progress)) -> Result<Vec<Found>, Error> {
         Err(self.not_yet())
     }
 

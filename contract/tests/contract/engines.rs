@@ -4,6 +4,7 @@ use crate::differences::{self, Name};
 use crate::image;
 use aido_image::{Options, Source, Store, Which};
 use aido_runtime::{Root, Runtime};
+use aido_runtime_docker::{Docker, Endpoint};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -44,7 +45,10 @@ impl Engine {
     pub(crate) fn runtime(&self, name: &str) -> Box<dyn Runtime> {
         match self.kind {
             Kind::Linux => Box::new(aido_runtime_linux::Linux::new(Some(self.store.clone()), name)),
-            Kind::Docker | Kind::Podman => todo_docker(&self.endpoint, name),
+            Kind::Docker | Kind::Podman => {
+                let endpoint = Endpoint::parse(&self.endpoint).expect("an endpoint that was parsed before");
+                Box::new(Docker::new(endpoint, name))
+            }
         }
     }
 
@@ -148,4 +152,14 @@ fn in_the_store(folder: &Path, archive: &Path) -> Result<Root, String> {
         digest: image.digest.to_string(),
         layers: image.layers.iter().map(ToString::to_string).collect(),
     })
+}
+
+/// The engine reads the same archive; what it then calls the image becomes the plan's root.
+fn in_an_engine(endpoint: &str, archive: &Path) -> Result<Root, String> {
+    let failed = |e: aido_runtime::Error| format!("{endpoint}: {e}");
+    let docker = Docker::new(Endpoint::parse(endpoint).map_err(failed)?, "suite-load");
+    let mut file = std::fs::File::open(archive).map_err(|e| e.to_string())?;
+    let loaded = docker.load(&mut file, &mut |_| {}).map_err(failed)?;
+    let found = loaded.into_iter().next().ok_or_else(|| format!("{endpoint}: it loaded the image and names none"))?;
+    Ok(Root::Image { reference: found.reference, digest: found.digest, layers: found.layers })
 }
