@@ -73,6 +73,7 @@ Examples:
   aido run --runtime python:3.11 a.py       in an image
   aido run --input data --output out/ a.py  reads data, writes out/ and nothing else
   aido run -e STAGE=test -e TOKEN a.py      one value, and one variable of yours passed on
+  aido run -it bash                         a shell at your terminal, in the sandbox
 
 The task runs in /workspace. /outputs ($AIDO_OUTPUTS) is writable and kept; outputs of the
 workspace are folders of it: /workspace/out and /outputs/out are the same. The rest is
@@ -101,8 +102,12 @@ pub(crate) struct Run {
     #[arg(short, long)]
     pub(crate) interactive: bool,
 
+    /// Give the task a terminal; with -i what you type goes there, Ctrl-C and Ctrl-Z too
+    #[arg(short, long, conflicts_with = "json")]
+    pub(crate) tty: bool,
+
     /// Print the run's ID and return at once; the run goes on
-    #[arg(long, conflicts_with = "interactive")]
+    #[arg(long, conflicts_with_all = ["interactive", "tty"])]
     pub(crate) detach: bool,
 
     /// Pass the task's bytes on as they are, also to a terminal that they may steer
@@ -417,11 +422,15 @@ mod tests {
         let r = run(&["-e", "A=1", "-e", "B", "--accept-weaker", "memory,cpu", "--accept-weaker=pids", "-i", "a.py"]);
         assert_eq!(r.wanted.env, ["A=1", "B"]);
         assert_eq!(r.wanted.accept_weaker, [Control::Memory, Control::Cpus, Control::Pids]);
-        assert!(r.interactive && r.task == ["a.py"]);
+        assert!(r.interactive && !r.tty && r.task == ["a.py"]);
+        let r = run(&["-it", "bash", "-t"]);
+        assert!(r.interactive && r.tty && r.task == ["bash", "-t"]);
         for line in [
             &["aido", "run", "--network", "x"][..],
             &["aido", "run", "--accept-weaker", "files", "x"],
             &["aido", "run", "-i", "--detach", "x"],
+            &["aido", "run", "-t", "--detach", "x"],
+            &["aido", "run", "-it", "--json", "x"],
             &["aido", "diff"],
             &["aido", "sandbox", "destroy"],
             &["aido", "sandbox", "destroy", "a", "--all"],

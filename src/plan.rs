@@ -68,6 +68,21 @@ pub fn assemble(
     Ok((plan, secrets))
 }
 
+/// What a terminal is taken to be of which nothing is known.
+const TERM: &str = "xterm-256color";
+
+/// Makes the task's streams a terminal of its own, of the kind that the caller has.
+pub fn give_terminal(plan: &mut Plan, caller: &dyn Fn(&str) -> Option<OsString>) {
+    plan.task.tty = true;
+    let plain = |kind: &String| {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "-._+".contains(c);
+        (1..64).contains(&kind.len()) && kind.chars().all(allowed)
+    };
+    let kind = caller("TERM").and_then(|kind| kind.into_string().ok()).filter(plain);
+    let kind = EnvValue::Literal(kind.unwrap_or_else(|| TERM.to_string()));
+    plan.task.env.entry("TERM".to_string()).or_insert(kind);
+}
+
 fn task(settings: &Settings, facts: &RootFacts, invocation: &Invocation, stdin: bool) -> Result<Task> {
     let workdir = workdir(settings, facts, invocation)?;
     let (programs, args) = match invocation {

@@ -1,6 +1,6 @@
 //! What the supervisor and the command line tell each other: whole packets of JSON.
 
-use aido_runtime::Error;
+use aido_runtime::{Error, Window};
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
 use serde::{Deserialize, Serialize};
@@ -32,6 +32,8 @@ pub(crate) enum Wish {
     Interrupt { signal: i32 },
     /// Pass a signal on to the task.
     Signal { signal: i32 },
+    /// The caller's terminal has this size now.
+    Resize { window: Window },
     /// Nobody watches from now on, and that is how it should be.
     Detach,
 }

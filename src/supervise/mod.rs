@@ -14,7 +14,7 @@ use crate::process::{Held, Process};
 use crate::redact;
 use crate::summary::{self, Bytes, SUMMARY_VERSION, Streams, Summary};
 use aido_evidence::{Kind, NewSandbox, Project, Recording, Sandbox, Signer, Stream};
-use aido_runtime::{End, Error, Io, Isolation, Outcome, Plan, Runtime, Usage};
+use aido_runtime::{End, Error, Io, Isolation, Outcome, Plan, Runtime, Usage, Window};
 use aido_secrets::Secrets;
 use link::{Link, News};
 use record::Recorder;
@@ -42,6 +42,8 @@ pub(crate) struct Job {
     pub(crate) hidden: Vec<String>,
     pub(crate) warnings: Vec<String>,
     pub(crate) stdin: Option<PipeReader>,
+    /// The size of the caller's terminal, where the task gets one.
+    pub(crate) window: Option<Window>,
     /// Keeps the image's layers in the store while the run lives.
     pub(crate) hold: Option<aido_image::Hold>,
     /// Makes the engine, given the name of the run.
@@ -193,7 +195,8 @@ fn conduct(job: Job, sandbox: &Sandbox, mut recorder: Recorder) -> Result<u8, ()
     let result = prepare(&mut draft, &mut recorder).and_then(|()| {
         let outputs = sandbox.fresh_outputs().map_err(|e| Error::new(e.to_string()))?;
         let engine = engine?;
-        let io = Io { secrets: job.secrets, secret_files: job.secret_files, outputs, stdin: job.stdin, window: None };
+        let (stdin, window) = (job.stdin, job.window);
+        let io = Io { secrets: job.secrets, secret_files: job.secret_files, outputs, stdin, window };
         engine.run(&job.plan, io, &mut recorder)
     });
     recorder.finish_output();

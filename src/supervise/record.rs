@@ -23,6 +23,9 @@ use std::time::{Duration, Instant};
 /// How often the command line hears that the end of a run goes on.
 const BEAT: Duration = Duration::from_secs(1);
 
+/// What is held back of a terminal's output is shown in its first bytes after so long without more: a person waits.
+const SHOWN: Duration = Duration::from_millis(30);
+
 /// What was recorded is signed so much later at most, as long as this process goes on.
 const CHECKPOINT: Duration = Duration::from_secs(2);
 
@@ -47,6 +50,8 @@ pub(super) struct Recorder {
     /// Goes off when it is time to sign; armed by what is recorded, so that a quiet run is not woken.
     sign: TimerFd,
     armed: bool,
+    /// Goes off when a terminal's output has stood still; none: nobody waits for single bytes.
+    show: Option<TimerFd>,
     /// While outputs are brought out, the command line hears that it goes on.
     pulse: Option<Pulse>,
     /// How long bringing them out may take.
@@ -76,6 +81,8 @@ impl Recorder {
         wake.add(&link, readable).map_err(failed)?;
         let sign = timer().map_err(failed)?;
         wake.add(&sign, readable).map_err(failed)?;
+        let show = plan.task.tty.then(timer).transpose().map_err(failed)?;
+        show.as_ref().map_or(Ok(()), |show| wake.add(show, readable)).map_err(failed)?;
         Ok(Recorder {
             recording,
             project: project.to_path_buf(),
@@ -87,6 +94,7 @@ impl Recorder {
             wake,
             sign,
             armed: false,
+            show,
             pulse: None,
             collecting: stop::collecting(plan.limits.disk.value),
             limit: plan.limits.output.value,
@@ -140,6 +148,23 @@ impl Recorder {
         }
     }
 
+    fn show_later(&mut self) {
+        if let Some(show) = self.show.as_ref().filter(|_| self.streams.holds(Log::Stdout)) {
+            let _ = show.set(Expiration::OneShot(TimeSpec::from_duration(SHOWN)), TimerSetTimeFlags::empty());
+        }
+    }
+
+    fn show_if_due(&mut self) {
+        // Never blocks, and fails where it has not gone off.
+        let Some(Ok(())) = self.show.as_ref().map(TimerFd::wait) else { return };
+        let first = self.streams.show(Log::Stdout);
+        if !first.is_empty() {
+            let kept = self.recording.output(Log::Stdout, first);
+            self.kept(Stream::Stdout, kept);
+            self.tell_of_output();
+        }
+    }
+
     /// The bounds that the run came to.
     pub(super) fn note_limits(&mut self, plan: &Plan, outcome: &Outcome) {
         let dropped = [Log::Stdout, Log::Stderr].map(|log| self.recording.captured(log).dropped);
@@ -177,6 +202,12 @@ impl Recorder {
         }
     }
 
+    fn tell_of_output(&self) {
+        if let Some(link) = &self.link {
+            link.say(&News::Output);
+        }
+    }
+
     fn forget_link(&mut self) {
         if let Some(link) = self.link.take() {
             let _ = self.wake.delete(&link);
@@ -187,6 +218,7 @@ impl Recorder {
     fn listen(&mut self) {
         self.beat();
         self.sign_if_due();
+        self.show_if_due();
         while let Ok(Some(signal)) = self.signals.read_signal() {
             self.wishes.push_back(Command::Interrupt(signal.ssi_signo as i32));
         }
@@ -194,6 +226,7 @@ impl Recorder {
             match link.hear() {
                 Heard::Said(Wish::Interrupt { signal }) => self.wishes.push_back(Command::Interrupt(signal)),
                 Heard::Said(Wish::Signal { signal }) => self.wishes.push_back(Command::Signal(signal)),
+                Heard::Said(Wish::Resize { window }) => self.wishes.push_back(Command::Resize(window)),
                 Heard::Said(Wish::Detach) => self.forget_link(),
                 Heard::Nothing => return,
                 Heard::Gone => {
@@ -292,9 +325,8 @@ impl Listener for Recorder {
         self.keep(stream, bytes);
         self.sign_later();
         fault::point("supervise.output");
-        if let Some(link) = &self.link {
-            link.say(&News::Output);
-        }
+        self.tell_of_output();
+        self.show_later();
     }
 
     fn command(&mut self) -> Option<Command> {

@@ -143,6 +143,11 @@ impl Input {
         Input { target, pending: Vec::new() }
     }
 
+    /// Whether the task still takes something.
+    pub(super) fn is_open(&self) -> bool {
+        self.target.is_some()
+    }
+
     pub(super) fn reads(&self) -> bool {
         self.target.is_some() && self.pending.is_empty()
     }

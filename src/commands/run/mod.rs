@@ -12,14 +12,16 @@ use crate::root;
 use crate::settings::{At, Policy, Settings, Variable};
 use crate::supervise::{self, Job, Supervisor, link::Wish};
 use crate::task::Invocation;
-use crate::view::{self, Patience, Show};
+use crate::view::{self, Patience, Show, Terminal};
 use crate::words::say;
 use crate::{progress, words};
 use aido_evidence::{Project, Run, Sandbox};
 use anyhow::{Result, anyhow, bail};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 pub(crate) fn run(dir: &Path, typed: &cli::Run) -> Result<u8> {
+    let terminal = typed.tty.then(Terminal::of_the_caller).transpose()?;
     let (project, sandbox) = place(dir, typed)?;
     let (settings, config) = settings(dir, typed, sandbox.as_ref())?;
     let quiet = typed.quiet;
@@ -49,6 +51,9 @@ pub(crate) fn run(dir: &Path, typed: &cli::Run) -> Result<u8> {
     let secret_files = inputs::open_secrets(&layout.secrets, &mut inputs)?;
     let kept_out = redact::secrets(&secrets, &secret_files);
     plan.exact_output = typed.exact_output;
+    if terminal.is_some() {
+        plan::give_terminal(&mut plan, &caller);
+    }
     redact::refuse_arguments(&plan, &secrets)?;
     let warnings = redact::warnings(&kept_out, plan.exact_output);
     let project = match project {
@@ -71,10 +76,11 @@ pub(crate) fn run(dir: &Path, typed: &cli::Run) -> Result<u8> {
         hidden: layout.hidden(),
         warnings,
         stdin,
+        window: terminal.as_ref().and_then(Terminal::window),
         hold: ready.hold,
         engine: backend::engine,
     };
-    watch(typed, &project, job, input)
+    watch(typed, &project, job, input, terminal)
 }
 
 /// The project's evidence and the sandbox to run in: the named one, the current one, or none.
@@ -135,8 +141,14 @@ fn time_left(sandbox: &Sandbox) -> Result<u64> {
     }
 }
 
-fn watch(typed: &cli::Run, project: &Project, job: Job, input: Option<std::os::fd::OwnedFd>) -> Result<u8> {
-    let mut signals = view::catch_signals()?;
+fn watch(
+    typed: &cli::Run,
+    project: &Project,
+    job: Job,
+    input: Option<OwnedFd>,
+    terminal: Option<Terminal>,
+) -> Result<u8> {
+    let mut signals = view::catch_signals(terminal.is_some())?;
     let quiet = typed.quiet;
     let mut patience = Patience::new(job.plan.deadline)?;
     let supervisor = supervise::start(job, input)?;
@@ -154,7 +166,9 @@ fn watch(typed: &cli::Run, project: &Project, job: Job, input: Option<std::os::f
         }
     };
     let Supervisor { input: stdin, link, process } = supervisor;
-    let show = Show { raw: typed.raw, output: !typed.json, stdin, begun: &mut begun, ready: &mut ready };
+    // Who asked for a terminal asked for what steers it.
+    let raw = typed.raw || typed.tty;
+    let show = Show { raw, output: !typed.json, stdin, terminal, begun: &mut begun, ready: &mut ready };
     let (ended, unseen) = view::watch(&process, &link, &mut signals, patience, show)?;
     fault::point("run.ended");
     drop(link);
