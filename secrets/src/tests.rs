@@ -188,9 +188,11 @@ fn typing_gives_no_more_of_a_secret_away_than_its_first_bytes() {
         let text = format!("a {credential} b");
         let typed = show(&typed(&secrets, true, text.as_bytes()));
         assert!(typed.contains(&format!("[redacted {what}]")), "{text}: {typed}");
-        let kept = credential.as_bytes().windows(12).filter(|part| typed.as_bytes().windows(12).any(|seen| seen == *part));
+        let kept =
+            credential.as_bytes().windows(12).filter(|part| typed.as_bytes().windows(12).any(|seen| seen == *part));
         let whole = show(&redacted(&secrets, true, &[text.as_bytes()]));
-        let usual = credential.as_bytes().windows(12).filter(|part| whole.as_bytes().windows(12).any(|seen| seen == *part));
+        let usual =
+            credential.as_bytes().windows(12).filter(|part| whole.as_bytes().windows(12).any(|seen| seen == *part));
         assert_eq!(kept.count(), usual.count(), "{text}: {typed}");
     }
     let harmless = "a plain text -- with ghp and sk- and eyJ and p, pa, pas, and -----";

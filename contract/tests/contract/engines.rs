@@ -1,5 +1,6 @@
 //! The engines under judgement, each with the one image.
 
+use crate::bent::{Bend, Bent};
 use crate::differences::{self, Name};
 use crate::image;
 use aido_image::{Options, Source, Store, Which};
@@ -31,6 +32,7 @@ impl Kind {
 }
 
 /// One engine, ready to run the image.
+#[derive(Clone)]
 pub(crate) struct Engine {
     pub(crate) kind: Kind,
     /// What an engine behind a socket is reached by.
@@ -38,17 +40,23 @@ pub(crate) struct Engine {
     /// The folder of aido's own image store.
     pub(crate) store: PathBuf,
     pub(crate) root: Root,
+    /// What is wrong with it on purpose.
+    pub(crate) bent: Option<Bend>,
 }
 
 impl Engine {
     /// The engine for one run under this name.
     pub(crate) fn runtime(&self, name: &str) -> Box<dyn Runtime> {
-        match self.kind {
+        let engine: Box<dyn Runtime> = match self.kind {
             Kind::Linux => Box::new(aido_runtime_linux::Linux::new(Some(self.store.clone()), name)),
             Kind::Docker | Kind::Podman => {
                 let endpoint = Endpoint::parse(&self.endpoint).expect("an endpoint that was parsed before");
                 Box::new(Docker::new(endpoint, name))
             }
+        };
+        match self.bent {
+            Some(bend) => Box::new(Bent { engine, bend }),
+            None => engine,
         }
     }
 
@@ -94,7 +102,7 @@ type Prepared = (Vec<Engine>, Vec<(Kind, String)>, Option<Room>);
 pub(crate) fn named() -> Result<Prepared, String> {
     let (asked, missing) = asked()?;
     let root = Root::Image { reference: String::new(), digest: String::new(), layers: Vec::new() };
-    let engine = |(kind, endpoint)| Engine { kind, endpoint, store: PathBuf::new(), root: root.clone() };
+    let engine = |(kind, endpoint)| Engine { kind, endpoint, store: PathBuf::new(), root: root.clone(), bent: None };
     Ok((asked.into_iter().map(engine).collect(), missing, None))
 }
 
@@ -110,7 +118,7 @@ pub(crate) fn prepared() -> Result<Prepared, String> {
             Kind::Linux => in_the_store(&store, &archive)?,
             Kind::Docker | Kind::Podman => in_an_engine(&endpoint, &archive)?,
         };
-        engines.push(Engine { kind, endpoint, store: store.clone(), root });
+        engines.push(Engine { kind, endpoint, store: store.clone(), root, bent: None });
     }
     Ok((engines, missing, Some(Room(room))))
 }

@@ -52,7 +52,7 @@ pub(crate) fn child(order: &OsStr) -> ExitCode {
     };
     let plan: Plan = serde_json::from_value(order["plan"].clone()).expect("a plan");
     let root = plan.root.clone();
-    let engine = Engine { kind, endpoint: text("endpoint"), store: PathBuf::from(text("store")), root };
+    let engine = Engine { kind, endpoint: text("endpoint"), store: PathBuf::from(text("store")), root, bent: None };
     let io = Io {
         secrets: BTreeMap::new(),
         secret_files: BTreeMap::new(),

@@ -1,5 +1,6 @@
 //! From cases and engines to tests.
 
+use crate::bent::{self, Bend};
 use crate::cases::Case;
 use crate::engines::{Engine, Kind};
 use libtest_mimic::{Failed, Trial};
@@ -22,6 +23,12 @@ pub(crate) fn trials(engines: Vec<Engine>, missing: Vec<(Kind, String)>) -> Vec<
             }));
         }
     }
+    // The cases themselves are on trial, too: each of these engines must be caught by one.
+    let linux = engines.iter().find(|engine| engine.kind == Kind::Linux);
+    for (bend, engine) in bent::BENT.iter().filter_map(|bend| Some((*bend, linux?.clone()))) {
+        let name = format!("bent::{}", bend.name);
+        trials.push(Trial::test(name, move || caught(&engine, bend)));
+    }
     let must = std::env::var_os("AIDO_MUST_WORK").is_some_and(|value| value == "1");
     for (kind, why) in missing {
         let test = Trial::test(format!("{}::is_here", kind.name()), move || Err(Failed::from(why)));
@@ -41,6 +48,19 @@ fn judge(engine: &Engine, case: Case, proven: &OnceLock<Verdict>, reference: Opt
         return Err(format!("not judged: {}, the reference, does not pass it: {why}", reference.kind.name()).into());
     }
     Ok(attempt(engine, case)?)
+}
+
+/// What is wrong with the engine on purpose fails the case that is for it.
+fn caught(engine: &Engine, bend: Bend) -> Result<(), Failed> {
+    let case = crate::cases::all().find(|case| case.name == bend.case);
+    let case = case.ok_or_else(|| format!("there is no case {}", bend.case))?;
+    if engine.is_excused() && bend.needs_groups {
+        return Ok(());
+    }
+    match attempt(&Engine { bent: Some(bend), ..engine.clone() }, case) {
+        Err(_) => Ok(()),
+        Ok(()) => Err(format!("{} passes on an engine that is broken: {}", case.name, bend.name).into()),
+    }
 }
 
 fn attempt(engine: &Engine, case: Case) -> Verdict {

@@ -7,6 +7,7 @@
 #![cfg(target_os = "linux")]
 
 mod asked;
+mod bent;
 mod cases;
 mod differences;
 mod engines;

@@ -94,7 +94,7 @@ fn a_working_folder_that_is_not_there(on: &Engine) {
         Ok(ran) => {
             assert!(!matches!(ran.outcome.end, End::Exited { code: 0 }) && ran.stdout.is_empty(), "{}", ran.account())
         }
-        Err(error) => assert!(error.what.contains("working folder"), "{}", error.what),
+        Err(error) => assert!(error.what.contains("/workspace/none"), "{}", error.what),
     }
 }
 

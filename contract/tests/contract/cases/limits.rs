@@ -83,10 +83,10 @@ fn a_fork_bomb_is_ended_in_time(on: &Engine) {
 }
 
 fn processors_are_bounded(on: &Engine) {
-    let asked = on.command(&["probe", "spin", "2", "2"]).plan(|plan| plan.limits.cpus = Limit::asked(300));
+    let asked = on.command(&["probe", "spin", "2", "2"]).plan(|plan| plan.limits.cpus = Limit::asked(100));
     let Some(ran) = bounded(asked, Control::Cpus) else { return };
     ran.exits(0);
-    assert!((50..600).contains(&ran.number("thousandths")), "{}", ran.account());
+    assert!((10..300).contains(&ran.number("thousandths")), "{}", ran.account());
 }
 
 fn what_was_used_is_told(on: &Engine) {
@@ -118,7 +118,11 @@ fn what_cannot_be_held_is_refused(on: &Engine) {
                 assert_eq!(said, Some(ran.force(control)), "{control}: up and run do not agree ({plan:?})");
             }
         }
-        (Err(up), Err(run)) => assert_eq!(up.what, run.what),
+        // The reason may be another: only `run` has tried.
+        (Err(up), Err(run)) => {
+            assert!(on.is_excused(), "{}", up.what);
+            assert_eq!(up.what.split(':').next(), run.what.split(':').next());
+        }
         (up, run) => panic!("up: {up:?}; run: {:?}", run.map(|ran| ran.account())),
     }
 }
