@@ -12,6 +12,9 @@ pub(crate) enum Name {
     DiskIsBoundedByPlaces,
     OnlyOneRoot,
     NoLandlock,
+    RootHasDev,
+    FilesNeedAFolder,
+    SocketsAreNotTold,
 }
 
 /// One difference.
@@ -45,6 +48,21 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         name: Name::OnlyOneRoot,
         engines: ENGINES,
         reason: "the host's tools are not the engine's, which may stand on another machine",
+    },
+    Difference {
+        name: Name::RootHasDev,
+        engines: ENGINES,
+        reason: "an engine makes /dev as a small tmpfs of its own, and a task that is root inside owns it",
+    },
+    Difference {
+        name: Name::FilesNeedAFolder,
+        engines: ENGINES,
+        reason: "files travel into volumes, and a volume is a folder: a single file cannot be laid into the image",
+    },
+    Difference {
+        name: Name::SocketsAreNotTold,
+        engines: ENGINES,
+        reason: "a tar archive has no sockets, so an engine leaves them out without a word",
     },
     Difference {
         name: Name::NoLandlock,
