@@ -13,11 +13,12 @@ use crate::shape::{self, LOADING, Names};
 use crate::watch::{Seen, Watch};
 use crate::{leftover, os, stand, warden};
 use aido_runtime::{
-    Collected, Command, End, Enforced, Error, Event, Io, Isolation, Listener, Outcome, Plan, Root, Usage,
+    Collected, Command, End, Enforced, Error, Event, Io, Isolation, Listener, Outcome, Plan, Root, Stream, Usage,
 };
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, StartContainerOptions, UploadToContainerOptionsBuilder,
 };
+use std::collections::VecDeque;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// To make everything, and to bring everything out: nobody looks after a run for longer than limit, grace and this.
@@ -88,10 +89,67 @@ pub(crate) async fn run(
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let names = Names::new(name, &os::user(), now.saturating_add(lives_ms / 1000));
     listener.event(Event::Held { leftover: leftover::named(&session.at, &names.run) })?;
-    let result = Conduct { session, plan, names: &names, rest_ms }.run(ready, io, listener).await;
+    let mut early = Early { listener, kept: VecDeque::new(), interrupted: None };
+    let result = Conduct { session, plan, names: &names, rest_ms }.run(ready, io, &mut early).await;
+    let Early { listener, interrupted, .. } = early;
     // What cannot be removed now is on record as held: the next command tries again.
     let _ = leftover::remove(session, &names.run).await;
-    result
+    match (result, interrupted) {
+        (Err(_), Some(signal)) => {
+            let _ = listener.event(Event::Ended);
+            let _ = listener.event(Event::Collected(Collected::default()));
+            let end = End::Interrupted { signal };
+            Ok(Outcome { end, usage: Usage::default(), refused: Vec::new(), executed: Vec::new() })
+        }
+        (result, _) => result,
+    }
+}
+
+/// A listener that is asked already while everything is being made: what is meant for the task waits for it.
+struct Early<'a> {
+    listener: &'a mut dyn Listener,
+    kept: VecDeque<Command>,
+    /// Nobody wants the run any more, and it has not begun.
+    interrupted: Option<i32>,
+}
+
+impl Early<'_> {
+    /// Waits for the engine, and hears meanwhile whether anybody still wants the run.
+    async fn wait<T>(&mut self, future: impl Future<Output = T>) -> Result<T, Error> {
+        let mut future = std::pin::pin!(future);
+        loop {
+            tokio::select! {
+                done = &mut future => return Ok(done),
+                () = os::wish(&*self.listener) => {}
+            }
+            while let Some(command) = self.listener.command() {
+                if let Command::Interrupt(signal) = command {
+                    self.interrupted = Some(signal);
+                    return Err(Error::new("interrupted before the task was started"));
+                }
+                self.kept.push_back(command);
+            }
+        }
+    }
+}
+
+impl Listener for Early<'_> {
+    fn event(&mut self, event: Event) -> Result<(), Error> {
+        self.listener.event(event)
+    }
+
+    fn output(&mut self, stream: Stream, bytes: &[u8]) {
+        self.listener.output(stream, bytes);
+    }
+
+    fn command(&mut self) -> Option<Command> {
+        self.kept.pop_front().or_else(|| self.listener.command())
+    }
+
+    #[cfg(unix)]
+    fn wake(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        self.listener.wake()
+    }
 }
 
 struct Conduct<'a> {
@@ -102,7 +160,7 @@ struct Conduct<'a> {
 }
 
 impl Conduct<'_> {
-    async fn run(&self, ready: Ready, mut io: Io, listener: &mut dyn Listener) -> Result<Outcome, Error> {
+    async fn run(&self, ready: Ready, mut io: Io, listener: &mut Early<'_>) -> Result<Outcome, Error> {
         let Ready { mut enforced, .. } = ready;
         let ready = Ready { enforced: Enforced::default(), ..ready };
         self.make(&ready, listener).await?;
@@ -110,7 +168,7 @@ impl Conduct<'_> {
         let task = &self.plan.task;
         let wires = attach::attach(self.session, &container, task.tty, task.stdin).await?;
         let starting = self.session.api.start_container(&container, None::<StartContainerOptions>);
-        patiently(starting, listener).await?.map_err(self.session.failed("the container could not be started"))?;
+        listener.wait(starting).await?.map_err(self.session.failed("the container could not be started"))?;
         let mut watch = Watch::new(self.session, &container, wires, task.tty);
         let shown = watch.report().await?;
         stand::prove(self.plan, &shown, &mut enforced)?;
@@ -136,7 +194,7 @@ impl Conduct<'_> {
     }
 
     /// Volumes, filled; and the task's container, not started.
-    async fn make(&self, ready: &Ready, listener: &mut dyn Listener) -> Result<(), Error> {
+    async fn make(&self, ready: &Ready, listener: &mut Early<'_>) -> Result<(), Error> {
         let Conduct { session, plan, names, .. } = *self;
         let Ready { places, profile, image, program, .. } = ready;
         let image_volumes = image.volumes_beside(&plan.mounts);
@@ -148,7 +206,8 @@ impl Conduct<'_> {
         let failed = session.failed("the container could not be made");
         session.api.create_container(create(names.loader()), loader).await.map_err(&failed)?;
         let mut archive = Archive::new(0, 0);
-        archive.bytes(&format!("{LOADING}/warden/warden"), 0o555, *program);
+        // A program that its own user cannot read makes a process that nobody of that user can read or trace.
+        archive.bytes(&format!("{LOADING}/warden/warden"), 0o111, *program);
         self.send(&names.loader(), "/", archive, listener).await?;
         if !places.regions.is_empty() {
             let mut archive = Archive::new(plan.identity.uid, plan.identity.gid);
@@ -168,9 +227,9 @@ impl Conduct<'_> {
         ready: &Ready,
         io: &Io,
         words: [[u8; 32]; 2],
-        listener: &mut dyn Listener,
+        listener: &mut Early<'_>,
     ) -> Result<(), Error> {
-        let script = script(self.plan, &io.secrets, self.rest_ms, [&words[0], &words[1]])?;
+        let script = script(self.plan, &ready.places, &io.secrets, self.rest_ms, [&words[0], &words[1]])?;
         let mut archive = Archive::new(self.plan.identity.uid, self.plan.identity.gid);
         for (path, folder) in &ready.places.outputs {
             for (at, _) in path.match_indices('/') {
@@ -185,19 +244,11 @@ impl Conduct<'_> {
         self.send(&self.names.task(), OUTPUTS, archive, listener).await
     }
 
-    async fn send(
-        &self,
-        container: &str,
-        path: &str,
-        archive: Archive,
-        listener: &mut dyn Listener,
-    ) -> Result<(), Error> {
+    async fn send(&self, container: &str, path: &str, archive: Archive, listener: &mut Early<'_>) -> Result<(), Error> {
         let options = UploadToContainerOptionsBuilder::new().path(path).build();
         let body = bollard::body_try_stream(archive.stream());
         let sending = self.session.slow.upload_to_container(container, Some(options), body);
-        patiently(sending, listener)
-            .await?
-            .map_err(self.session.failed("inputs could not be brought into the container"))
+        listener.wait(sending).await?.map_err(self.session.failed("inputs could not be brought into the container"))
     }
 
     /// How the run ended, from what was seen of it.
@@ -289,22 +340,6 @@ fn linux_words(number: i32) -> String {
         40 => "Too many levels of symbolic links".into(),
         74 => "what it was told makes no sense to it".into(),
         other => format!("error {other} of Linux"),
-    }
-}
-
-/// Waits for the engine, and hears meanwhile whether anybody still wants the run.
-async fn patiently<T>(future: impl Future<Output = T>, listener: &mut dyn Listener) -> Result<T, Error> {
-    let mut future = std::pin::pin!(future);
-    loop {
-        tokio::select! {
-            done = &mut future => return Ok(done),
-            () = os::wish(&*listener) => {}
-        }
-        while let Some(command) = listener.command() {
-            if let Command::Interrupt(_) = command {
-                return Err(Error::new("interrupted before the task was started"));
-            }
-        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The task as the warden reads it. The form stands in `warden/script.rs`.
 
+use crate::places::Places;
 use aido_runtime::{EnvValue, Error, Plan};
 use std::collections::BTreeMap;
 
@@ -14,6 +15,7 @@ pub(crate) const NO_WORD: [u8; 32] = [b'0'; 32];
 /// The task, its environment with the secrets, and the words that the warden signs its messages with.
 pub(crate) fn script(
     plan: &Plan,
+    places: &Places,
     secrets: &BTreeMap<String, String>,
     rest_ms: u64,
     words: [&[u8; 32]; 2],
@@ -31,7 +33,14 @@ pub(crate) fn script(
         bytes.extend(number.to_le_bytes());
     }
     words.iter().for_each(|word| bytes.extend(*word));
-    let counts = [usize::from(task.tty), candidates.len(), task.programs.len(), task.args.len(), env.len()];
+    let counts = [
+        usize::from(task.tty),
+        candidates.len(),
+        task.programs.len(),
+        task.args.len(),
+        env.len(),
+        places.scratch.len(),
+    ];
     for count in counts {
         bytes.extend((count as u32).to_le_bytes());
     }
@@ -45,6 +54,10 @@ pub(crate) fn script(
     }
     for (name, value) in &env {
         text(&mut bytes, &format!("{name}={value}"))?;
+    }
+    for (target, mode) in &places.scratch {
+        bytes.extend(mode.to_le_bytes());
+        text(&mut bytes, target)?;
     }
     match bytes.len() {
         length if length >= LARGEST => {
@@ -99,9 +112,14 @@ mod tests {
     fn a_secret_is_in_the_script_and_a_missing_one_is_refused() {
         let mut plan = plan();
         plan.task.env.insert("TOKEN".into(), EnvValue::From { from: "MY_TOKEN".into() });
-        assert!(script(&plan, &BTreeMap::new(), 1, [&NO_WORD; 2]).unwrap_err().what.contains("MY_TOKEN"));
+        assert!(
+            script(&plan, &Places::default(), &BTreeMap::new(), 1, [&NO_WORD; 2])
+                .unwrap_err()
+                .what
+                .contains("MY_TOKEN")
+        );
         let secrets = BTreeMap::from([("MY_TOKEN".to_string(), "s3cret".to_string())]);
-        let bytes = script(&plan, &secrets, 1, [&NO_WORD; 2]).unwrap();
+        let bytes = script(&plan, &Places::default(), &secrets, 1, [&NO_WORD; 2]).unwrap();
         assert!(bytes.windows(13).any(|piece| piece == b"TOKEN=s3cret\0"));
     }
 }

@@ -168,6 +168,9 @@ pub(crate) fn task(
         security_opt: Some(vec!["no-new-privileges".into(), format!("seccomp={}", profile.text)]),
         cgroupns_mode: (about.api != "1.40").then_some(HostConfigCgroupnsModeEnum::PRIVATE),
         group_add: Some(identity.groups.iter().map(u32::to_string).collect()),
+        // Without a word of it the engine copies its host's own.
+        dns: Some(vec!["127.0.0.1".into()]),
+        dns_search: Some(vec![".".into()]),
         ulimits: Some(vec![ResourcesUlimits { name: Some("core".into()), soft: Some(0), hard: Some(0) }]),
         ..host
     };

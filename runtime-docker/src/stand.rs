@@ -61,7 +61,10 @@ fn disk(plan: &Plan, places: &Places) -> Standing {
     let bytes = plan.limits.disk.value;
     let mut writable = vec!["/outputs", "/dev/shm"];
     writable.extend(places.scratch.iter().map(|(target, _)| target.as_str()));
-    let by = format!("tmpfs size={bytes} for each of {}", writable.join(", "));
+    let mut by = format!("tmpfs size={bytes} for each of {}", writable.join(", "));
+    if plan.identity.uid == 0 {
+        by.push_str("; the engine's own /dev and /sys/fs/cgroup, which uid 0 can write to, by the memory alone");
+    }
     Standing::weaker(
         by,
         "each writable place is bounded by itself, and all of them together only by the memory",

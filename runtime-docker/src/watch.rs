@@ -15,6 +15,7 @@ use tokio::time::Instant;
 /// Orders to the warden are real-time signals: this many more than a signal's number sends it to everything.
 const TO_ALL: i32 = 34;
 const BEGIN: i32 = 64;
+const STAY: i32 = 63;
 const SIGKILL: i32 = 9;
 const SIGSTOP: i32 = 19;
 /// The last step is the engine's: so long after what the warden should have done.
@@ -137,6 +138,10 @@ impl<'a> Watch<'a> {
             }
         }
         result?;
+        if self.seen.end.is_some() {
+            // Its outputs are about to be collected: without this the warden leaves soon.
+            self.order(STAY).await;
+        }
         Ok(self.seen)
     }
 

@@ -18,8 +18,9 @@ use sys::{SIGCHLD, SIGKILL, SIGSTOP, SIGTERM};
 
 /// Real-time signals are orders: this many more than a signal's number sends that to everything in here.
 const TO_ALL: i32 = 34;
-/// … but for these three: begin, and what only the task is sent and cannot be passed on as it is.
+/// … but for these: begin; stay while outputs are collected; and what only the task is sent and cannot be passed on as it is.
 const BEGIN: i32 = 64;
+const STAY: i32 = 63;
 const KILL_TASK: i32 = TO_ALL;
 const STOP_TASK: i32 = TO_ALL + SIGSTOP;
 
@@ -184,7 +185,7 @@ fn obey(signal: sys::Signal, task: i32) {
         SIGCHLD => {}
         KILL_TASK => sys::kill(task, SIGKILL),
         STOP_TASK => sys::kill(task, SIGSTOP),
-        number if number > TO_ALL && number < BEGIN => sys::kill(-1, number - TO_ALL),
+        number if number > TO_ALL && number < STAY => sys::kill(-1, number - TO_ALL),
         number if number < 32 => sys::kill(task, number),
         _ => {}
     }
@@ -225,9 +226,12 @@ fn finish(script: &Script, mut end: End) -> ! {
     frame.file(b"pidsevents1", b"/sys/fs/cgroup/pids/pids.events\0");
     frame.file(b"cpustat1", b"/sys/fs/cgroup/cpu/cpu.stat\0");
     if said && frame.send(2, PATIENCE_MS) && gone {
-        let until = sys::now_ms().saturating_add(script.rest_ms);
+        // Whoever collects the outputs says so; without them nobody is there to wait for.
+        let mut until = sys::now_ms() + PATIENCE_MS;
         while sys::now_ms() < until {
-            sys::wait_signal(1000);
+            if sys::wait_signal(1000).is_some_and(|signal| signal.from_outside && signal.number == STAY) {
+                until = sys::now_ms().saturating_add(script.rest_ms);
+            }
         }
     }
     let status = end.status.unwrap_or(SIGKILL);

@@ -1,8 +1,8 @@
 //! What is to be run: a file that aido lays into the outputs before it gives the word, and that is gone before the task is there.
 //!
 //! `AIDO` and the version `1`; then little-endian: limit, grace and rest in milliseconds (u64 each), two words (32 bytes each), for the start
-//! and for the end; whether there is a terminal (u32), the numbers of candidates, programs, arguments and variables (u32
-//! each); then texts that end with NUL: the working folder, and all of those in this order. Before a candidate stands the number of its
+//! and for the end; whether there is a terminal (u32), the numbers of candidates, programs, arguments, variables and
+//! scratch places (u32 each); then texts that end with NUL: the working folder, and all of those in this order. Before a candidate stands the number of its
 //! program (u32).
 
 use crate::sys::{self, Result};
@@ -93,7 +93,8 @@ impl Script {
         let (ttl_ms, grace_ms, rest_ms) = (from.long()?, from.long()?, from.long()?);
         let (start_word, end_word) = (from.take()?, from.take()?);
         let tty = from.number()? != 0;
-        let (count, programs, args, variables) = (from.number()?, from.number()?, from.number()?, from.number()?);
+        let (count, programs, args) = (from.number()?, from.number()?, from.number()?);
+        let (variables, places) = (from.number()?, from.number()?);
         let workdir = from.text()?;
         let candidates = from.0;
         for _ in 0..count {
@@ -105,6 +106,11 @@ impl Script {
         let programs = from.list(0, programs)?;
         let argv = from.list(1, args)?;
         let envp = from.list(0, variables)?;
+        for _ in 0..places {
+            // Engines give such a place the mode of the folder that it lies over.
+            let mode = from.number()?;
+            sys::chmod(from.text()?, mode);
+        }
         Ok(Script {
             ttl_ms,
             grace_ms,

@@ -28,6 +28,7 @@ mod number {
     pub const EXIT_GROUP: usize = 231;
     pub const OPENAT: usize = 257;
     pub const UNLINKAT: usize = 263;
+    pub const FCHMODAT: usize = 268;
     pub const PPOLL: usize = 271;
     pub const UNSHARE: usize = 272;
     pub const PIPE2: usize = 293;
@@ -39,6 +40,7 @@ mod number {
     pub const IOCTL: usize = 29;
     pub const UNLINKAT: usize = 35;
     pub const CHDIR: usize = 49;
+    pub const FCHMODAT: usize = 53;
     pub const OPENAT: usize = 56;
     pub const CLOSE: usize = 57;
     pub const PIPE2: usize = 59;
@@ -233,7 +235,8 @@ pub fn used() -> (u64, u64) {
     (usage[0] * 1_000_000 + usage[1], usage[2] * 1_000_000 + usage[3])
 }
 
-/// Nobody without rights over this process may read its memory, or trace it.
+/// Nobody without rights over this process may read its memory, or trace it. Where the profile refuses this call, it is
+/// so all the same: the program's file can be executed and not read.
 pub fn not_dumpable() {
     const SET_DUMPABLE: usize = 4;
     call(number::PRCTL, [SET_DUMPABLE, 0, 0, 0, 0, 0]);
@@ -286,6 +289,11 @@ pub fn pipe() -> Result<[i32; 2]> {
 
 pub fn chdir(path: &[u8]) -> Result<usize> {
     checked(call(number::CHDIR, [pointer(path), 0, 0, 0, 0, 0]))
+}
+
+/// The mode of a place that is ours.
+pub fn chmod(path: &[u8], mode: u32) {
+    call(number::FCHMODAT, [AT_FDCWD, pointer(path), mode as usize, 0, 0, 0]);
 }
 
 pub fn umask(mask: usize) {
