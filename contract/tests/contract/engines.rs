@@ -125,6 +125,11 @@ pub(crate) fn prepared() -> Result<Prepared, String> {
 
 type Asked = (Vec<(Kind, String)>, Vec<(Kind, String)>);
 
+/// Whether the caller says which.
+pub(crate) fn are_named() -> bool {
+    std::env::var_os(ENGINES).is_some()
+}
+
 /// Names and endpoints, the reference first; and what is missing, with the reason.
 fn asked() -> Result<Asked, String> {
     let Some(text) = std::env::var_os(ENGINES) else {

@@ -29,12 +29,16 @@ pub(crate) fn trials(engines: Vec<Engine>, missing: Vec<(Kind, String)>) -> Vec<
         let name = format!("bent::{}", bend.name);
         trials.push(Trial::test(name, move || caught(&engine, bend)));
     }
-    let must = std::env::var_os("AIDO_MUST_WORK").is_some_and(|value| value == "1");
     for (kind, why) in missing {
         let test = Trial::test(format!("{}::is_here", kind.name()), move || Err(Failed::from(why)));
-        trials.push(test.with_ignored_flag(!must));
+        trials.push(test.with_ignored_flag(!must_work()));
     }
     trials
+}
+
+/// Whether a test that is skipped is one that fails.
+pub(crate) fn must_work() -> bool {
+    std::env::var_os("AIDO_MUST_WORK").is_some_and(|value| value == "1")
 }
 
 /// A case that the reference does not pass says nothing of others.

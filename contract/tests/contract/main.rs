@@ -32,8 +32,7 @@ fn main() -> ExitCode {
     let (engines, missing, room) = match prepared {
         Ok(prepared) => prepared,
         Err(why) => {
-            eprintln!("contract: {why}");
-            return ExitCode::FAILURE;
+            return unprepared(&why);
         }
     };
     let conclusion = libtest_mimic::run(&arguments, judged::trials(engines, missing));
@@ -42,4 +41,14 @@ fn main() -> ExitCode {
         eprintln!("contract: {why}");
     }
     if conclusion.has_failed() || cleared.is_err() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// Whoever named engines wants them judged; `cargo test` on a machine without busybox says what it skips.
+fn unprepared(why: &str) -> ExitCode {
+    if engines::are_named() || judged::must_work() {
+        eprintln!("contract: {why}");
+        return ExitCode::FAILURE;
+    }
+    eprintln!("contract: SKIPPED, nothing is judged: {why}");
+    ExitCode::SUCCESS
 }
