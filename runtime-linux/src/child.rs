@@ -156,6 +156,8 @@ fn make_base(script: &Script) -> sys::Result<OwnedFd> {
     rustix::mount::move_mount(tmpfs.as_fd(), c"", rustix::fs::CWD, BASE, flags)?;
     rustix::fs::mkdirat(&tmpfs, crate::script::ROOT, Mode::from_raw_mode(0o755))?;
     rustix::fs::mkdirat(&tmpfs, OUTPUTS, Mode::from_raw_mode(0o755))?;
+    // Whoever the task is: an image may name another user than root.
+    give(tmpfs.as_fd(), OUTPUTS, true, &script.exec)?;
     Ok(tmpfs)
 }
 

@@ -21,6 +21,7 @@ pub(crate) fn words(script: &Script, step: Step, index: u32, errno: Errno) -> Er
     let what = match (step, script.ops.get(index as usize)) {
         (Step::Op, Some(op)) => describe(op),
         (Step::Op, None) => "the sandbox has no root".into(),
+        (Step::Workdir, _) => format!("{} {}", step_words(step), text(&script.exec.workdir)),
         (step, _) => step_words(step).into(),
     };
     let what = format!("cannot build the sandbox: {what}: {reason}");
