@@ -57,7 +57,8 @@ pub(crate) fn compile(
         processors: weaker.processors,
         filter: filters.heard.unwrap_or(filters.plain).instructions(),
         heard: filters.heard.is_some(),
-        stdin_empty: !task.stdin,
+        stdin_empty: !(task.stdin || task.tty),
+        terminal: task.tty,
     })
 }
 

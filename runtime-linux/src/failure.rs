@@ -56,6 +56,7 @@ fn step_words(step: Step) -> &'static str {
         Step::HostName => "set its host name",
         Step::Loopback => "bring its loopback up",
         Step::Pivot => "change its root",
+        Step::Terminal => "make its terminal",
         Step::Wall => "set the rules of its second wall (Landlock)",
         Step::Report => "report",
         Step::Fork => "start a process in it",
