@@ -107,6 +107,8 @@ pub(super) fn linked(ip: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Rules;
+    use std::collections::BTreeMap;
 
     fn found(name: &str, insecure: &[&str], registries: &Registries) -> Vec<Host> {
         let insecure: Vec<String> = insecure.iter().map(|i| (*i).to_owned()).collect();
