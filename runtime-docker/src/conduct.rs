@@ -1,5 +1,6 @@
 //! One run, from nothing to nothing: volumes, an archive, a container, its end, its outputs.
 
+use crate::about::Product;
 use crate::attach;
 use crate::client::Session;
 use crate::collect;
@@ -8,7 +9,7 @@ use crate::image;
 use crate::pack::Archive;
 use crate::places::{OUTPUTS, Places};
 use crate::script::script;
-use crate::seccomp::Profile;
+use crate::seccomp::{InFile, Profile};
 use crate::shape::{self, LOADING, Names};
 use crate::watch::{Seen, Watch};
 use crate::{leftover, os, stand, warden};
@@ -198,7 +199,7 @@ impl Conduct<'_> {
         let Conduct { session, plan, names, .. } = *self;
         let Ready { places, profile, image, program, .. } = ready;
         let image_volumes = image.volumes_beside(&plan.mounts);
-        for volume in shape::volumes(plan, names, places, &image_volumes) {
+        for volume in shape::volumes(plan, names, places, &image_volumes, &session.about) {
             session.api.create_volume(volume).await.map_err(session.failed("a volume could not be made"))?;
         }
         let create = |name: String| Some(CreateContainerOptionsBuilder::new().name(&name).build());
@@ -216,7 +217,11 @@ impl Conduct<'_> {
             }
             self.send(&names.loader(), "/", archive, listener).await?;
         }
-        let task = shape::task(plan, &image.id, names, places, &image_volumes, profile, &session.about);
+        // Podman takes a path of its own host where Docker takes the profile itself.
+        let file =
+            (session.about.product == Product::Podman).then(|| InFile::write(profile, &names.run)).transpose()?;
+        let seccomp = file.as_ref().map_or_else(|| profile.text.clone(), InFile::path);
+        let task = shape::task(plan, &image.id, names, places, &image_volumes, &seccomp, &session.about);
         session.api.create_container(create(names.task()), task).await.map_err(&failed)?;
         Ok(())
     }

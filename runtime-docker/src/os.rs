@@ -42,6 +42,15 @@ mod here {
         Some(rustix::process::geteuid().as_raw())
     }
 
+    /// How many files and processes the caller itself may have, where that is bounded; -1: as many as there can be.
+    pub(crate) fn most_files_and_processes() -> Option<(i64, i64)> {
+        use rustix::process::{Resource, getrlimit};
+        let most = |resource| getrlimit(resource).maximum.and_then(|most| i64::try_from(most).ok()).unwrap_or(-1);
+        let files = most(Resource::Nofile);
+        // An engine takes no unlimited number of files.
+        Some((if files < 0 { 1 << 20 } else { files.min(1 << 20) }, most(Resource::Nproc)))
+    }
+
     /// Permission bits of a file, without those that change who runs it.
     pub(crate) fn mode(seen: &std::fs::Metadata) -> u32 {
         seen.mode() & 0o1777
@@ -87,6 +96,10 @@ mod here {
     }
 
     pub(crate) fn uid() -> Option<u32> {
+        None
+    }
+
+    pub(crate) fn most_files_and_processes() -> Option<(i64, i64)> {
         None
     }
 

@@ -1,8 +1,11 @@
 //! The profile of system calls in the form that an engine reads, from the very files that aido's own compiler reads.
 
+use crate::os;
 use aido_runtime::{Error, SyscallProfile};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use std::io::Write;
+use std::path::PathBuf;
 
 const DEFAULT: &str = include_str!("../../seccomp-profiles/default.json");
 const STRICT: &str = include_str!("../../seccomp-profiles/strict.json");
@@ -31,6 +34,28 @@ impl Profile {
         let text = convert(text).map_err(|why| Error::new(format!("the system call profile {name}: {why}")))?;
         let digest: String = Sha256::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect();
         Ok(Profile { words: format!("seccomp profile {name}, as given to the engine sha256:{digest}"), text, own })
+    }
+}
+
+/// A profile for an engine that reads files only: there for as long as the container is being made.
+pub(crate) struct InFile(PathBuf);
+
+impl InFile {
+    pub(crate) fn write(profile: &Profile, run: &str) -> Result<InFile, Error> {
+        let path = std::env::temp_dir().join(format!("{run}-seccomp.json"));
+        let failed = |e: std::io::Error| Error::new(format!("cannot write {}: {e}", path.display()));
+        os::plain_file(&path).and_then(|mut file| file.write_all(profile.text.as_bytes())).map_err(failed)?;
+        Ok(InFile(path))
+    }
+
+    pub(crate) fn path(&self) -> String {
+        self.0.display().to_string()
+    }
+}
+
+impl Drop for InFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
     }
 }
 

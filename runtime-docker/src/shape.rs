@@ -1,9 +1,9 @@
 //! From the plan to what an engine is asked to make. Pure. There is no field here that could carry a bind, a host namespace,
 //! a device or a privilege: nothing of the host but bytes of archives ever gets into a container.
 
-use crate::about::About;
+use crate::about::{About, Product};
+use crate::os;
 use crate::places::{OUTPUTS, Places, WARDEN};
-use crate::seccomp::Profile;
 use aido_runtime::Plan;
 use bollard::models::{
     ContainerCreateBody, HealthConfig, HostConfig, HostConfigCgroupnsModeEnum, HostConfigLogConfig, Mount, MountType,
@@ -57,12 +57,37 @@ fn room(plan: &Plan) -> String {
     format!("size={bytes},nr_inodes={}", (bytes / 4096).clamp(1024, 1 << 20))
 }
 
+/// Options of a volume that lies in memory.
+fn in_memory(plan: &Plan, mode: u32, about: &About) -> HashMap<String, String> {
+    let (uid, gid, bytes) = (plan.identity.uid, plan.identity.gid, plan.limits.disk.value);
+    let room = match about.product {
+        // It takes `size` for a quota on its disk, whatever the file system is; this is the same in pages.
+        Product::Podman => {
+            room(plan).replacen(&format!("size={bytes}"), &format!("nr_blocks={}", bytes.div_ceil(4096)), 1)
+        }
+        _ => room(plan),
+    };
+    let o = format!("{room},mode={mode:o},uid={uid},gid={gid},nosuid,nodev");
+    let options = [("type", "tmpfs".to_string()), ("device", "tmpfs".into()), ("o", o)];
+    options.map(|(name, value)| (name.to_string(), value)).into()
+}
+
+/// Every place that is thrown away, and its mode.
+fn scratch(places: &Places) -> Vec<(&str, u32)> {
+    let mut scratch: Vec<(&str, u32)> = places.scratch.iter().map(|(target, mode)| (target.as_str(), *mode)).collect();
+    if scratch.iter().all(|(target, _)| *target != "/dev/shm") {
+        scratch.push(("/dev/shm", 0o1777));
+    }
+    scratch
+}
+
 /// Everything that has to be there before a container is made.
 pub(crate) fn volumes(
     plan: &Plan,
     names: &Names,
     places: &Places,
     image_volumes: &[String],
+    about: &About,
 ) -> Vec<VolumeCreateRequest> {
     let labels = &names.labels;
     let volume = |what: &str, options: Option<HashMap<String, String>>| VolumeCreateRequest {
@@ -72,11 +97,12 @@ pub(crate) fn volumes(
         labels: Some(labels.clone()),
         ..Default::default()
     };
-    let (uid, gid) = (plan.identity.uid, plan.identity.gid);
-    let o = format!("{},mode=755,uid={uid},gid={gid},nosuid,nodev", room(plan));
-    let memory = [("type", "tmpfs".to_string()), ("device", "tmpfs".into()), ("o", o)];
-    let memory = memory.map(|(name, value)| (name.to_string(), value)).into();
-    let mut volumes = vec![volume("out", Some(memory)), volume("warden", None)];
+    let mut volumes = vec![volume("out", Some(in_memory(plan, 0o755, about))), volume("warden", None)];
+    if about.product == Product::Podman {
+        for (number, (_, mode)) in scratch(places).iter().enumerate() {
+            volumes.push(volume(&format!("scratch{number}"), Some(in_memory(plan, *mode, about))));
+        }
+    }
     volumes.extend((0..places.regions.len()).map(|number| volume(&format!("in{number}"), None)));
     volumes.extend((0..image_volumes.len()).map(|number| volume(&format!("image{number}"), None)));
     volumes
@@ -124,20 +150,14 @@ pub(crate) fn loader(image: &str, names: &Names, places: &Places) -> ContainerCr
     ContainerCreateBody { host_config: Some(HostConfig { mounts: Some(mounts), ..host }), ..body }
 }
 
-/// The task's own container. `image_volumes`: places that the image would have had written to.
-pub(crate) fn task(
+/// What is mounted in the task's container: volumes, and places in memory by their options.
+fn laid(
     plan: &Plan,
-    image: &str,
     names: &Names,
     places: &Places,
     image_volumes: &[String],
-    profile: &Profile,
     about: &About,
-) -> ContainerCreateBody {
-    let (body, host) = bare(image, names);
-    let identity = &plan.identity;
-    let limits = &plan.limits;
-    let whole = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+) -> (Vec<Mount>, HashMap<String, String>) {
     let mut mounts =
         vec![mount(names.volume("warden"), WARDEN, true, true), mount(names.volume("out"), OUTPUTS, false, true)];
     for (number, region) in places.regions.iter().enumerate() {
@@ -147,13 +167,47 @@ pub(crate) fn task(
         // With the image's own content, as its root has it.
         mounts.push(mount(names.volume(&format!("image{number}")), target, true, false));
     }
-    let scratch = |mode: u32| {
-        let (uid, gid) = (identity.uid, identity.gid);
-        format!("rw,exec,nosuid,nodev,{},mode={mode:o},uid={uid},gid={gid}", room(plan))
-    };
-    let mut tmpfs: HashMap<String, String> =
-        places.scratch.iter().map(|(target, mode)| (target.clone(), scratch(*mode))).collect();
-    tmpfs.entry("/dev/shm".into()).or_insert_with(|| scratch(0o1777));
+    let mut tmpfs = HashMap::new();
+    for (number, (target, mode)) in scratch(places).into_iter().enumerate() {
+        if about.product == Product::Podman {
+            // It knows neither owners nor numbers of files for such places, unless they are volumes.
+            mounts.push(mount(names.volume(&format!("scratch{number}")), target, false, true));
+        } else {
+            let (uid, gid) = (plan.identity.uid, plan.identity.gid);
+            let options = format!("rw,exec,nosuid,nodev,{},mode={mode:o},uid={uid},gid={gid}", room(plan));
+            tmpfs.insert(target.to_string(), options);
+        }
+    }
+    (mounts, tmpfs)
+}
+
+/// No core files. Podman would raise the other two as far as they go, and may not do so everywhere.
+fn ulimits(about: &About) -> Vec<ResourcesUlimits> {
+    let limit =
+        |name: &str, most: i64| ResourcesUlimits { name: Some(name.into()), soft: Some(most), hard: Some(most) };
+    let mut limits = vec![limit("core", 0)];
+    if let Some((files, processes)) = os::most_files_and_processes().filter(|_| about.product == Product::Podman) {
+        limits.extend([limit("nofile", files), limit("nproc", processes)]);
+    }
+    limits
+}
+
+/// The task's own container. `image_volumes`: places that the image would have had written to; `seccomp`: the profile, or
+/// the file that it is in.
+pub(crate) fn task(
+    plan: &Plan,
+    image: &str,
+    names: &Names,
+    places: &Places,
+    image_volumes: &[String],
+    seccomp: &str,
+    about: &About,
+) -> ContainerCreateBody {
+    let (body, host) = bare(image, names);
+    let identity = &plan.identity;
+    let limits = &plan.limits;
+    let whole = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+    let (mounts, tmpfs) = laid(plan, names, places, image_volumes, about);
     let memory = whole(limits.memory.value);
     // An engine that cannot count swap refuses a bound on it.
     let swap = about.swap.then_some(memory);
@@ -165,13 +219,13 @@ pub(crate) fn task(
         memory_swap: swap.filter(|_| about.memory),
         nano_cpus: about.cpus.then(|| whole(limits.cpus.value.saturating_mul(1_000_000))),
         pids_limit: about.pids.then(|| whole(limits.pids.value.saturating_add(1))),
-        security_opt: Some(vec!["no-new-privileges".into(), format!("seccomp={}", profile.text)]),
+        security_opt: Some(vec!["no-new-privileges".into(), format!("seccomp={seccomp}")]),
         cgroupns_mode: (about.api != "1.40").then_some(HostConfigCgroupnsModeEnum::PRIVATE),
         group_add: Some(identity.groups.iter().map(u32::to_string).collect()),
         // Without a word of it the engine copies its host's own.
         dns: Some(vec!["127.0.0.1".into()]),
         dns_search: Some(vec![".".into()]),
-        ulimits: Some(vec![ResourcesUlimits { name: Some("core".into()), soft: Some(0), hard: Some(0) }]),
+        ulimits: Some(ulimits(about)),
         ..host
     };
     ContainerCreateBody {
@@ -191,7 +245,7 @@ pub(crate) fn task(
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::about::Product;
+    use crate::seccomp::Profile;
     use aido_runtime::{
         Deadline, EnvValue, Identity, Isolation, Limit, Limits, MountKind, Network, PLAN_VERSION, Record, Root,
         SyscallProfile, Task,
@@ -266,8 +320,8 @@ pub(crate) mod tests {
         let names = Names::new("r/1", "1000@here", 77);
         let profile = Profile::of(&plan.syscalls).unwrap();
         let image_volumes = ["/var/lib/data".to_string()];
-        let body = task(&plan, "sha256:1", &names, &places, &image_volumes, &profile, &about());
-        (body, volumes(&plan, &names, &places, &image_volumes))
+        let body = task(&plan, "sha256:1", &names, &places, &image_volumes, &profile.text, &about());
+        (body, volumes(&plan, &names, &places, &image_volumes, &about()))
     }
 
     #[test]

@@ -141,12 +141,10 @@ pub(crate) fn settle(
             enforced.set(control, standing);
         }
     }
-    for control in [Control::Syscalls] {
-        let absent = enforced.get(control).filter(|standing| standing.force == Force::Absent);
-        if let Some(standing) = absent.filter(|_| !plan.accept_weaker.contains(&control)) {
-            let error = Error::new(format!("{control} cannot be held: {}", standing.why.clone().unwrap_or_default()));
-            return Err(error.remedy(standing.remedy.clone().unwrap_or_default()));
-        }
+    let filter = enforced.get(Control::Syscalls).filter(|standing| standing.force == Force::Absent);
+    if let Some(standing) = filter.filter(|_| !plan.accept_weaker.contains(&Control::Syscalls)) {
+        let error = Error::new(format!("syscalls cannot be held: {}", standing.why.clone().unwrap_or_default()));
+        return Err(error.remedy(standing.remedy.clone().unwrap_or_default()));
     }
     if refused.is_empty() { Ok(()) } else { Err(refusal(&refused)) }
 }
