@@ -160,7 +160,7 @@ impl<'a> Asked<'a> {
         self
     }
 
-    pub(crate) fn as_user(self, uid: u32, gid: u32) -> Self {
+    pub(crate) fn by_user(self, uid: u32, gid: u32) -> Self {
         self.plan(|plan| plan.identity = Identity { uid, gid, groups: Vec::new() })
     }
 

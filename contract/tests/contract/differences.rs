@@ -15,6 +15,10 @@ pub(crate) enum Name {
     RootHasDev,
     FilesNeedAFolder,
     SocketsAreNotTold,
+    RootSeesTheEnginesProc,
+    OutputsAreOneStream,
+    MemoryKillsOne,
+    ProfilesKeepUserNamespacesOut,
 }
 
 /// One difference.
@@ -63,6 +67,27 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         name: Name::SocketsAreNotTold,
         engines: ENGINES,
         reason: "a tar archive has no sockets, so an engine leaves them out without a word",
+    },
+    Difference {
+        name: Name::RootSeesTheEnginesProc,
+        engines: ENGINES,
+        reason: "an engine masks what it knows of /proc: a task that is root inside can read the counters of slabinfo, and \
+                 can make itself and the warden a likelier victim of a memory kill, which ends its own run",
+    },
+    Difference {
+        name: Name::OutputsAreOneStream,
+        engines: ENGINES,
+        reason: "outputs come as one archive: what lies behind a file that is larger than the bound cannot be come by",
+    },
+    Difference {
+        name: Name::MemoryKillsOne,
+        engines: ENGINES,
+        reason: "an engine's memory bound kills one process, and the task may go on; on Linux it ends the run",
+    },
+    Difference {
+        name: Name::ProfilesKeepUserNamespacesOut,
+        engines: ENGINES,
+        reason: "an engine has no other bound on user namespaces than the profile: one that allows them is refused",
     },
     Difference {
         name: Name::NoLandlock,

@@ -1,14 +1,16 @@
 //! The profile of system calls: what the task sees is what the profile answers.
 
 use super::cases;
+use crate::differences::Name;
 use crate::engines::Engine;
-use aido_runtime::SyscallProfile;
+use aido_runtime::{Control, Force, SyscallProfile};
 
 cases!("calls":
     refused_calls_get_the_profiles_answer,
     sockets_are_those_of_the_profile,
     the_strict_profile_is_stricter,
     a_profile_of_the_users_is_in_force,
+    no_profile_gives_user_namespaces,
     a_profile_that_is_none_is_refused,
     ordinary_work_goes_on,
 );
@@ -67,7 +69,7 @@ const ANSWERS: &[(i32, &[&str])] = &[
 
 fn refused_calls_get_the_profiles_answer(on: &Engine) {
     for uid in [0, 1000] {
-        let ran = on.command(&["probe", "calls"]).as_user(uid, uid).run();
+        let ran = on.command(&["probe", "calls"]).by_user(uid, uid).run();
         ran.exits(0);
         let text = ran.text();
         for (answer, names) in ANSWERS {
@@ -88,7 +90,7 @@ fn refused_calls_get_the_profiles_answer(on: &Engine) {
 }
 
 fn sockets_are_those_of_the_profile(on: &Engine) {
-    let ran = on.command(&["probe", "sockets"]).as_user(0, 0).run();
+    let ran = on.command(&["probe", "sockets"]).by_user(0, 0).run();
     ran.exits(0);
     for name in ["unix", "inet-stream", "inet-dgram", "netlink-route"] {
         assert_eq!(ran.number(name), 0, "{name}: {}", ran.account());
@@ -111,28 +113,49 @@ fn the_strict_profile_is_stricter(on: &Engine) {
         .says("one\n1\n2\nok\n");
 }
 
-fn profile(errno: u32) -> SyscallProfile {
+/// Allows everything but new folders, and with `kept` no namespace either.
+fn profile(kept: bool) -> SyscallProfile {
+    let flags = 0x7e02_0080_u32;
+    let namespaces = [
+        serde_json::json!({ "names": ["unshare", "setns"], "action": "SCMP_ACT_ERRNO", "errnoRet": EPERM }),
+        serde_json::json!({ "names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": ENOSYS }),
+    ];
+    let clone = (0..32).map(|bit| 1u32 << bit).filter(|bit| flags & bit != 0).map(|bit| {
+        let args = serde_json::json!([{ "index": 0, "value": bit, "valueTwo": bit, "op": "SCMP_CMP_MASKED_EQ" }]);
+        serde_json::json!({ "names": ["clone"], "action": "SCMP_ACT_ERRNO", "errnoRet": EPERM, "args": args })
+    });
+    let folders = serde_json::json!({ "names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 28 });
+    let mut rules = vec![folders];
+    if kept {
+        rules.extend(namespaces.into_iter().chain(clone));
+    }
     let text = serde_json::json!({
         "defaultAction": "SCMP_ACT_ALLOW",
         "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_AARCH64"],
-        "syscalls": [{ "names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": errno }],
+        "syscalls": rules,
     });
     SyscallProfile::File { path: "/profile.json".into(), profile: text.to_string() }
 }
 
 fn a_profile_of_the_users_is_in_force(on: &Engine) {
-    let asked =
-        on.sh("mkdir /outputs/x; echo x >/outputs/y && cat /outputs/y").plan(|plan| plan.syscalls = profile(28));
-    let ran = asked.run();
+    let script = "mkdir /outputs/x; echo x >/outputs/y && cat /outputs/y";
+    let ran = on.sh(script).plan(|plan| plan.syscalls = profile(true)).run();
     ran.says("x\n");
     let stderr = String::from_utf8_lossy(&ran.stderr).into_owned();
     assert!(stderr.contains("No space left on device"), "{}", ran.account());
-    let standing = ran.enforced().get(aido_runtime::Control::Syscalls).expect("a standing").clone();
-    assert_eq!(
-        standing.force,
-        aido_runtime::Force::Weaker,
-        "it allows what aido's own refuses, and that is not said: {standing:?}"
-    );
+    let standing = ran.enforced().get(Control::Syscalls).expect("a standing");
+    assert_eq!(standing.force, Force::Weaker, "it allows what aido's own refuses, and that is not said: {standing:?}");
+}
+
+fn no_profile_gives_user_namespaces(on: &Engine) {
+    let asked = on.sh("unshare -U true && echo HAD; unshare -Ur true && echo HAD; echo over");
+    let asked = asked.plan(|plan| plan.syscalls = profile(false));
+    if on.differs(Name::ProfilesKeepUserNamespacesOut) {
+        let error = asked.refused();
+        assert!(error.what.contains("user namespace"), "{}", error.what);
+    } else {
+        asked.run().exits(0).says("over\n");
+    }
 }
 
 fn a_profile_that_is_none_is_refused(on: &Engine) {

@@ -19,7 +19,7 @@ cases!("identity":
 fn the_task_is_who_it_is_told_to_be(on: &Engine) {
     for (uid, gid) in [(0, 0), (1000, 1000), (1234, 4321), (60000, 7)] {
         on.sh("id -u; id -g; grep -E '^(Uid|Gid):' /proc/self/status | tr -s '\\t' ' '")
-            .as_user(uid, gid)
+            .by_user(uid, gid)
             .run()
             .exits(0)
             .says(&format!("{uid}\n{gid}\nUid: {uid} {uid} {uid} {uid}\nGid: {gid} {gid} {gid} {gid}\n"));
@@ -43,7 +43,7 @@ fn groups_are_those_of_the_plan(on: &Engine) {
 
 fn no_capability_in_any_set(on: &Engine) {
     for uid in [0, 1000] {
-        let ran = on.sh("grep ^Cap /proc/self/status | tr -s '\\t' ' '").as_user(uid, uid).run();
+        let ran = on.sh("grep ^Cap /proc/self/status | tr -s '\\t' ' '").by_user(uid, uid).run();
         let none = "0000000000000000";
         ran.exits(0).says(&format!("CapInh: {none}\nCapPrm: {none}\nCapEff: {none}\nCapBnd: {none}\nCapAmb: {none}\n"));
     }
@@ -84,7 +84,7 @@ fn root_inside_is_not_root(on: &Engine) {
         "dmesg",
         "chmod 700 /etc",
     ] {
-        let ran = on.sh(&format!("{line} >/dev/null 2>&1 && echo DONE; true")).as_user(0, 0).run();
+        let ran = on.sh(&format!("{line} >/dev/null 2>&1 && echo DONE; true")).by_user(0, 0).run();
         ran.exits(0);
         // A name space of one id may belong to its root alone: then the folder is its own already.
         assert_eq!(ran.text(), "", "{line}: {}", ran.account());
@@ -94,7 +94,7 @@ fn root_inside_is_not_root(on: &Engine) {
 fn nobody_else_can_be_become(on: &Engine) {
     for uid in [0, 1000] {
         let script = "su root -c 'echo become'; setpriv --reuid 5 echo become; setpriv --regid 5 echo become; setpriv --groups 5 echo become; true";
-        on.sh(script).as_user(uid, uid).run().exits(0).is_silent_about("become");
+        on.sh(script).by_user(uid, uid).run().exits(0).is_silent_about("become");
     }
 }
 

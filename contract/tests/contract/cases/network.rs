@@ -14,7 +14,7 @@ cases!("network":
 
 fn there_is_only_the_loopback(on: &Engine) {
     let script = "tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d ' ' | grep -v -e '^lo$' -e '^tunl0$' -e '^sit0$' -e '^ip6tnl0$' -e '^gre0$'; ip -o addr | grep -v ' lo ' | grep inet; wc -l </proc/net/route; echo over";
-    on.sh(script).as_user(0, 0).run().says("1\nover\n");
+    on.sh(script).by_user(0, 0).run().says("1\nover\n");
 }
 
 fn nothing_is_reached(on: &Engine) {

@@ -22,7 +22,7 @@ fn no_process_of_the_host_is_seen(on: &Engine) {
     let script = format!(
         "ls -d /proc/[0-9]* | wc -l; test -e /proc/{me} && grep 'c[o]ntract' /proc/{me}/cmdline; cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -e 'c[o]ntract' -e 'd[o]ckerd' -e 's[y]stemd'; echo over"
     );
-    let ran = on.sh(&script).as_user(0, 0).run();
+    let ran = on.sh(&script).by_user(0, 0).run();
     let text = ran.text();
     let (count, rest) = text.split_once('\n').expect("two lines");
     assert!(count.parse::<u32>().is_ok_and(|count| count <= 6), "{}", ran.account());
@@ -31,7 +31,7 @@ fn no_process_of_the_host_is_seen(on: &Engine) {
 
 fn the_first_process_is_out_of_reach(on: &Engine) {
     for uid in [0, 1000] {
-        let ran = on.command(&["probe", "first"]).as_user(uid, uid).run();
+        let ran = on.command(&["probe", "first"]).by_user(uid, uid).run();
         let text = ran.text();
         assert!(text.ends_with("alive\n"), "it was ended or stopped from inside: {}", ran.account());
         ran.exits(0);
@@ -63,7 +63,7 @@ fn kill_everything_ends_the_run_in_order(on: &Engine) {
 fn nobody_is_signalled_outside(on: &Engine) {
     let mut other = std::process::Command::new("sleep").arg("60").spawn().expect("sleep");
     let script = format!("kill -9 {} 2>/dev/null; kill -9 -1 2>/dev/null; echo over", other.id());
-    let ran = on.sh(&script).as_user(0, 0).attempt();
+    let ran = on.sh(&script).by_user(0, 0).attempt();
     let alive = other.try_wait().is_ok_and(|status| status.is_none());
     let _ = other.kill();
     let _ = other.wait();

@@ -23,7 +23,7 @@ cases!("writing":
 fn the_outputs_folder_takes_everything(on: &Engine) {
     for uid in [0, 1000] {
         let script = "echo one >/outputs/a; mkdir -p /outputs/sub/deeper; echo two >/outputs/sub/deeper/b; stat -c %u /outputs/a";
-        let ran = on.sh(script).as_user(uid, uid).run();
+        let ran = on.sh(script).by_user(uid, uid).run();
         ran.exits(0).says(&format!("{uid}\n"));
         assert_eq!((ran.file("a"), ran.file("sub/deeper/b")), (b"one\n".to_vec(), b"two\n".to_vec()));
     }
@@ -78,7 +78,7 @@ fn runs_do_not_share_scratch(on: &Engine) {
 fn home_is_the_tasks_own(on: &Engine) {
     for uid in [0, 1000, 4321] {
         let asked = scratch(on.sh("cd && pwd && stat -c '%u %g' . && touch x && mkdir -p .config/y && echo ok"))
-            .as_user(uid, uid);
+            .by_user(uid, uid);
         asked.run().exits(0).says(&format!("/home/aido\n{uid} {uid}\nok\n"));
     }
 }
