@@ -98,7 +98,8 @@ fn task(settings: &Settings, facts: &RootFacts, invocation: &Invocation, stdin: 
     };
     let program = |p: &String| p.starts_with('/') || !p.contains('/');
     // A relative path is one of the working folder, as `execve` has it.
-    let programs = programs.into_iter().map(|p| if program(&p) { p } else { join(&workdir, &p) }).collect();
+    let programs: Vec<String> =
+        programs.into_iter().map(|p| if program(&p) { p } else { join(&workdir, &p) }).collect();
     if args.iter().chain(&programs).any(|word: &String| word.contains('\0')) {
         return Err(Error::new(At::Flag("TASK".to_string()), "an argument contains a NUL character"));
     }
