@@ -87,7 +87,8 @@ fn stored(source: &Source) -> Result<Option<(Store, Image)>, Error> {
 fn given(engine: &Docker, store: &Store, image: &Image, progress: &Shown) -> Result<Found, Error> {
     let identity = store.identity(image).map_err(told)?;
     let name = format!("{OURS}:{}", identity.config.hex());
-    let named = |found: Found| Found { reference: image.reference.clone(), ..found };
+    // An engine may make a manifest of its own for it, which nobody else knows: there the image is known by its ID.
+    let named = |found: Found| Found { reference: image.reference.clone(), digest: found.id.clone(), ..found };
     if let Some(found) = engine.find(&name)?.filter(|found| is(found, &identity)) {
         return Ok(named(found));
     }

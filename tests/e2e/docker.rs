@@ -319,7 +319,7 @@ fn what_keeps_a_run_from_the_engine_is_said_with_what_mends_it() {
     drop(std::os::unix::net::UnixListener::bind(&dead).unwrap());
     run(&format!("unix://{}", dead.display())).refused(&["dead.sock", "help:"]);
     if !crate::host::is_root() {
-        std::fs::set_permissions(&dead, std::fs::Permissions::from_mode(0)).unwrap();
+        std::fs::set_permissions(&dead, std::fs::Permissions::from_mode(0o000)).unwrap();
         run(&format!("unix://{}", dead.display())).refused(&["permission", "help:"]);
     }
     assert!(!d.project.path().join(".aido/sandboxes").exists(), "something was made");
