@@ -51,7 +51,8 @@ impl Appender {
 
     /// Returns when everything that was appended is on the disk.
     pub(crate) fn sync(&self) -> Result<()> {
-        fault::step("sync", &self.path).and_then(|()| self.file.sync_data())
+        fault::step("sync", &self.path)
+            .and_then(|()| self.file.sync_data())
             .map_err(|e| Error::io("sync", &self.path, e))
     }
 

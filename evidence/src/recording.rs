@@ -195,7 +195,8 @@ impl Recording {
         for capture in [&self.stdout, &self.stderr] {
             // An empty log loses nothing in a power cut.
             if capture.count.kept > 0 {
-                fault::step("sync", self.folder.path()).and_then(|()| capture.file.sync_data())
+                fault::step("sync", self.folder.path())
+                    .and_then(|()| capture.file.sync_data())
                     .map_err(|e| Error::io("sync the output in", self.folder.path(), e))?;
             }
         }
