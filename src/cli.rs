@@ -1,14 +1,18 @@
 //! What can be typed. Does no I/O and decides nothing.
 
+mod doctor;
 mod evidence;
 mod image;
 mod key;
+mod shell;
 
+pub(crate) use doctor::*;
 pub(crate) use evidence::*;
 pub(crate) use image::*;
 pub(crate) use key::*;
+pub(crate) use shell::*;
 
-use crate::settings::Overrides;
+use crate::settings::{Backend, Overrides};
 use aido_runtime::{Control, Isolation};
 use clap::{Args, Parser, Subcommand, ValueHint};
 use std::path::PathBuf;
@@ -38,6 +42,8 @@ Exit status: the task's own; 124 time limit; 125 aido failed and nothing ran;
 pub(crate) enum Command {
     /// Run a task in a sandbox
     Run(Box<Run>),
+    /// Open a shell at your terminal in a sandbox
+    Shell(Box<Shell>),
     /// Make, list and destroy sandboxes
     #[command(subcommand, disable_help_subcommand = true)]
     Sandbox(Sandbox),
@@ -88,7 +94,7 @@ Exit status:
   128+N  signal N ended it (130: Ctrl-C; 137: SIGKILL, also for the memory limit)
 Where the task's own status looks like one of these, `aido show` says which it was.";
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(after_help = RUN_HELP, override_usage = "aido run [OPTIONS] [TASK [ARG]...]")]
 pub(crate) struct Run {
     /// Run in this sandbox (an ID, a unique beginning of one, or `latest`) instead of a fresh one
@@ -132,7 +138,7 @@ pub(crate) struct Run {
 }
 
 /// What shapes a sandbox; the same for `run` and `sandbox up`.
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Wanted {
     /// The configuration to read [default: sandbox.yaml, where there is one]
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -185,6 +191,10 @@ pub(crate) struct Wanted {
     /// The profile of system calls: default, strict (what a plain script interpreter needs), or a FILE of your own in Docker's and OCI's form
     #[arg(long, value_name = "PROFILE", value_hint = ValueHint::FilePath)]
     pub(crate) syscalls: Option<String>,
+
+    /// The engine: `linux` (the kernel's own means) or `docker` (a Docker-compatible engine) [env: AIDO_BACKEND] [default: linux on Linux, docker elsewhere]
+    #[arg(long, value_name = "ENGINE")]
+    pub(crate) backend: Option<Backend>,
 
     /// How the task is kept apart: `full`, or `landlock` for hosts without namespaces, which holds less and says so
     #[arg(long, value_name = "HOW", default_value = "full", value_parser = isolation)]
@@ -371,20 +381,13 @@ pub(crate) struct Check {
     #[arg(long, requires = "pin", value_name = "HOST[:PORT]")]
     pub(crate) insecure_registry: Vec<String>,
 
+    /// The engine that would run it: `linux` or `docker` [env: AIDO_BACKEND]
+    #[arg(long, value_name = "ENGINE")]
+    pub(crate) backend: Option<Backend>,
+
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Doctor {
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-
-    /// Print an AppArmor profile that allows aido, and nothing else, to make user namespaces (Ubuntu 24.04 and its like)
-    #[arg(long, conflicts_with = "json")]
-    pub(crate) apparmor_profile: bool,
 }
 
 #[cfg(test)]

@@ -283,6 +283,24 @@ mod tests {
     }
 
     #[test]
+    fn a_terminal_is_of_the_callers_kind_unless_somebody_chose_another() {
+        let p = project();
+        let kind = |facts: &RootFacts, term: &str| {
+            let (mut plan, _) = plan(p.path(), "", &Overrides::default(), facts, &["true"]).unwrap();
+            give_terminal(&mut plan, &|name| (name == "TERM").then(|| OsString::from(term)));
+            assert!(plan.task.tty);
+            plan.task.env["TERM"].clone()
+        };
+        let (host, literal) = (RootFacts::host(1, 1, vec![]), |kind: &str| EnvValue::Literal(kind.into()));
+        assert_eq!(kind(&host, "screen.xterm-256color"), literal("screen.xterm-256color"));
+        for odd in ["", "a b", "../../etc", "x\u{1b}[2J", &"x".repeat(64)] {
+            assert_eq!(kind(&host, odd), literal("xterm-256color"), "{odd:?}");
+        }
+        let image = RootFacts { env: vec!["TERM=linux".into()], ..RootFacts::host(1, 1, vec![]) };
+        assert_eq!(kind(&image, "xterm"), literal("linux"));
+    }
+
+    #[test]
     fn a_missing_variable_of_the_caller_is_an_error_with_its_place() {
         let p = project();
         let yaml = "env:\n  TOKEN: {from: NOT_SET}\n";

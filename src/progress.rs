@@ -34,14 +34,23 @@ pub(crate) fn shown(quiet: bool) -> Shown {
 
 /// Of the terminal; one that does not say counts as the smallest that was ever common.
 fn size() -> (usize, usize) {
-    let told = rustix::termios::tcgetwinsize(std::io::stderr()).ok().filter(|size| size.ws_row > 0 && size.ws_col > 0);
-    told.map_or((24, 80), |size| (size.ws_row.into(), size.ws_col.into()))
+    crate::host::streams::terminal_size().unwrap_or((24, 80))
 }
 
 impl Shown {
     /// Takes every line away. What is said next stands where they stood.
     pub(crate) fn clear(&self) {
         self.with(State::clear);
+    }
+
+    /// One line on what is going on.
+    pub(crate) fn say(&self, what: String) {
+        self.with(|state| state.say(words::inert(&what)));
+    }
+
+    /// What an engine tells of its own pull or load.
+    pub(crate) fn engine(&self, told: &aido_runtime_docker::Progress) {
+        self.with(|state| state.engine(told));
     }
 
     fn with(&self, change: impl FnOnce(&mut State)) {
@@ -70,6 +79,8 @@ struct State {
     read: u64,
     done: usize,
     present: usize,
+    /// Layers of an engine's pull: bytes that came, and of how many.
+    engine: HashMap<String, (u64, u64)>,
 }
 
 struct Layer {
@@ -93,7 +104,22 @@ impl State {
             read: 0,
             done: 0,
             present: 0,
+            engine: HashMap::new(),
         }
+    }
+
+    /// An engine downloads and unpacks by itself; what it says of one layer is added up.
+    fn engine(&mut self, told: &aido_runtime_docker::Progress) {
+        if let (Some(layer), Some(current)) = (&told.layer, told.current) {
+            let of = told.total.unwrap_or_default().max(current);
+            self.engine.insert(layer.clone(), (current, of));
+        }
+        let (came, all) = self.engine.values().fold((0, 0), |(came, all), (c, a)| (came + c, all + a));
+        let status = words::inert(&told.status).to_lowercase();
+        self.say(match all {
+            0 => format!("the engine: {status}"),
+            _ => format!("the engine: {status}, {} of {}", words::size(came), words::size(all)),
+        });
     }
 
     fn step(&mut self, step: Step<'_>) {

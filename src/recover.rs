@@ -2,17 +2,20 @@
 
 mod told;
 
-use crate::backend::{SCRATCH, fault};
+use crate::backend::{self, Backend, SCRATCH, fault};
 use crate::process::{Held, Process};
 use crate::summary::{self, Bytes, SUMMARY_VERSION, Streams, Summary};
 use crate::supervise::stop;
 use aido_evidence::{Kind, Project, Remains, Run, Sandbox, State, Status};
-use aido_runtime::{End, Error, Outcome, Plan, Runtime, Usage};
-use std::time::Duration;
+use aido_runtime::{End, Error, Outcome, Plan, Usage};
+use std::time::{Duration, Instant};
 use told::Told;
 
 /// Why a kept sandbox was ended.
 pub(crate) const TIME_IS_OVER: &str = "its time limit";
+
+/// Runs in the sandbox have the same limit: their supervisors may end them in order, outputs and all.
+const RUNS_MAY_END: Duration = Duration::from_secs(30);
 
 /// So long after its time a sandbox is its keeper's to end, if that one lives.
 const KEEPERS_TURN_MS: u64 = 120_000;
@@ -20,19 +23,19 @@ const KEEPERS_TURN_MS: u64 = 120_000;
 /// Ends the leftovers of interrupted runs and closes their records, and ends sandboxes whose time is over
 /// and whose keeper is gone; what was done comes back as sentences. Called first by every command that
 /// looks at the project.
-pub(crate) fn sweep(project: &Project, engine: &dyn Runtime) -> Vec<String> {
+pub(crate) fn sweep(project: &Project) -> Vec<String> {
     let mut said = Vec::new();
     match project.open_runs() {
         Ok(runs) => runs.iter().for_each(|(run, status)| {
             said.extend(match status {
-                Status::Interrupted => close(run, engine, None),
-                _ => end_overdue(run, engine),
+                Status::Interrupted => close(run, None),
+                _ => end_overdue(run),
             });
         }),
         Err(error) => said.push(format!("cannot look for interrupted runs: {error}")),
     }
     match project.expired() {
-        Ok(over) => over.iter().for_each(|sandbox| said.extend(expire(sandbox, engine))),
+        Ok(over) => over.iter().for_each(|sandbox| said.extend(expire(sandbox))),
         Err(error) => said.push(format!("cannot look for sandboxes whose time is over: {error}")),
     }
     said
@@ -40,11 +43,11 @@ pub(crate) fn sweep(project: &Project, engine: &dyn Runtime) -> Vec<String> {
 
 /// Ends a run that nobody watches and whose supervisor does not do what it should: one that was stopped is past
 /// hope as soon as its time is over, another may still be bringing outputs out.
-fn end_overdue(run: &Run, engine: &dyn Runtime) -> Vec<String> {
+fn end_overdue(run: &Run) -> Vec<String> {
     const MARGIN_MS: u64 = 15_000;
     let plan: Option<Plan> = run.plan().ok().flatten().and_then(|bytes| serde_json::from_slice(&bytes).ok());
     let (Some(plan), Some(begun), Some(writer)) = (plan, run.begun(), stop::writer(run)) else { return Vec::new() };
-    let building = 60_000;
+    let building = backend::building_ms(backend_of(run));
     // The task starts when that is on record; before it the sandbox is built.
     let ready = run.events().into_iter().flatten().flatten().find(|event| event.kind == "enforced");
     let from = ready.map_or(begun.mono_ms + building, |event| event.mono_ms);
@@ -63,16 +66,16 @@ fn end_overdue(run: &Run, engine: &dyn Runtime) -> Vec<String> {
         )];
     }
     let mut said = vec![format!("run {} was not ended by its supervisor at its time limit", run.id())];
-    said.extend(close(run, engine, Some(End::Deadline { ttl_ms: plan.deadline.ttl_ms })));
+    said.extend(close(run, Some(End::Deadline { ttl_ms: plan.deadline.ttl_ms })));
     said
 }
 
-/// Ends what an interrupted run held and closes its record. `end`: how it ended, where that is known better
-/// than by the record.
-pub(crate) fn close(run: &Run, engine: &dyn Runtime, end: Option<End>) -> Vec<String> {
+/// Ends what an interrupted run held, by the engine that held it, and closes its record. `end`: how it ended, where
+/// that is known better than by the record.
+pub(crate) fn close(run: &Run, end: Option<End>) -> Vec<String> {
     let mut said = Vec::new();
     for leftover in held(run) {
-        if let Err(error) = engine.destroy(&leftover) {
+        if let Err(error) = backend::destroy(&leftover) {
             said.push(format!("run {}: {error}", run.id()));
         }
     }
@@ -80,12 +83,14 @@ pub(crate) fn close(run: &Run, engine: &dyn Runtime, end: Option<End>) -> Vec<St
         // What does not end at once ends soon: the next command tries again. Once closed, nobody would.
         return said;
     }
+    let left: Vec<String> = said.iter().map(|error| format!("not ended when the record was closed: {error}")).collect();
     if let Err(error) = run.sandbox().discard(SCRATCH) {
         said.push(format!("run {}: {error}", run.id()));
     }
     fault::point("recover.held");
     let closed = run.close_interrupted(|remains| {
-        let summary = closing(run, remains, engine.name(), end);
+        let mut summary = closing(run, remains, end);
+        summary.warnings.extend(left);
         let facts = summary.facts();
         (summary, facts)
     });
@@ -105,12 +110,12 @@ pub(crate) fn close(run: &Run, engine: &dyn Runtime, end: Option<End>) -> Vec<St
 }
 
 /// Asks the supervisors of running tasks to end them, and waits until their records are closed.
-pub(crate) fn end_runs(sandbox: &Sandbox, engine: &dyn Runtime) -> Result<Vec<String>, Error> {
+pub(crate) fn end_runs(sandbox: &Sandbox) -> Result<Vec<String>, Error> {
     let mut said = Vec::new();
     while let Some(run) = sandbox.running().map_err(|e| Error::new(e.to_string()))? {
         stop::stop(&run)?;
         // A supervisor that had to be killed has left that to us.
-        said.extend(close(&run, engine, None));
+        said.extend(close(&run, None));
     }
     Ok(said)
 }
@@ -129,8 +134,30 @@ pub(crate) fn living_keeper(state: &State) -> Option<Held> {
     Process { pid: keeper.pid, start: keeper.start }.hold()
 }
 
+/// The keeper's work: ends what still runs in the sandbox, and says that it is over. A full disk may be a passing thing.
+pub(crate) fn end_at_its_time(sandbox: &Sandbox) -> Result<(), Error> {
+    fault::point("keeper.due");
+    let until = Instant::now() + RUNS_MAY_END;
+    while sandbox.running().is_ok_and(|run| run.is_some()) && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let mut result = Ok(());
+    for pause in [1, 5, 0] {
+        result = end_runs(sandbox).and_then(|_| {
+            sweep(sandbox.project());
+            sandbox.end(TIME_IS_OVER).map(drop).map_err(|e| Error::new(e.to_string()))
+        });
+        if result.is_ok() {
+            fault::point("keeper.ended");
+            break;
+        }
+        std::thread::sleep(Duration::from_secs(pause));
+    }
+    result
+}
+
 /// Ends a sandbox that should have been ended by its keeper.
-fn expire(sandbox: &Sandbox, engine: &dyn Runtime) -> Vec<String> {
+fn expire(sandbox: &Sandbox) -> Vec<String> {
     let Ok(state) = sandbox.state() else { return Vec::new() };
     let restarted = !state.is_of_this_boot().unwrap_or(true);
     let keeper = living_keeper(&state);
@@ -145,7 +172,7 @@ fn expire(sandbox: &Sandbox, engine: &dyn Runtime) -> Vec<String> {
     };
     end_keeper(&state);
     fault::point("recover.expired");
-    let ended = end_runs(sandbox, engine).map_err(|e| e.to_string());
+    let ended = end_runs(sandbox).map_err(|e| e.to_string());
     match ended.and_then(|said| Ok((said, sandbox.end(why).map_err(|e| e.to_string())?))) {
         Ok((mut said, first)) => {
             said.extend(first.then(|| format!("sandbox {} is ended now: {since}", sandbox.id())));
@@ -155,6 +182,11 @@ fn expire(sandbox: &Sandbox, engine: &dyn Runtime) -> Vec<String> {
         Err(_) if sandbox.project().sandbox(sandbox.id().as_str()).is_err() => Vec::new(),
         Err(error) => vec![format!("sandbox {} is over and cannot be ended: {error}", sandbox.id())],
     }
+}
+
+/// The engine that was to run the task; records of before there was a choice do not name it.
+fn backend_of(run: &Run) -> Backend {
+    stop::backend(run).unwrap_or(Backend::Linux)
 }
 
 /// What the run's record says that it held outside its own processes.
@@ -197,7 +229,7 @@ fn outcome(told: &mut Told, plan: Option<&Plan>, lasted_ms: u64, end: Option<End
     }
 }
 
-fn closing(run: &Run, remains: &Remains, backend: &str, end: Option<End>) -> Summary {
+fn closing(run: &Run, remains: &Remains, end: Option<End>) -> Summary {
     let stored = run.plan().ok().flatten();
     let plan: Option<Plan> = stored.as_deref().and_then(|bytes| serde_json::from_slice(bytes).ok());
     let moment = |moment: &Option<(String, u64)>| moment.clone().unwrap_or_default();
@@ -217,7 +249,7 @@ fn closing(run: &Run, remains: &Remains, backend: &str, end: Option<End>) -> Sum
         task: task.unwrap_or_default(),
         runtime,
         image_digest,
-        backend: backend.to_string(),
+        backend: backend_of(run).to_string(),
         isolation: plan.as_ref().map(|plan| plan.isolation).unwrap_or_default(),
         started,
         ended,

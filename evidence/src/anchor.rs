@@ -6,7 +6,6 @@ use crate::error::{Error, Result};
 use crate::folder::{Folder, present};
 use crate::home::{private, private_or_new};
 use serde::{Deserialize, Serialize};
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// Version of an anchor. 1: first.
@@ -112,7 +111,7 @@ impl Anchor {
 
     /// Whether the machine was started since.
     pub fn is_of_another_boot(&self) -> Result<bool> {
-        Ok(self.boot_id != clock::boot_id()?)
+        Ok(!clock::is_this_boot(&self.boot_id)?)
     }
 
     /// The next anchor, after a line was added.
@@ -145,7 +144,7 @@ impl Anchor {
 }
 
 fn file_name(project: &Path) -> String {
-    format!("{}.json", sha256_hex(project.as_os_str().as_bytes()))
+    format!("{}.json", sha256_hex(project.as_os_str().as_encoded_bytes()))
 }
 
 fn read(folder: &Folder, name: &str) -> Result<Option<Anchor>> {

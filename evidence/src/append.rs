@@ -7,7 +7,7 @@ use crate::fault;
 use serde_json::{Value, json};
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 /// More bytes than this after the last whole record were left by no crash of ours; a reader's memory
@@ -159,7 +159,10 @@ pub(crate) fn find_end(file: &File, path: &Path) -> Result<End> {
     loop {
         let start = size.saturating_sub(want);
         let mut bytes = vec![0; (size - start) as usize];
-        file.read_exact_at(&mut bytes, start).map_err(|e| Error::io("read", path, e))?;
+        // Appending does not care where this leaves the file's position.
+        let mut reader = file;
+        let read = reader.seek(SeekFrom::Start(start)).and_then(|_| reader.read_exact(&mut bytes));
+        read.map_err(|e| Error::io("read", path, e))?;
         let found = last_record(&bytes, start == 0).or_else(|| (start == 0).then(|| no_record(&bytes)));
         match found {
             Some(End { joint: Joint::Torn { bytes, .. }, .. }) if bytes > MAX_TORN => {}

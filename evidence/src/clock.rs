@@ -1,7 +1,7 @@
-//! The clocks of the record. Linux; another platform needs the same three functions.
+//! The clocks of the record.
 
 use crate::error::{Error, Result};
-use rustix::time::{ClockId, clock_gettime};
+use crate::platform;
 use std::path::Path;
 
 /// The wall clock: RFC 3339, UTC, always six decimals, so that times sort as text.
@@ -11,15 +11,17 @@ pub fn now() -> String {
 
 /// Milliseconds since the machine started, sleep included; nobody can set this clock.
 pub fn boottime_ms() -> u64 {
-    let t = clock_gettime(ClockId::Boottime);
-    t.tv_sec as u64 * 1000 + t.tv_nsec as u64 / 1_000_000
+    platform::boottime_ms()
 }
 
 /// Which start of the machine this is: [`boottime_ms`] means nothing in another one.
 pub fn boot_id() -> Result<String> {
-    let path = Path::new("/proc/sys/kernel/random/boot_id");
-    let text = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, e))?;
-    Ok(text.trim().to_owned())
+    platform::boot_id().map_err(|e| Error::io("find out", Path::new("which start of the machine this is"), e))
+}
+
+/// Whether the machine was not started again since it was in this one.
+pub(crate) fn is_this_boot(boot_id: &str) -> Result<bool> {
+    Ok(platform::is_same_boot(boot_id, &self::boot_id()?))
 }
 
 #[cfg(test)]

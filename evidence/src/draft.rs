@@ -40,6 +40,7 @@ impl Project {
                 boot_id: clock::boot_id()?,
                 boottime_ms: clock::boottime_ms().saturating_add(new.ttl_ms),
             },
+            backend: Some(new.backend.to_owned()),
             keeper: None,
             ended: None,
         };

@@ -19,7 +19,7 @@ impl Sandbox {
     pub fn end(&self, why: &str) -> Result<bool> {
         // A lock of this call alone: other values share their descriptor.
         let own = self.own_folder().sub(".")?;
-        lock::take(own.fd(), own.path(), lock::PATIENCE)?;
+        lock::take(&own, own.path(), lock::PATIENCE)?;
         if !self.project().sandboxes_folder()?.has(self.id().as_str())? {
             // Destroyed while this waited: the ledger has its last line.
             return Ok(false);

@@ -14,7 +14,7 @@ use std::path::Path;
 impl Run {
     /// Writes all files of the run as a bundle, whatever they are worth: [`Run::verify`] says that. `to`: what the
     /// stream is called. `made_by`: the program and its version.
-    pub fn export(&self, out: impl Write, to: &Path, made_by: &str) -> Result<Packed> {
+    pub fn export(&self, out: impl Write + Send, to: &Path, made_by: &str) -> Result<Packed> {
         let (mut parts, _) = self.parts()?;
         let about = About {
             version: BUNDLE_VERSION,

@@ -11,7 +11,7 @@ use std::path::Path;
 
 #[cfg(debug_assertions)]
 mod armed {
-    use rustix::io::Errno;
+    use std::io;
     use std::io::Write;
     use std::path::Path;
     use std::sync::OnceLock;
@@ -63,19 +63,23 @@ mod armed {
         }
     }
 
-    /// Ends this process as SIGKILL ends one.
-    pub(super) fn die() {
-        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
-        std::process::abort()
+    pub(super) use crate::platform::die;
+
+    /// ENOSPC and EIO, or what means the same.
+    const NUMBERS: (i32, i32) = if cfg!(windows) { (112, 1117) } else { (28, 5) };
+
+    pub(super) fn full() -> io::Error {
+        io::Error::from_raw_os_error(NUMBERS.0)
     }
 
-    pub(super) const FULL: Errno = Errno::NOSPC;
-    pub(super) const BROKEN: Errno = Errno::IO;
+    pub(super) fn broken() -> io::Error {
+        io::Error::from_raw_os_error(NUMBERS.1)
+    }
 }
 
 /// Called before anything but a write is done to a file or folder of the evidence.
 #[cfg(debug_assertions)]
-pub(crate) fn step(doing: &str, path: &Path) -> rustix::io::Result<()> {
+pub(crate) fn step(doing: &str, path: &Path) -> io::Result<()> {
     use armed::How;
     match armed::strike(doing, path) {
         None => Ok(()),
@@ -85,14 +89,14 @@ pub(crate) fn step(doing: &str, path: &Path) -> rustix::io::Result<()> {
         }
         // What takes room away is never short of it.
         Some(How::Full | How::Half) if doing == "remove" => Ok(()),
-        Some(How::Full | How::Half) => Err(armed::FULL),
-        Some(How::Error) => Err(armed::BROKEN),
+        Some(How::Full | How::Half) => Err(armed::full()),
+        Some(How::Error) => Err(armed::broken()),
     }
 }
 
 #[cfg(not(debug_assertions))]
 #[inline(always)]
-pub(crate) fn step(_doing: &str, _path: &Path) -> rustix::io::Result<()> {
+pub(crate) fn step(_doing: &str, _path: &Path) -> io::Result<()> {
     Ok(())
 }
 
@@ -104,8 +108,8 @@ pub(crate) fn write(file: &mut File, bytes: &[u8], path: &Path) -> io::Result<us
     match armed::strike("write", path) {
         None => file.write(bytes),
         Some(How::Half) if !half.is_empty() => file.write(half),
-        Some(How::Full | How::Half) => Err(armed::FULL.into()),
-        Some(How::Error) => Err(armed::BROKEN.into()),
+        Some(How::Full | How::Half) => Err(armed::full()),
+        Some(How::Error) => Err(armed::broken()),
         Some(how) => {
             if how == How::Torn {
                 let _ = file.write(half);

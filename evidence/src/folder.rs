@@ -1,60 +1,45 @@
-//! Folders below `.aido`, held by descriptor. A project may come from strangers, so no link is
-//! followed here and no file is opened that is not a plain one; only `latest` links are made.
+//! Folders below `.aido`, held open where that can be had. A project may come from strangers, so no link is
+//! followed here and no file is opened that is not a plain one; only `latest` and marks are links where there are some.
 
 use crate::error::{Error, Result};
 use crate::fault;
 use crate::id::random_hex;
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
-use rustix::io::Errno;
-use std::ffi::{CStr, OsStr, OsString};
+use crate::platform::{Barred, Dir};
+pub(crate) use crate::platform::{For, Kind};
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::Read;
-use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// How the names of files begin that are not complete.
 const HALF_WRITTEN: &str = ".new-";
 
-const PRIVATE_FOLDER: Mode = Mode::RWXU;
-const PRIVATE_FILE: Mode = Mode::RUSR.union(Mode::WUSR);
-
 #[derive(Clone, Debug)]
 pub(crate) struct Folder {
-    fd: Arc<OwnedFd>,
+    dir: Arc<Dir>,
     path: PathBuf,
-}
-
-/// How an entry is opened.
-#[derive(Clone, Copy)]
-pub(crate) enum For {
-    Reading,
-    /// Reading, and writing at the end only; made if it is not there.
-    AppendingOrNew,
-    /// The same; it must not be there yet.
-    New,
 }
 
 impl Folder {
     /// Opens the folder at `path`; its last component must not be a link.
     pub(crate) fn open(path: &Path) -> Result<Folder> {
-        let fd = open_folder(rustix::fs::CWD, path).map_err(|e| refused(path, e))?;
-        Ok(Folder { fd: Arc::new(fd), path: path.to_path_buf() })
+        let dir = Dir::open(path).map_err(|barred| refused(path, barred))?;
+        Ok(Folder { dir: Arc::new(dir), path: path.to_path_buf() })
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    pub(crate) fn fd(&self) -> &OwnedFd {
-        &self.fd
+    pub(crate) fn dir(&self) -> &Dir {
+        &self.dir
     }
 
     pub(crate) fn sub(&self, name: &str) -> Result<Folder> {
         let path = self.path.join(name);
-        let fd = open_folder(&*self.fd, name).map_err(|e| refused(&path, e))?;
-        Ok(Folder { fd: Arc::new(fd), path })
+        let dir = self.dir.sub(OsStr::new(name), &path).map_err(|barred| refused(&path, barred))?;
+        Ok(Folder { dir: Arc::new(dir), path })
     }
 
     /// Opens a folder and makes it first if it is not there.
@@ -67,34 +52,16 @@ impl Folder {
 
     pub(crate) fn make(&self, name: &str) -> Result<Folder> {
         let path = self.path.join(name);
-        fault::step("make", &path)
-            .and_then(|()| rustix::fs::mkdirat(&*self.fd, name, PRIVATE_FOLDER))
-            .map_err(|e| Error::io("make", &path, e))?;
+        fault::step("make", &path).and_then(|()| self.dir.make(name)).map_err(|e| Error::io("make", &path, e))?;
         self.sub(name)
     }
 
     pub(crate) fn file(&self, name: &str, purpose: For) -> Result<File> {
         let path = self.path.join(name);
-        let flags = match purpose {
-            For::Reading => OFlags::RDONLY,
-            For::AppendingOrNew => OFlags::RDWR | OFlags::APPEND | OFlags::CREATE,
-            For::New => OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::EXCL,
-        };
-        // NONBLOCK: a FIFO in the place of a file must not hang us.
-        let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-        if flags.contains(OFlags::CREATE) {
-            fault::step("create", &path).map_err(|e| refused(&path, e))?;
+        if !matches!(purpose, For::Reading) {
+            fault::step("create", &path).map_err(|e| refused(&path, e.into()))?;
         }
-        let fd = rustix::fs::openat(&*self.fd, name, flags, PRIVATE_FILE).map_err(|e| refused(&path, e))?;
-        let stat = rustix::fs::fstat(&fd).map_err(|e| Error::io("look at", &path, e))?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            return Err(Error::Foreign {
-                path,
-                why: "is not a plain file".into(),
-                remedy: "remove it; aido makes its files itself".into(),
-            });
-        }
-        Ok(File::from(fd))
+        self.dir.file(name, purpose).map_err(|barred| refused(&path, barred))
     }
 
     /// The whole of a small file.
@@ -131,27 +98,26 @@ impl Folder {
         };
         let written = fault::write_all(&mut file, bytes, &path)
             .and_then(|()| if durable { synced(&file) } else { Ok(()) })
-            .and_then(|()| Ok(fault::step("rename", &path)?))
-            .and_then(|()| Ok(rustix::fs::renameat(&*self.fd, &*temp, &*self.fd, name)?));
+            .and_then(|()| fault::step("rename", &path))
+            .and_then(|()| self.dir.rename(OsStr::new(&temp), &self.dir, name));
         written.map_err(|e| {
-            let _ = rustix::fs::unlinkat(&*self.fd, &*temp, AtFlags::empty());
+            let _ = self.dir.unlink(OsStr::new(&temp));
             Error::io("write", &path, e)
         })
     }
 
     /// Puts the names of this folder's entries on the disk.
     pub(crate) fn sync(&self) -> Result<()> {
-        fault::step("sync", &self.path)
-            .and_then(|()| rustix::fs::fsync(&*self.fd))
-            .map_err(|e| Error::io("sync", &self.path, e))
+        fault::step("sync", &self.path).and_then(|()| self.dir.sync()).map_err(|e| Error::io("sync", &self.path, e))
     }
 
     /// Makes a link whose name nobody else uses, in one step: whoever is killed leaves nothing half made. One that is
     /// there already stays.
     pub(crate) fn link(&self, name: &str, target: &str) -> Result<()> {
         let linked = fault::step("link", &self.path.join(name));
-        match linked.and_then(|()| rustix::fs::symlinkat(target, &*self.fd, name)) {
-            Ok(()) | Err(Errno::EXIST) => Ok(()),
+        match linked.and_then(|()| self.dir.point(name, target)) {
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(()),
+            Ok(()) => Ok(()),
             Err(e) => Err(Error::io("make the link", &self.path.join(name), e)),
         }
     }
@@ -160,11 +126,11 @@ impl Folder {
     pub(crate) fn replace_link(&self, name: &str, target: &str) -> Result<()> {
         let temp = format!("{HALF_WRITTEN}{}", random_hex()?);
         let linked = fault::step("link", &self.path.join(name))
-            .and_then(|()| rustix::fs::symlinkat(target, &*self.fd, &*temp))
+            .and_then(|()| self.dir.point(&temp, target))
             .and_then(|()| fault::step("rename", &self.path.join(name)))
-            .and_then(|()| rustix::fs::renameat(&*self.fd, &*temp, &*self.fd, name));
+            .and_then(|()| self.dir.rename(OsStr::new(&temp), &self.dir, name));
         linked.map_err(|e| {
-            let _ = rustix::fs::unlinkat(&*self.fd, &*temp, AtFlags::empty());
+            let _ = self.dir.unlink(OsStr::new(&temp));
             Error::io("point the link", &self.path.join(name), e)
         })
     }
@@ -172,15 +138,16 @@ impl Folder {
     pub(crate) fn rename(&self, name: &str, to: &Folder, new_name: &str) -> Result<()> {
         // NOREPLACE would be tidier, but some file systems lack it; new names are random.
         fault::step("rename", &self.path.join(name))
-            .and_then(|()| rustix::fs::renameat(&*self.fd, name, &*to.fd, new_name))
+            .and_then(|()| self.dir.rename(OsStr::new(name), &to.dir, new_name))
             .map_err(|e| Error::io("rename", &self.path.join(name), e))
     }
 
     /// Removes one file or link; not an error if it is gone.
     pub(crate) fn unlink(&self, name: &str) -> Result<()> {
         let allowed = fault::step("remove", &self.path.join(name));
-        match allowed.and_then(|()| rustix::fs::unlinkat(&*self.fd, name, AtFlags::empty())) {
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
+        match allowed.and_then(|()| self.dir.unlink(OsStr::new(name))) {
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
+            Ok(()) => Ok(()),
             Err(e) => Err(Error::io("remove", &self.path.join(name), e)),
         }
     }
@@ -192,48 +159,21 @@ impl Folder {
     }
 
     pub(crate) fn has(&self, name: &str) -> Result<bool> {
-        match rustix::fs::statat(&*self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+        match self.dir.look(OsStr::new(name)) {
             Ok(_) => Ok(true),
-            Err(Errno::NOENT) => Ok(false),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
             Err(e) => Err(Error::io("look at", &self.path.join(name), e)),
         }
     }
 
     /// All entries and what they are, in no order.
-    pub(crate) fn entries(&self) -> Result<Vec<(OsString, FileType)>> {
-        let mut found = Vec::new();
-        for entry in Dir::read_from(&*self.fd).map_err(|e| Error::io("list", &self.path, e))? {
-            let entry = entry.map_err(|e| Error::io("list", &self.path, e))?;
-            let name = entry.file_name();
-            if matches!(name.to_bytes(), b"." | b"..") {
-                continue;
-            }
-            // Not every file system says it in the listing.
-            let kind = match entry.file_type() {
-                FileType::Unknown => match rustix::fs::statat(&*self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
-                    Ok(stat) => FileType::from_raw_mode(stat.st_mode),
-                    Err(Errno::NOENT) => continue,
-                    Err(e) => return Err(Error::io("look at", &self.path.join(shown(name)), e)),
-                },
-                kind => kind,
-            };
-            found.push((OsStr::from_bytes(name.to_bytes()).to_owned(), kind));
-        }
-        Ok(found)
+    pub(crate) fn entries(&self) -> Result<Vec<(OsString, Kind)>> {
+        self.dir.list(usize::MAX).map_err(|e| Error::io("list", &self.path, e))
     }
 
     /// The names of the entries that are text, in no order; ours all are.
     pub(crate) fn names(&self) -> Result<Vec<String>> {
-        let mut names = Vec::new();
-        for entry in Dir::read_from(&*self.fd).map_err(|e| Error::io("list", &self.path, e))? {
-            let entry = entry.map_err(|e| Error::io("list", &self.path, e))?;
-            if let Ok(name) = entry.file_name().to_str()
-                && !matches!(name, "." | "..")
-            {
-                names.push(name.to_owned());
-            }
-        }
-        Ok(names)
+        Ok(self.entries()?.into_iter().filter_map(|(name, _)| name.into_string().ok()).collect())
     }
 }
 
@@ -246,32 +186,18 @@ pub(crate) fn present<T>(looked: Result<T>) -> Result<Option<T>> {
     }
 }
 
-fn open_folder<P: rustix::path::Arg>(at: impl std::os::fd::AsFd, path: P) -> rustix::io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::openat(at, path, flags, Mode::empty())
-}
-
 /// A link or another kind of thing in the way is named as such.
-fn refused(path: &Path, errno: Errno) -> Error {
-    let why = match errno {
-        // With DIRECTORY a link answers NOTDIR, without it LOOP.
-        Errno::LOOP => "is a symbolic link",
-        Errno::NOTDIR => match std::fs::symlink_metadata(path) {
-            Ok(m) if m.is_symlink() => "is a symbolic link",
-            _ => "is not a folder",
-        },
-        Errno::ISDIR => "is a folder",
-        Errno::NXIO => "is not a plain file",
-        _ => return Error::io("open", path, errno),
+fn refused(path: &Path, barred: Barred) -> Error {
+    let why = match barred {
+        Barred::Link => "is a symbolic link",
+        Barred::NotAFolder => "is not a folder",
+        Barred::AFolder => "is a folder",
+        Barred::NotPlain => "is not a plain file",
+        Barred::Io(e) => return Error::io("open", path, e),
     };
     Error::Foreign {
         path: path.to_path_buf(),
         why: why.into(),
         remedy: "aido does not write through it; remove it and try again".into(),
     }
-}
-
-/// An entry's name for messages.
-pub(crate) fn shown(name: &CStr) -> PathBuf {
-    PathBuf::from(OsStr::from_bytes(name.to_bytes()))
 }

@@ -3,9 +3,8 @@
 use crate::error::{Error, Result};
 use crate::fault;
 use crate::folder::Folder;
-use std::fs::DirBuilder;
+use crate::platform::{self, Dir, Owner};
 use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// Where they lie; None where the user has no place for them.
@@ -20,15 +19,15 @@ pub struct Home {
 /// Opens a folder that only this user may enter; None if it is not there.
 pub(crate) fn private(path: &Path) -> Result<Option<Folder>> {
     let Some(folder) = crate::folder::present(Folder::open(path))? else { return Ok(None) };
-    let stat = rustix::fs::fstat(folder.fd()).map_err(|e| Error::io("look at", path, e))?;
-    let me = rustix::process::geteuid().as_raw();
-    if stat.st_uid != me {
-        let why = format!("belongs to user {}, and this is user {me}", stat.st_uid);
-        return Err(Error::foreign(path, why, "run aido as that user, or with a HOME of your own"));
-    }
-    if stat.st_mode & 0o077 != 0 {
-        let why = format!("is open to others (mode {:03o})", stat.st_mode & 0o777);
-        return Err(Error::foreign(path, why, format!("close it: chmod 700 '{}'", path.display())));
+    if let Some(Owner { user, me, mode }) = folder.dir().owner().map_err(|e| Error::io("look at", path, e))? {
+        if user != me {
+            let why = format!("belongs to user {user}, and this is user {me}");
+            return Err(Error::foreign(path, why, "run aido as that user, or with a HOME of your own"));
+        }
+        if mode & 0o077 != 0 {
+            let why = format!("is open to others (mode {:03o})", mode & 0o777);
+            return Err(Error::foreign(path, why, format!("close it: chmod 700 '{}'", path.display())));
+        }
     }
     Ok(Some(folder))
 }
@@ -39,14 +38,14 @@ pub(crate) fn private_or_new(path: &Path) -> Result<Folder> {
         return Ok(folder);
     }
     // With `sudo` the home can be another user's: what is made there would be in the way of its owner.
-    if let Some(near) = path.ancestors().skip(1).find_map(|above| above.metadata().ok()) {
-        let me = rustix::process::geteuid().as_raw();
-        if near.uid() != me && near.uid() != 0 {
-            let why = format!("would lie in a folder of user {}, and this is user {me}", near.uid());
-            return Err(Error::foreign(path, why, "run aido as that user, or with a HOME of your own"));
-        }
+    if let Some(Owner { user, me, .. }) = path.ancestors().skip(1).find_map(platform::owner_at)
+        && user != me
+        && user != 0
+    {
+        let why = format!("would lie in a folder of user {user}, and this is user {me}");
+        return Err(Error::foreign(path, why, "run aido as that user, or with a HOME of your own"));
     }
     fault::step("make", path).map_err(|e| Error::io("make", path, e))?;
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|e| Error::io("make", path, e))?;
+    Dir::make_all(path).map_err(|e| Error::io("make", path, e))?;
     private(path)?.ok_or_else(|| Error::io("open", path, ErrorKind::NotFound))
 }

@@ -84,8 +84,7 @@ fn is_hex(text: &str) -> bool {
 /// Twelve digits from the kernel's generator.
 pub(crate) fn random_hex() -> Result<String> {
     let mut bytes = [0u8; DIGITS / 2];
-    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
-        .map_err(|e| Error::io("draw random bytes from", Path::new("getrandom"), e))?;
+    crate::platform::random(&mut bytes).map_err(|e| Error::io("draw random bytes from", Path::new("the kernel"), e))?;
     Ok(crate::chain::hex(&bytes))
 }
 

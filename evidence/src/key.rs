@@ -2,13 +2,13 @@
 
 use crate::chain::sha256_hex;
 use crate::error::{Error, Result};
+use crate::platform::{self, Page};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
-use memmap2::{Advice, MmapMut};
 use std::fmt;
 use std::path::Path;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 /// What the DER forms of an Ed25519 key begin with (RFC 8410); 32 bytes follow, and nothing else.
 const SPKI: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
@@ -67,51 +67,17 @@ pub(crate) struct SecretKey {
     public: PublicKey,
 }
 
-/// Memory of its own for a seed. The sandbox's first process begins as a copy of the supervisor, and a task tries to
-/// read its memory: the copy has no such page.
-struct Page(MmapMut);
-
-impl Page {
-    fn with(seed: &[u8; 32]) -> Result<Page> {
-        let failed = |e| Error::io("keep the key in", Path::new("memory"), e);
-        let mut page = MmapMut::map_anon(seed.len()).map_err(failed)?;
-        page.advise(Advice::DontFork).map_err(failed)?;
-        // Out of core files and of the swap, where that can be had.
-        let _ = page.advise(Advice::DontDump);
-        let _ = page.lock();
-        page.copy_from_slice(seed);
-        Ok(Page(page))
-    }
-
-    fn key(&self) -> SigningKey {
-        let mut seed = Zeroizing::new([0; 32]);
-        seed.copy_from_slice(&self.0[..32]);
-        SigningKey::from_bytes(&seed)
-    }
-}
-
-impl Drop for Page {
-    fn drop(&mut self) {
-        self.0.zeroize();
-    }
-}
-
 impl SecretKey {
     fn new(seed: &[u8; 32]) -> Result<SecretKey> {
-        let seed = Page::with(seed)?;
-        let public = PublicKey::new(seed.key().verifying_key());
+        let seed = Page::with(seed).map_err(|e| Error::io("keep the key in", Path::new("memory"), e))?;
+        let public = PublicKey::new(SigningKey::from_bytes(&seed.seed()).verifying_key());
         Ok(SecretKey { seed, public })
     }
 
     /// From the kernel's generator.
     pub(crate) fn generate() -> Result<SecretKey> {
         let mut seed = Zeroizing::new([0; 32]);
-        let drawn = rustix::rand::getrandom(&mut seed[..], rustix::rand::GetRandomFlags::empty())
-            .map_err(|e| Error::io("draw random bytes from", Path::new("getrandom"), e))?;
-        // Never short for so few bytes; a key of zeros must not be possible all the same.
-        if drawn != seed.len() {
-            return Err(Error::damaged(Path::new("getrandom"), "it gave too few bytes"));
-        }
+        platform::random(&mut seed[..]).map_err(|e| Error::io("draw random bytes from", Path::new("the kernel"), e))?;
         SecretKey::new(&seed)
     }
 
@@ -122,7 +88,7 @@ impl SecretKey {
     }
 
     pub(crate) fn to_pem(&self) -> Zeroizing<String> {
-        let seed = Zeroizing::new(self.seed.key().to_bytes());
+        let seed = self.seed.seed();
         let der = Zeroizing::new([&PKCS8[..], &seed[..]].concat());
         let text = Zeroizing::new(STANDARD.encode(&*der));
         Zeroizing::new(format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", *text))
@@ -133,7 +99,7 @@ impl SecretKey {
     }
 
     pub(crate) fn sign(&self, message: &[u8]) -> [u8; 64] {
-        self.seed.key().sign(message).to_bytes()
+        SigningKey::from_bytes(&self.seed.seed()).sign(message).to_bytes()
     }
 }
 

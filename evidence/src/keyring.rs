@@ -7,6 +7,7 @@ use crate::folder::{Folder, For, present};
 use crate::home::{private, private_or_new};
 use crate::key::{MAX_PEM, PublicKey, SecretKey};
 use crate::lock;
+use crate::platform::{Owner, owner_of};
 use serde::{Deserialize, Serialize};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -149,19 +150,19 @@ impl Keyring {
         let name = format!("{id}{SECRET}");
         let path = self.folder.path().join(&name);
         let file = self.folder.file(&name, For::Reading)?;
-        let stat = rustix::fs::fstat(&file).map_err(|e| Error::io("look at", &path, e))?;
-        let me = rustix::process::geteuid().as_raw();
-        if stat.st_uid != me {
-            let why = format!("belongs to user {}, and this is user {me}", stat.st_uid);
-            return Err(Error::foreign(&path, why, "a key is used by its owner only; `aido key rotate` makes one"));
-        }
-        if strict && stat.st_mode & 0o077 != 0 {
-            let why = format!("is a private key and open to others (mode {:03o})", stat.st_mode & 0o777);
-            let remedy = format!(
-                "close it: chmod 600 '{}'; if somebody may have read it, `aido key rotate` replaces it",
-                path.display()
-            );
-            return Err(Error::foreign(&path, why, remedy));
+        if let Some(Owner { user, me, mode }) = owner_of(&file).map_err(|e| Error::io("look at", &path, e))? {
+            if user != me {
+                let why = format!("belongs to user {user}, and this is user {me}");
+                return Err(Error::foreign(&path, why, "a key is used by its owner only; `aido key rotate` makes one"));
+            }
+            if strict && mode & 0o077 != 0 {
+                let why = format!("is a private key and open to others (mode {:03o})", mode & 0o777);
+                let remedy = format!(
+                    "close it: chmod 600 '{}'; if somebody may have read it, `aido key rotate` replaces it",
+                    path.display()
+                );
+                return Err(Error::foreign(&path, why, remedy));
+            }
         }
         // Of the full size at once: a buffer that grows leaves copies behind.
         let mut text = Zeroizing::new(String::with_capacity(MAX_PEM as usize + 1));
@@ -227,14 +228,14 @@ impl Keyring {
         self.folder.replace(&format!("{id}{SECRET}"), key.to_pem().as_bytes(), true)?;
         let name = format!("{id}{PUBLIC}");
         self.folder.replace(&name, key.public().to_pem().as_bytes(), true)?;
-        rustix::fs::chmodat(self.folder.fd(), &*name, 0o644.into(), rustix::fs::AtFlags::empty())
-            .map_err(|e| Error::io("make readable", &self.folder.path().join(&name), e))
+        let published = self.folder.dir().publish(&name);
+        published.map_err(|e| Error::io("make readable", &self.folder.path().join(&name), e))
     }
 
     /// A lock of this call alone: other values share their descriptor.
     fn lock(&self) -> Result<Folder> {
         let own = self.folder.sub(".")?;
-        lock::take(own.fd(), own.path(), lock::PATIENCE)?;
+        lock::take(&own, own.path(), lock::PATIENCE)?;
         // Half of a private key that somebody was killed at is not left lying about.
         self.folder.remove_unfinished()?;
         Ok(own)

@@ -9,7 +9,6 @@ use crate::lock;
 use crate::project::{Notes, Project};
 use crate::read::Events;
 use serde_json::{Value, json};
-use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 
 pub(crate) const NAME: &str = "ledger.jsonl";
@@ -144,8 +143,8 @@ impl Ledger {
 
     /// The project's folder as it is called now, without links: it may have been moved since it was opened.
     fn project(&self) -> Result<PathBuf> {
-        let link = format!("/proc/self/fd/{}", self.folder.fd().as_raw_fd());
-        let mut path = std::fs::read_link(&link).map_err(|e| Error::io("find the name of", self.folder.path(), e))?;
+        let mut path =
+            self.folder.dir().name_now().map_err(|e| Error::io("find the name of", self.folder.path(), e))?;
         path.pop();
         Ok(path)
     }

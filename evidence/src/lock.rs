@@ -1,20 +1,38 @@
 //! Locks that others hold for a moment, and the one who holds on for ever.
 
 use crate::error::{Error, Result};
-use rustix::fs::FlockOperation;
-use rustix::io::Errno;
-use std::os::fd::AsFd;
+use crate::folder::Folder;
+use crate::platform;
+use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Nobody of us holds a lock for so long, unless it was stopped in the middle.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
+/// What can be locked; the lock goes with the value that has it.
+pub(crate) trait Lock {
+    fn try_lock(&self) -> io::Result<bool>;
+}
+
+impl Lock for File {
+    fn try_lock(&self) -> io::Result<bool> {
+        platform::try_lock(self)
+    }
+}
+
+impl Lock for Folder {
+    fn try_lock(&self) -> io::Result<bool> {
+        self.dir().try_lock()
+    }
+}
+
 /// Takes the lock; whoever holds it longer than `patience` is named as the reason why not.
-pub(crate) fn take(file: impl AsFd, path: &Path, patience: Duration) -> Result<()> {
+pub(crate) fn take(what: &impl Lock, path: &Path, patience: Duration) -> Result<()> {
     let until = Instant::now() + patience;
     let mut pause = Duration::from_micros(200);
-    while !try_take(&file, path)? {
+    while !try_take(what, path)? {
         if Instant::now() > until {
             return Err(Error::Held { path: path.to_path_buf(), seconds: patience.as_secs() });
         }
@@ -25,15 +43,8 @@ pub(crate) fn take(file: impl AsFd, path: &Path, patience: Duration) -> Result<(
 }
 
 /// Takes the lock if nobody has it.
-pub(crate) fn try_take(file: impl AsFd, path: &Path) -> Result<bool> {
-    loop {
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(true),
-            Err(Errno::WOULDBLOCK) => return Ok(false),
-            Err(Errno::INTR) => {}
-            Err(e) => return Err(Error::io("lock", path, e)),
-        }
-    }
+pub(crate) fn try_take(what: &impl Lock, path: &Path) -> Result<bool> {
+    what.try_lock().map_err(|e| Error::io("lock", path, e))
 }
 
 #[cfg(test)]

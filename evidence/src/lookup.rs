@@ -100,8 +100,8 @@ impl Project {
     }
 
     fn find_unsealed(&self, marks: &Folder, run: &Id) -> Result<Marked> {
-        let target = rustix::fs::readlinkat(marks.fd(), run.as_str(), Vec::new());
-        let Some(sandbox) = target.ok().and_then(|t| Id::parse(Of::Sandbox, t.to_str().ok()?)) else {
+        let target = marks.dir().target(run.as_str());
+        let Some(sandbox) = target.ok().and_then(|target| Id::parse(Of::Sandbox, &target)) else {
             return Ok(Marked::Gone);
         };
         let Some(folder) = present(self.sandboxes_folder()?.sub(sandbox.as_str()))? else { return Ok(Marked::Gone) };

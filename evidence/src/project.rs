@@ -6,7 +6,8 @@ use crate::folder::{Folder, present};
 use crate::home::Home;
 use crate::id::Id;
 use crate::ledger::Ledger;
-use rustix::fs::Mode;
+use crate::platform::{Dir, Owner};
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -54,8 +55,9 @@ impl Project {
     /// The same; made if it is not there.
     pub fn create(project_dir: &Path, home: &Home) -> Result<Project> {
         let path = project_dir.join(FOLDER);
-        match fault::step("make", &path).and_then(|()| rustix::fs::mkdir(&path, Mode::RWXU)) {
-            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+        match fault::step("make", &path).and_then(|()| Dir::make_at(&path)) {
+            Ok(()) => {}
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
             Err(e) => return Err(Error::io("make", &path, e)),
         }
         let project = checked(Folder::open(&path)?, home)?;
@@ -145,17 +147,16 @@ impl Project {
 
 /// The folder is ours alone. A repository can bring a `.aido` of its own, with wide modes.
 fn checked(folder: Folder, home: &Home) -> Result<Project> {
-    let stat = rustix::fs::fstat(folder.fd()).map_err(|e| Error::io("look at", folder.path(), e))?;
-    let me = rustix::process::geteuid().as_raw();
-    if stat.st_uid != me {
+    let owner = folder.dir().owner().map_err(|e| Error::io("look at", folder.path(), e))?;
+    if let Some(Owner { user, me, .. }) = owner.as_ref().filter(|owner| owner.user != owner.me) {
         return Err(Error::Foreign {
             path: folder.path().to_path_buf(),
-            why: format!("belongs to user {}, and this is user {me}", stat.st_uid),
+            why: format!("belongs to user {user}, and this is user {me}"),
             remedy: "run aido as that user, or move the folder away".into(),
         });
     }
-    if stat.st_mode & 0o077 != 0 {
-        rustix::fs::fchmod(folder.fd(), Mode::RWXU).map_err(|e| Error::io("make private", folder.path(), e))?;
+    if owner.is_some_and(|owner| owner.mode & 0o077 != 0) {
+        folder.dir().close_to_others().map_err(|e| Error::io("make private", folder.path(), e))?;
     }
     Ok(Project { folder, home: Arc::new(home.clone()), notes: Notes::default() })
 }

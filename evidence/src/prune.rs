@@ -1,12 +1,10 @@
 //! Retention: which sandboxes may go, and what they take up.
 
 use crate::error::Result;
-use crate::folder::{Folder, present};
+use crate::folder::{Folder, Kind as Thing, present};
 use crate::id::Id;
 use crate::project::Project;
 use crate::sandbox::{Kind, Sandbox};
-use rustix::fs::{AtFlags, FileType};
-use std::os::unix::ffi::OsStrExt;
 
 /// Deeper trees are counted as far as that: each level costs a descriptor.
 const MAX_DEPTH: usize = 64;
@@ -94,9 +92,8 @@ impl Retention {
 fn disk_bytes(folder: &Folder, depth: usize) -> u64 {
     let mut bytes = 0;
     for (name, kind) in folder.entries().unwrap_or_default() {
-        let stat = rustix::fs::statat(folder.fd(), name.as_bytes(), AtFlags::SYMLINK_NOFOLLOW);
-        bytes += stat.map_or(0, |stat| stat.st_blocks as u64 * 512);
-        if let (FileType::Directory, Some(name), true) = (kind, name.to_str(), depth < MAX_DEPTH) {
+        bytes += folder.dir().look(&name).map_or(0, |look| look.weight);
+        if let (Thing::Folder, Some(name), true) = (kind, name.to_str(), depth < MAX_DEPTH) {
             bytes += folder.sub(name).map_or(0, |below| disk_bytes(&below, depth + 1));
         }
     }

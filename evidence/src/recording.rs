@@ -9,6 +9,7 @@ use crate::fault;
 use crate::files::{EVENTS, PLAN, Stream};
 use crate::folder::{Folder, For};
 use crate::id::{Id, Of};
+use crate::lock;
 use crate::sandbox::{RUNS, Sandbox, UNFINISHED};
 use crate::sealing::{Sealed, Sealing};
 use crate::signer::Signer;
@@ -78,7 +79,9 @@ impl Recording {
         let folder = runs.make(&hidden)?;
         let file = folder.file(EVENTS, For::New)?;
         let path = runs.path().join(id.as_str()).join(EVENTS);
-        file.try_lock().map_err(|e| Error::io("lock", &path, e))?;
+        if !lock::try_take(&file, &path)? {
+            return Err(Error::io("lock", &path, std::io::ErrorKind::WouldBlock));
+        }
         let mut events = Appender::new(file, path);
         let begun = json!({"run": id, "sandbox": sandbox.id(), "boot_id": clock::boot_id()?, "output_limit": limit});
         events.append("begun", &begun)?;

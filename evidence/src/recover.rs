@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::files::{EVENTS, SEAL, SUMMARY, Stream};
 use crate::folder::For;
 use crate::id::Id;
+use crate::lock;
 use crate::read::Broken;
 use crate::run::Run;
 use crate::sealing::{Sealed, Sealing, completed, sha256_of};
@@ -13,7 +14,7 @@ use crate::signer::Signer;
 use crate::statement::{ClosedBy, Facts};
 use serde::Serialize;
 use serde_json::json;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
@@ -135,11 +136,10 @@ impl Run {
 /// a moment; that is no reason to give up.
 fn locked(file: &File, path: &Path) -> Result<bool> {
     for _ in 0..20 {
-        match file.try_lock() {
-            Ok(()) => return Ok(true),
-            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(5)),
-            Err(TryLockError::Error(e)) => return Err(Error::io("lock", path, e)),
+        if lock::try_take(file, path)? {
+            return Ok(true);
         }
+        std::thread::sleep(Duration::from_millis(5));
     }
     Ok(false)
 }

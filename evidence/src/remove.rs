@@ -7,9 +7,10 @@ use crate::lock;
 use crate::project::Project;
 use crate::sandbox::{Sandbox, UNFINISHED};
 use crate::trash;
-use rustix::fs::AtFlags;
-use rustix::io::Errno;
 use serde_json::json;
+use std::ffi::OsStr;
+use std::io::ErrorKind;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 impl Sandbox {
     /// Removes the sandbox and the evidence of its runs; the ledger keeps a line. Refused while a run
@@ -41,7 +42,7 @@ fn sandbox(sandbox: &Sandbox, why: &str) -> Result<()> {
     let id = sandbox.id().as_str();
     // Who says its end meanwhile says it before this, or not at all.
     let own = sandbox.own_folder().sub(".")?;
-    lock::take(own.fd(), own.path(), lock::PATIENCE)?;
+    lock::take(&own, own.path(), lock::PATIENCE)?;
     project.sandboxes_folder()?.rename(id, &trash, id)?;
     let line = json!({"sandbox": id, "why": why, "runs": runs});
     project.ledger().append_durably("sandbox_destroyed", &line)?;
@@ -75,9 +76,10 @@ fn sweep(project: &Project) -> Result<()> {
 /// Making a sandbox takes milliseconds; what is unfinished after an hour has no maker any more.
 fn is_old(folder: &Folder, name: &str) -> Result<bool> {
     const AN_HOUR: i64 = 3600;
-    match rustix::fs::statat(folder.fd(), name, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(stat) => Ok(stat.st_mtime < rustix::time::clock_gettime(rustix::time::ClockId::Realtime).tv_sec - AN_HOUR),
-        Err(Errno::NOENT) => Ok(false),
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs().cast_signed());
+    match folder.dir().look(OsStr::new(name)) {
+        Ok(look) => Ok(look.changed < now - AN_HOUR),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
         Err(e) => Err(Error::io("look at", &folder.path().join(name), e)),
     }
 }

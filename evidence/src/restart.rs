@@ -12,7 +12,7 @@ impl Project {
     /// Marks the runs whose end is not said in full. Looks at all of them, but once for each start of the machine.
     pub(crate) fn look_again_after_a_restart(&self) -> Result<()> {
         let here = clock::boot_id()?;
-        if self.own_folder().read(NAME, 256).is_ok_and(|told| told == here.as_bytes()) {
+        if self.own_folder().read(NAME, 256).is_ok_and(|told| is_this_boot(&told)) {
             return Ok(());
         }
         let closed = self.closed()?;
@@ -37,4 +37,8 @@ impl Project {
         }
         Ok(Some(closed))
     }
+}
+
+fn is_this_boot(told: &[u8]) -> bool {
+    std::str::from_utf8(told).is_ok_and(|told| clock::is_this_boot(told).unwrap_or(false))
 }

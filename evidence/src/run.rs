@@ -5,11 +5,12 @@ use crate::error::{Error, Result};
 use crate::files::{EVENTS, MAX_SUMMARY, SUMMARY, Stream};
 use crate::folder::{Folder, For, present};
 use crate::id::{Id, Of};
+use crate::platform;
 use crate::read::Events;
 use crate::sandbox::{RUNS, Sandbox, UNFINISHED};
 use serde::de::DeserializeOwned;
 use std::cmp::Reverse;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
@@ -92,11 +93,8 @@ impl Run {
     pub fn alive(&self) -> Result<bool> {
         let Some(file) = present(self.folder.file(EVENTS, For::Reading))? else { return Ok(false) };
         // Shared: two who ask at once do not take each other for the writer.
-        match file.try_lock_shared() {
-            Ok(()) => Ok(false),
-            Err(TryLockError::WouldBlock) => Ok(true),
-            Err(TryLockError::Error(e)) => Err(Error::io("lock", &self.folder.path().join(EVENTS), e)),
-        }
+        let locked = platform::try_lock_shared(&file);
+        locked.map(|locked| !locked).map_err(|e| Error::io("lock", &self.folder.path().join(EVENTS), e))
     }
 
     pub fn status(&self) -> Result<Status> {

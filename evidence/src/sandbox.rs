@@ -10,8 +10,8 @@ use crate::trash;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// Version of `state.json`. 1: first. 2: `keeper`.
-pub const STATE_VERSION: u32 = 2;
+/// Version of `state.json`. 1: first. 2: `keeper`. 3: `backend`.
+pub const STATE_VERSION: u32 = 3;
 /// The oldest that is still understood.
 const FIRST_VERSION: u32 = 1;
 
@@ -40,6 +40,8 @@ pub struct NewSandbox<'a> {
     pub config: Option<&'a [u8]>,
     /// `plan.json`.
     pub plan: Option<&'a [u8]>,
+    /// The engine that it is made for.
+    pub backend: &'a str,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +64,9 @@ pub struct State {
     pub created: String,
     pub ttl_ms: u64,
     pub deadline: Deadline,
+    /// The engine that it was made for; before version 3 there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backend: Option<String>,
     /// Who ends a kept sandbox when its time is over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keeper: Option<Keeper>,
@@ -102,7 +107,7 @@ impl State {
 
     /// Whether it was made since the machine started.
     pub fn is_of_this_boot(&self) -> Result<bool> {
-        Ok(self.deadline.boot_id == clock::boot_id()?)
+        clock::is_this_boot(&self.deadline.boot_id)
     }
 
     /// How long the sandbox may still live. Nothing outlives a restart of the machine.

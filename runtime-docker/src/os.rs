@@ -42,13 +42,15 @@ mod here {
         Some(rustix::process::geteuid().as_raw())
     }
 
-    /// How many files and processes the caller itself may have, where that is bounded; -1: as many as there can be.
+    /// How many files and processes the caller itself may have, within reason.
     pub(crate) fn most_files_and_processes() -> Option<(i64, i64)> {
         use rustix::process::{Resource, getrlimit};
         let most = |resource| getrlimit(resource).maximum.and_then(|most| i64::try_from(most).ok()).unwrap_or(-1);
         let files = most(Resource::Nofile);
         // An engine takes no unlimited number of files.
-        Some((if files < 0 { 1 << 20 } else { files.min(1 << 20) }, most(Resource::Nproc)))
+        let at_most = |number: i64, most: i64| if number < 0 { most } else { number.min(most) };
+        // Podman lowers its own number of processes to that.
+        Some((at_most(files, 1 << 20), at_most(most(Resource::Nproc), 32768)))
     }
 
     /// Permission bits of a file, without those that change who runs it.

@@ -168,6 +168,10 @@ pub(crate) struct ImageExport {
     #[arg(long, value_enum, value_name = "HOW")]
     pub(crate) compress: Option<ExportCompression>,
 
+    /// The name that it has there [default: those that it has in the store]
+    #[arg(long = "as", value_name = "NAME")]
+    pub(crate) name: Option<String>,
+
     /// Replace a file that is there
     #[arg(long)]
     pub(crate) force: bool,

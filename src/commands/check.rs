@@ -1,6 +1,6 @@
 //! `aido check`: validates a configuration and says what it grants. Starts nothing.
 
-use crate::backend;
+use crate::backend::{self, Backend};
 use crate::cli::Check;
 use crate::inputs::{Entry, Layout, OUTPUTS, lay_out};
 use crate::root;
@@ -26,8 +26,10 @@ struct Granted {
     file: Option<String>,
     name: String,
     runtime: String,
-    /// Of the runtime's image, where it is one of a registry and the store knows its name: the digest that
-    /// the name leads to.
+    /// The engine that would run it.
+    backend: &'static str,
+    /// Of the runtime's image, where it is one of a registry and the engine or the store knows its name: the digest
+    /// that the name leads to.
     image: Option<String>,
     ttl_ms: u128,
     grace_ms: u128,
@@ -65,14 +67,17 @@ enum Value {
 }
 
 pub(super) fn check(dir: &Path, asked: &Check) -> Result<u8> {
-    let load = || Settings::load(dir, asked.file.as_deref(), &Overrides::default(), &Policy::of_the_user()?);
+    let policy = Policy::of_the_user()?;
+    let backend = backend::chosen(asked.backend, &policy)?;
+    let load = || Settings::load(dir, asked.file.as_deref(), &Overrides::default(), &policy);
     let mut settings = load()?;
     if asked.pin && super::pin::pin(&settings, asked)? {
         settings = load()?;
     }
     let layout = lay_out(&settings, None, &backend::own_folders())?;
     let mut granted = granted(&settings, &layout, &|name| std::env::var_os(name).is_some());
-    granted.image = root::resolved(&settings).map(|digest| digest.to_string());
+    granted.backend = backend.name();
+    granted.image = root::resolved(&settings, backend);
     let text = if asked.json { serde_json::to_string_pretty(&granted)? + "\n" } else { describe(&granted) };
     if let Some(assumed) = settings.assumed() {
         anstream::eprintln!("aido: {assumed}");
@@ -94,6 +99,7 @@ fn granted(settings: &Settings, layout: &Layout, is_set: &dyn Fn(&str) -> bool) 
         file: settings.file.clone(),
         name: settings.name.clone(),
         runtime: settings.runtime.value.to_string(),
+        backend: Backend::Linux.name(),
         image: None,
         ttl_ms: settings.ttl.as_millis(),
         grace_ms: settings.grace.as_millis(),
@@ -135,6 +141,9 @@ fn describe(granted: &Granted) -> String {
     let runs_in: Vec<String> =
         [granted.runtime.clone()].into_iter().chain(led_to.map(|digest| format!("which is {digest} here"))).collect();
     paragraph(&mut out, "runs in", &runs_in, "");
+    if granted.backend != Backend::Linux.name() {
+        paragraph(&mut out, "on", &[granted.backend.to_string()], "");
+    }
     paragraph(&mut out, "for at most", &[ttl], "");
     paragraph(&mut out, "sees", &granted.inputs, "nothing of the project");
     paragraph(&mut out, "but not", &granted.hidden, "");

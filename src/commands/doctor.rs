@@ -1,38 +1,58 @@
-//! `aido doctor`: what this host can hold, what it cannot, and what mends it.
+//! `aido doctor`: what this host, or an engine, can hold, what it cannot, and what mends it.
 
-use crate::backend;
+use crate::backend::{self, Backend};
+use crate::settings::Policy;
+use crate::words::inert;
 use aido_runtime::{Control, Enforced, Force, Probe, Standing};
 use anyhow::Result;
 use owo_colors::OwoColorize;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
+
+/// Version of the JSON form. 1: first. 2: `engine`.
+const DOCTOR_VERSION: u32 = 2;
 
 pub(crate) fn doctor(typed: &crate::cli::Doctor) -> Result<u8> {
     if typed.apparmor_profile {
         print!("{}", backend::apparmor_profile()?);
         return Ok(0);
     }
-    let engine = backend::engine("doctor")?;
-    let probe = engine.probe();
+    let chosen = backend::chosen(typed.backend, &Policy::of_the_user()?)?;
+    let probe = backend::engine(chosen, "doctor")?.probe();
+    // Beside the kernel's own means an engine is a choice; whoever asks for one engine wants to know of that one.
+    let beside = (chosen == Backend::Linux && typed.backend.is_none()).then(backend::docker::probe).flatten();
     let lacking = probe.controls.lacking().count();
     if typed.json {
-        let facts: serde_json::Map<_, _> = probe.facts.into_iter().map(|(name, value)| (name, value.into())).collect();
-        let told = json!({
-            "version": 1, "backend": engine.name(), "facts": facts, "controls": probe.controls, "advice": probe.advice,
-        });
+        let mut told = as_json(&probe);
+        told["version"] = json!(DOCTOR_VERSION);
+        told["backend"] = json!(chosen.name());
+        told["engine"] = beside.as_ref().map_or(Value::Null, as_json);
         println!("{}", serde_json::to_string_pretty(&told)?);
     } else {
-        anstream::stdout().lock().write_all(page(&probe, lacking)?.as_bytes())?;
+        let mut page = page(&probe, chosen, lacking)?;
+        if let Some(beside) = &beside {
+            short(&mut page, beside)?;
+        }
+        anstream::stdout().lock().write_all(page.as_bytes())?;
     }
-    Ok(u8::from(lacking > 0))
+    Ok(u8::from(can_be_better(&probe.controls)))
 }
 
-fn page(probe: &Probe, lacking: usize) -> Result<String, fmt::Error> {
+fn as_json(probe: &Probe) -> Value {
+    let facts: serde_json::Map<_, _> =
+        probe.facts.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
+    json!({"facts": facts, "controls": probe.controls, "advice": probe.advice})
+}
+
+/// What an engine cannot do at all is no fault of this host's: nothing here mends it.
+fn can_be_better(controls: &Enforced) -> bool {
+    controls.lacking().any(|(_, standing)| standing.remedy.is_some())
+}
+
+fn page(probe: &Probe, backend: Backend, lacking: usize) -> Result<String, fmt::Error> {
     let mut page = String::new();
-    for (name, value) in &probe.facts {
-        writeln!(page, "{} {value}", format!("{name:<27}").dimmed())?;
-    }
+    facts(&mut page, probe)?;
     writeln!(page)?;
     for (controls, standing) in alike(&probe.controls) {
         let word = match standing.force {
@@ -41,7 +61,7 @@ fn page(probe: &Probe, lacking: usize) -> Result<String, fmt::Error> {
             Force::Absent => format!("{:<7}", "absent").red().to_string(),
         };
         let names = controls.iter().map(|control| control.name()).collect::<Vec<_>>().join(", ");
-        let line = format!("{word} {} {}", format!("{names:<12}").bold(), standing.by);
+        let line = format!("{word} {} {}", format!("{names:<12}").bold(), inert(&standing.by));
         writeln!(page, "{}", line.trim_end())?;
         reason(&mut page, standing.why.as_deref(), standing.remedy.as_deref())?;
     }
@@ -50,13 +70,41 @@ fn page(probe: &Probe, lacking: usize) -> Result<String, fmt::Error> {
         reason(&mut page, Some(&advice.why), advice.remedy.as_deref())?;
     }
     writeln!(page)?;
+    let who = if backend == Backend::Docker { "This engine" } else { "This host" };
+    let here = if backend == Backend::Docker { "there" } else { "here" };
     match lacking {
-        0 => writeln!(page, "This host can hold every control.")?,
-        n => writeln!(page, "{n} of {} controls do not hold in full here.", probe.controls.0.len())?,
+        0 => writeln!(page, "{who} can hold every control.")?,
+        n => writeln!(page, "{n} of {} controls do not hold in full {here}.", probe.controls.0.len())?,
     }
     Ok(page)
 }
 
+fn facts(page: &mut String, probe: &Probe) -> fmt::Result {
+    for (name, value) in &probe.facts {
+        writeln!(page, "{} {}", format!("{name:<27}").dimmed(), inert(value))?;
+    }
+    Ok(())
+}
+
+/// An engine beside what is chosen: what it is, and what of the promises it does not hold.
+fn short(page: &mut String, probe: &Probe) -> fmt::Result {
+    writeln!(
+        page,
+        "\n{}",
+        "An engine is here too (`--backend docker`; `aido doctor --backend docker` has the whole):".bold()
+    )?;
+    facts(page, probe)?;
+    let names = |force: Force| {
+        let chosen = probe.controls.lacking().filter(|(_, standing)| standing.force == force);
+        chosen.map(|(control, _)| control.name()).collect::<Vec<_>>().join(", ")
+    };
+    for (word, names) in [("weaker", names(Force::Weaker)), ("absent", names(Force::Absent))] {
+        if !names.is_empty() {
+            writeln!(page, "{} {names}", format!("{word:<27}").dimmed())?;
+        }
+    }
+    Ok(())
+}
 fn reason(page: &mut String, why: Option<&str>, remedy: Option<&str>) -> fmt::Result {
     why.map_or(Ok(()), |why| writeln!(page, "        why:  {why}"))?;
     remedy.map_or(Ok(()), |remedy| writeln!(page, "        mend: {}", remedy.replace("\n", "\n            ")))

@@ -80,7 +80,8 @@ pub(crate) mod example {
     }
 
     pub(crate) fn begun(project: &Project) -> Recording {
-        let new = NewSandbox { name: "n", kind: Kind::Single, ttl_ms: 60_000, config: None, plan: None };
+        let new =
+            NewSandbox { name: "n", kind: Kind::Single, ttl_ms: 60_000, config: None, plan: None, backend: "linux" };
         project.new_sandbox(&new).unwrap().begin_run(1000, Signer::of(project.home()).unwrap()).unwrap()
     }
 

@@ -1,6 +1,6 @@
 //! `aido sandbox up|list|destroy`.
 
-use crate::backend::{self, fault};
+use crate::backend::{self, Backend, fault};
 use crate::cli;
 use crate::inputs;
 use crate::plan;
@@ -11,7 +11,7 @@ use crate::task::Invocation;
 use crate::words::say;
 use crate::{keeper, listing, progress, recover, words};
 use aido_evidence::{Kind, NewSandbox, Project, Sandbox, State};
-use aido_runtime::{Isolation, Plan, Root, Runtime};
+use aido_runtime::{Isolation, Plan, Root};
 use anyhow::{Result, anyhow, bail};
 use serde_json::json;
 use std::path::Path;
@@ -19,19 +19,20 @@ use std::path::Path;
 /// Checks that the sandbox can be had here, then makes it; its ID alone goes to standard output.
 pub(crate) fn up(dir: &Path, typed: &cli::SandboxUp) -> Result<u8> {
     let policy = Policy::of_the_user()?;
+    let backend = backend::chosen(typed.wanted.backend, &policy)?;
     let settings = Settings::load(dir, typed.wanted.file.as_deref(), &typed.wanted.overrides(), &policy)?;
     if let (Some(assumed), false) = (settings.assumed(), typed.quiet) {
         say(&assumed);
     }
     let layout = inputs::lay_out(&settings, None, &backend::own_folders_in(&settings.project))?;
     let shown = progress::shown(typed.quiet);
-    let ready = root::ready(&settings, &shown)?;
+    let ready = root::ready(&settings, backend, &shown)?;
     drop(shown);
     // Any command will do: what is asked is whether the host holds the rest of the plan.
     let probe = Invocation::Command { program: "true".into(), args: Vec::new() };
     let caller = |name: &str| std::env::var_os(name);
     let (plan, secrets) = plan::assemble(&settings, &ready.facts, &probe, false, &layout, &caller)?;
-    let enforced = backend::engine("probe")?.up(&plan)?;
+    let enforced = backend::engine(backend, "probe")?.up(&plan)?;
     if !typed.quiet {
         for (control, standing) in enforced.lacking() {
             super::warn(&format!("{control} will be weaker or absent: {}", standing.why.as_deref().unwrap_or("")));
@@ -45,6 +46,7 @@ pub(crate) fn up(dir: &Path, typed: &cli::SandboxUp) -> Result<u8> {
         ttl_ms: plan.deadline.ttl_ms,
         config: Some(settings.to_yaml().as_bytes()),
         plan: Some(&stored),
+        backend: backend.name(),
     })?;
     // Nobody hears of a sandbox that nobody would end.
     fault::point("up.drafted");
@@ -105,11 +107,28 @@ pub(crate) fn refuse_reshaping(wanted: &cli::Wanted, sandbox: &Sandbox) -> Resul
     Ok(())
 }
 
-/// What was typed when the sandbox was made and is no part of a file: a root folder outside the project,
-/// accepted weaknesses. The plan that was checked then keeps it.
+/// The engine that a sandbox was made for: its runs go nowhere else.
+pub(crate) fn backend_of(typed: Option<Backend>, sandbox: &Sandbox, policy: &Policy) -> Result<Backend> {
+    let made: Backend = match sandbox.state()?.backend {
+        Some(name) => name.parse().map_err(|what| anyhow!("sandbox {}: {what}", sandbox.id()))?,
+        // Made when there was no other.
+        None => Backend::Linux,
+    };
+    if let Some(typed) = typed.filter(|typed| *typed != made) {
+        bail!(
+            "--backend {typed}: sandbox {} was made for {made}, and its runs stay there; make another with `aido sandbox up --backend {typed}`, or run in a fresh one after `aido sandbox destroy {}`",
+            sandbox.id(),
+            sandbox.id()
+        );
+    }
+    Ok(backend::chosen(Some(made), policy)?)
+}
+
 /// Images that are not a registry's.
 const LOCAL: [&str; 4] = ["oci:", "oci-archive:", "docker-archive:", "rootfs-archive:"];
 
+/// What was typed when the sandbox was made and is no part of a file: a root folder outside the project,
+/// accepted weaknesses. The plan that was checked then keeps it.
 pub(crate) fn as_made(mut overrides: Overrides, sandbox: &Sandbox) -> Result<Overrides> {
     let Some(stored) = sandbox.plan()? else { return Ok(overrides) };
     let plan: Plan = serde_json::from_slice(&stored)
@@ -195,6 +214,7 @@ fn as_json(state: &State, sandbox: &Sandbox) -> Result<serde_json::Value> {
         "id": sandbox.id(),
         "name": state.name,
         "kind": state.kind,
+        "backend": state.backend,
         "created": state.created,
         "ttl_ms": state.ttl_ms,
         "left_ms": if state.ended.is_some() { 0 } else { state.left_ms()? },
@@ -217,11 +237,10 @@ pub(crate) fn destroy(dir: &Path, typed: &cli::SandboxDestroy) -> Result<u8> {
     };
     super::sweep(&project)?;
     let chosen = chosen(&project, typed)?;
-    let engine = backend::engine("sweep")?;
     let mut failed = 0;
     for sandbox in chosen {
         let id = sandbox.id().to_string();
-        match end(sandbox, &*engine) {
+        match end(sandbox) {
             Ok(()) => println!("{id}"),
             // What was asked for is so.
             Err(_) if project.sandbox_with(&id)?.is_none() => {
@@ -258,10 +277,10 @@ fn chosen(project: &Project, typed: &cli::SandboxDestroy) -> Result<Vec<Sandbox>
 
 /// Ends what runs in a sandbox, removes it, and ends its keeper last: whoever is killed in between leaves
 /// one that notices that its sandbox is gone.
-fn end(sandbox: Sandbox, engine: &dyn Runtime) -> Result<()> {
+fn end(sandbox: Sandbox) -> Result<()> {
     // A state that cannot be read must not keep the sandbox from being removed.
     let state = sandbox.state();
-    recover::end_runs(&sandbox, engine)?;
+    recover::end_runs(&sandbox)?;
     fault::point("destroy.ended");
     sandbox.destroy("asked for")?;
     fault::point("destroy.removed");

@@ -1,6 +1,7 @@
 //! What is wanted of a sandbox: `sandbox.yaml` and the command line below the user's policy, resolved and validated once.
 
 mod asked;
+mod backend;
 mod bound;
 mod change;
 mod error;
@@ -19,6 +20,7 @@ mod variable;
 mod yaml;
 
 pub use asked::Variable;
+pub use backend::{Backend, VARIABLE as BACKEND_VARIABLE};
 pub(crate) use change::{Edit, Resource, asked_ttl, line as changed_line, ttl_at_most};
 pub use error::{At, Error, Place, Result, Told, printable};
 pub use overrides::Overrides;

@@ -175,6 +175,12 @@ fn unknown(key: &Told<String>, section: &str, known: &[&str]) -> Error {
         let what = format!("`{name}` is a permission that this version cannot enforce, so it is refused");
         return Error::new(key.at.clone(), what).remedy(format!("remove it; {ENFORCED}"));
     }
+    if section == "sandbox.yaml" && ["backend", "engine"].contains(&name.as_str()) {
+        let what = format!("`{name}`: a file may not choose the engine that runs it");
+        return Error::new(key.at.clone(), what).remedy(
+            "remove it; the engine is chosen by `--backend`, AIDO_BACKEND or `backend` in your own policy.yaml",
+        );
+    }
     let known_list = format!("the keys here are: {}", known.join(", "));
     if let Some(meant) = nearest(name, known.iter().copied()) {
         return Error::new(key.at.clone(), format!("unknown key `{name}`; did you mean `{meant}`?")).remedy(known_list);
@@ -247,7 +253,7 @@ impl Node {
     }
 
     fn empty(self, key: &str) -> Error {
-        let remedy = if ["inputs", "outputs", "secrets", "runtimes"].contains(&key) {
+        let remedy = if ["inputs", "outputs", "secrets", "runtimes", "backends"].contains(&key) {
             format!("write `{key}: []` for none, or remove the key")
         } else {
             "give it a value, or remove the key".to_string()

@@ -5,9 +5,10 @@
 mod patience;
 mod stream;
 mod terminal;
+mod timer;
 
 use crate::supervise::link::{Heard, Link, News, Wish};
-use crate::supervise::{Child, Supervisor};
+use crate::supervise::start::{Child, Supervisor};
 use aido_runtime::Error;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
@@ -15,8 +16,8 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 pub(crate) use patience::{Overdue, Patience};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
-pub(crate) use stream::input_pipe;
 use stream::{Input, Tail};
+pub(crate) use stream::{Sink, input_pipe};
 pub(crate) use terminal::Terminal;
 
 /// When the run's whole time is over, a reader that takes nothing for so long is given up.
@@ -89,7 +90,7 @@ pub(crate) fn until_ready(
                 if let Some(overdue) = patience.overdue()? {
                     return Ok(Some(overdue));
                 }
-                let all = [Some(supervisor.link.as_fd()), Some(patience.wake()), supervisor.process.wake()];
+                let all = [Some(supervisor.link.as_fd()), Some(patience.timer().wake()), supervisor.process.wake()];
                 let all = all.into_iter().flatten();
                 let mut polled: Vec<_> = all.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
                 match poll(&mut polled, PollTimeout::NONE) {
@@ -215,7 +216,7 @@ impl Viewer<'_> {
     }
 
     fn wait(&self, signals: &SignalFd) -> Result<(), Error> {
-        let always = [self.link.as_fd(), signals.as_fd(), self.patience.wake()];
+        let always = [self.link.as_fd(), signals.as_fd(), self.patience.timer().wake()];
         let always = always.into_iter().chain(self.process.wake());
         let mut polled: Vec<PollFd<'_>> = always.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
         polled.extend(self.tails.iter().filter_map(Tail::waits_for).map(|fd| PollFd::new(fd, PollFlags::POLLOUT)));
@@ -236,10 +237,9 @@ impl Viewer<'_> {
             match Signal::try_from(signal.ssi_signo as i32) {
                 Ok(Signal::SIGTSTP) => {
                     self.terminal.iter_mut().for_each(Terminal::suspend);
-                    self.take_terminal();
+                    self.take_terminal_again();
                 }
-                // Whoever had it in the meantime may have changed it.
-                Ok(Signal::SIGCONT) => self.take_terminal(),
+                Ok(Signal::SIGCONT) => self.take_terminal_again(),
                 Ok(Signal::SIGWINCH) => self.tell_size(),
                 _ => self.ask_to_end(signal.ssi_signo as i32)?,
             }
@@ -251,6 +251,13 @@ impl Viewer<'_> {
         let keys = self.input.is_open();
         self.terminal.iter_mut().for_each(|terminal| terminal.take(keys));
         self.tell_size();
+    }
+
+    /// Whoever had it in the meantime may have changed it.
+    fn take_terminal_again(&mut self) {
+        if self.terminal.as_ref().is_some_and(Terminal::is_taken) {
+            self.take_terminal();
+        }
     }
 
     fn tell_size(&self) {

@@ -10,7 +10,8 @@ use std::os::fd::AsFd;
 
 /// What a program that was ended in the middle may have left switched on: the other screen, mouse reports, pastes in
 /// brackets, keys that send something else, a hidden cursor, colours.
-const USUAL: &[u8] = b"\x1b[?47l\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?2004l\x1b[?1l\x1b>\x1b[?25h\x1b[0m";
+const USUAL: &[u8] =
+    b"\x1b[?47l\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?2004l\x1b[?1l\x1b>\x1b[>4m\x1b[?25h\x1b[0m";
 
 /// The terminal on standard input.
 pub(crate) struct Terminal {
@@ -50,6 +51,11 @@ impl Terminal {
         let mut raw = self.before.clone();
         raw.make_raw();
         self.raw = rustix::termios::tcsetattr(std::io::stdin(), OptionalActions::Drain, &raw).is_ok();
+    }
+
+    /// Whether the task has shown itself on it.
+    pub(super) fn is_taken(&self) -> bool {
+        self.used
     }
 
     /// Stops this process, as the signal would that was caught, and goes on when it is continued.

@@ -3,15 +3,12 @@
 use super::form::{self, BLOCK, END, MAX_NAME};
 use super::{ABOUT, KEY};
 use crate::parts::{CONFIG, Content, Found, MAX_FILES, MAX_NAMES, OUTPUTS, Parts, RUN, Stop};
+use crate::platform::Unpacking;
 use std::io::{BufRead, Read};
 use tar::{EntryType, Header};
-use zstd::stream::read::Decoder;
-
-/// The decoder may look back so far (8 MiB), which is all that it keeps in memory.
-const WINDOW_LOG: u32 = 23;
 
 pub(crate) struct Bundle<R: BufRead> {
-    input: Decoder<'static, R>,
+    input: Unpacking<R>,
     /// Bytes of content that may still come.
     left: u64,
     names: usize,
@@ -20,10 +17,8 @@ pub(crate) struct Bundle<R: BufRead> {
 impl<R: BufRead> Bundle<R> {
     /// `at_most`: bytes of all files together.
     pub(crate) fn new(input: R, at_most: u64) -> Result<Self, Stop> {
-        let bad = |e| Stop::Refused(format!("it is no zstd stream: {e}"));
-        let mut input = Decoder::with_buffer(input).map_err(bad)?.single_frame();
-        input.window_log_max(WINDOW_LOG).map_err(bad)?;
-        Ok(Bundle { input, left: at_most, names: 0 })
+        let bad = |e: std::io::Error| Stop::Refused(format!("it is no zstd stream: {e}"));
+        Ok(Bundle { input: Unpacking::new(input).map_err(bad)?, left: at_most, names: 0 })
     }
 
     /// Name and size of the next file; None at the end.
@@ -99,7 +94,7 @@ impl<R: BufRead> Bundle<R> {
     /// Nothing may follow: neither in the archive, nor after its frame.
     fn end(&mut self) -> Result<(), Stop> {
         let after = self.input.read(&mut [0; 1]).map_err(|e| damaged(&e, "its end is damaged"))?;
-        let beyond = self.input.get_mut().fill_buf().map_err(|e| damaged(&e, "its end is damaged"))?;
+        let beyond = self.input.beyond().map_err(|e| damaged(&e, "its end is damaged"))?;
         match after == 0 && beyond.is_empty() {
             true => Ok(()),
             false => Err(Stop::Refused("something follows after its end".to_owned())),

@@ -2,10 +2,8 @@
 
 use super::{CONFIG, Content, Found, MAX_FILES, MAX_NAMES, OUTPUTS, Parts, RUN, Stop};
 use crate::error::Result;
-use crate::folder::{Folder, For, present};
-use rustix::fs::FileType;
+use crate::folder::{Folder, For, Kind, present};
 use std::io::Read;
-use std::os::unix::ffi::OsStrExt;
 
 /// Folders inside folders; ours are never so deep.
 const MAX_DEPTH: usize = 256;
@@ -35,7 +33,7 @@ impl Stored {
             (name == SANDBOX_YAML && same(&self.sandbox)) || (name == "outputs" && same(&self.outputs))
         };
         for (name, kind) in self.run.entries()? {
-            let shown = String::from_utf8_lossy(name.as_bytes()).into_owned();
+            let shown = name.to_string_lossy().into_owned();
             if !beside(&shown) {
                 found.add(format!("{RUN}{shown}"), odd(kind, name.to_str().is_some()))?;
             }
@@ -122,10 +120,10 @@ fn walk(top: &Folder, found: &mut Names) -> std::result::Result<(), Stop> {
         };
         for (name, kind) in entries {
             let is_text = name.to_str().is_some();
-            let below = format!("{path}{}", String::from_utf8_lossy(name.as_bytes()));
+            let below = format!("{path}{}", name.to_string_lossy());
             match kind {
-                FileType::Directory if is_text && depth < MAX_DEPTH => open.push((format!("{below}/"), depth + 1)),
-                FileType::Directory => {
+                Kind::Folder if is_text && depth < MAX_DEPTH => open.push((format!("{below}/"), depth + 1)),
+                Kind::Folder => {
                     found.add(format!("{OUTPUTS}{below}"), Some("is a folder that aido would not make".into()))?;
                 }
                 kind => found.add(format!("{OUTPUTS}{below}"), odd(kind, is_text))?,
@@ -135,12 +133,12 @@ fn walk(top: &Folder, found: &mut Names) -> std::result::Result<(), Stop> {
     Ok(())
 }
 
-fn odd(kind: FileType, is_text: bool) -> Option<String> {
+fn odd(kind: Kind, is_text: bool) -> Option<String> {
     match kind {
-        FileType::RegularFile if is_text => None,
-        FileType::RegularFile => Some("has a name that is no text".to_owned()),
-        FileType::Directory => Some("is a folder".to_owned()),
-        FileType::Symlink => Some("is a symbolic link".to_owned()),
+        Kind::File if is_text => None,
+        Kind::File => Some("has a name that is no text".to_owned()),
+        Kind::Folder => Some("is a folder".to_owned()),
+        Kind::Link => Some("is a symbolic link".to_owned()),
         _ => Some("is no plain file".to_owned()),
     }
 }

@@ -121,11 +121,13 @@ fn a_sandbox_keeps_what_it_was_made_from() {
         ttl_ms: 60_000,
         config: Some(b"name: n\n"),
         plan: Some(b"{\"version\":1}"),
+        backend: "docker",
     };
     let made = project.new_sandbox(&new).unwrap();
     let found = project.sandbox(made.id().as_str()).unwrap();
     let state = found.state().unwrap();
     assert_eq!((state.version, state.name.as_str(), state.kind), (STATE_VERSION, "n", Kind::Kept));
+    assert_eq!(state.backend.as_deref(), Some("docker"));
     assert_eq!(found.config().unwrap().unwrap(), b"name: n\n");
     assert_eq!(found.plan().unwrap().unwrap(), b"{\"version\":1}");
     let left = found.left_ms().unwrap();

@@ -21,7 +21,8 @@ use serde_json::{Value, json};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-const NEW: NewSandbox = NewSandbox { name: "test", kind: Kind::Single, ttl_ms: 60_000, config: None, plan: None };
+const NEW: NewSandbox =
+    NewSandbox { name: "test", kind: Kind::Single, ttl_ms: 60_000, config: None, plan: None, backend: "linux" };
 
 /// A project in a folder that vanishes.
 fn project() -> (tempfile::TempDir, Project) {

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 const CONFIG: &[u8] = b"name: test\n";
 
 pub(crate) fn new_sandbox(project: &Project, kind: Kind) -> Sandbox {
-    let new = NewSandbox { name: "test", kind, ttl_ms: 60_000, config: Some(CONFIG), plan: None };
+    let new = NewSandbox { name: "test", kind, ttl_ms: 60_000, config: Some(CONFIG), plan: None, backend: "linux" };
     project.new_sandbox(&new).unwrap()
 }
 

@@ -38,7 +38,18 @@ pub enum Compress {
 pub struct Export<'a> {
     pub format: Format,
     pub compress: Compress,
+    /// What it is called there, instead of by the names that the store has for it.
+    pub name: Option<&'a Reference>,
     pub progress: &'a dyn Progress,
+}
+
+/// What an image is to others, whatever it is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The digest of its config: what Docker calls the image's ID.
+    pub config: Digest,
+    /// Its own layers, lowest first.
+    pub layers: Vec<LayerId>,
 }
 
 /// What was written.
@@ -94,6 +105,12 @@ impl Store {
         })
     }
 
+    /// What the image is to others; nothing of its layers is read.
+    pub fn identity(&self, image: &Image) -> Result<Identity> {
+        let parts = self.parts(image).map_err(|e| e.within(format!("image `{}`", image.reference)))?;
+        Ok(Identity { config: Digest::of(&parts.config), layers: parts.layers })
+    }
+
     fn give(&self, image: &Image, how: &Export<'_>, outlet: &mut Outlet<'_>) -> Result<Exported> {
         let parts = self.parts(image)?;
         let unique: BTreeSet<LayerId> = parts.layers.iter().copied().collect();
@@ -120,7 +137,10 @@ impl Store {
         let config = Digest::of(&parts.config);
         let mut exported =
             Exported { manifest: None, config, layers: layers.iter().map(|layer| layer.digest).collect(), bytes };
-        let names = self.names_of(&image.digest)?;
+        let names = match how.name {
+            Some(name) => vec![name.clone()],
+            None => self.names_of(&image.digest)?,
+        };
         if oci {
             let manifest = oci_manifest(&parts.config, &layers, how.compress);
             outlet.put(&blob(&config), &parts.config)?;

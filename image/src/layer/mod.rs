@@ -52,7 +52,8 @@ pub enum Ownership {
 }
 
 impl Ownership {
-    pub(crate) const ALL: [Ownership; 3] =
+    /// Every way there is.
+    pub const ALL: [Ownership; 3] =
         [Ownership::Squash, Ownership::Keep { set_id: false }, Ownership::Keep { set_id: true }];
 
     /// The name of the store's folder.

@@ -3,9 +3,9 @@
 use super::print_json;
 use crate::cli::{ExportCompression, ExportFormat, ImageExport};
 use crate::fresh::{Fresh, beside, failed, there};
-use crate::rights::with_image_rights;
+use crate::host::rights::with_image_rights;
 use crate::{progress, root, words};
-use aido_image::{Compress, Export, Exported, Format, Outlet};
+use aido_image::{Compress, Export, Exported, Format, Outlet, Reference};
 use aido_runtime::Error;
 use anyhow::Result;
 use std::fs::File;
@@ -23,6 +23,7 @@ enum Target {
 
 pub(crate) fn export(typed: &ImageExport) -> Result<u8> {
     let store = root::open_store()?;
+    let name = typed.name.as_deref().map(str::parse::<Reference>).transpose().map_err(root::told)?;
     let image = store.named(&typed.reference).map_err(root::told)?;
     let _hold = store.keep(&image).map_err(root::told)?;
     let format = format(typed);
@@ -35,6 +36,7 @@ pub(crate) fn export(typed: &ImageExport) -> Result<u8> {
             Some(ExportCompression::Gzip) => Compress::Gzip,
             Some(ExportCompression::Zstd) => Compress::Zstd,
         },
+        name: name.as_ref(),
         progress: &progress,
     };
     let written = with_image_rights(|| {

@@ -3,42 +3,33 @@
 mod outcome;
 
 use super::warn;
-use crate::backend::{self, fault};
+use crate::backend::{self, Backend, fault};
 use crate::cli;
 use crate::inputs;
 use crate::plan;
 use crate::redact;
 use crate::root;
 use crate::settings::{At, Policy, Settings, Variable};
-use crate::supervise::{self, Job, Supervisor, link::Wish};
+use crate::supervise::{self, Job, link::Wish, start::Supervisor};
 use crate::task::Invocation;
 use crate::view::{self, Patience, Show, Terminal};
 use crate::words::say;
 use crate::{progress, words};
 use aido_evidence::{Project, Run, Sandbox};
 use anyhow::{Result, anyhow, bail};
-use std::os::fd::OwnedFd;
 use std::path::Path;
 
 pub(crate) fn run(dir: &Path, typed: &cli::Run) -> Result<u8> {
     let terminal = typed.tty.then(Terminal::of_the_caller).transpose()?;
     let (project, sandbox) = place(dir, typed)?;
-    let (settings, config) = settings(dir, typed, sandbox.as_ref())?;
-    let quiet = typed.quiet;
-    match &sandbox {
-        Some(sandbox) if !quiet => {
-            say(&format!("in sandbox {}, which has {} left", sandbox.id(), words::took(time_left(sandbox)?)));
-        }
-        None if !quiet => settings.assumed().iter().for_each(|assumed| say(assumed)),
-        _ => {}
-    }
-    if !quiet {
-        passed_on(&settings);
+    let (settings, config, backend) = settings(dir, typed, sandbox.as_ref())?;
+    if !typed.quiet {
+        announce(&settings, sandbox.as_ref())?;
     }
     let invocation = Invocation::read(&settings.project, &typed.task)?;
     let layout = inputs::lay_out(&settings, invocation.script(), &backend::own_folders_in(&settings.project))?;
-    let shown = progress::shown(quiet);
-    let ready = root::ready(&settings, &shown)?;
+    let shown = progress::shown(typed.quiet);
+    let ready = root::ready(&settings, backend, &shown)?;
     drop(shown);
     let caller = |name: &str| std::env::var_os(name);
     let (mut plan, secrets) =
@@ -55,13 +46,15 @@ pub(crate) fn run(dir: &Path, typed: &cli::Run) -> Result<u8> {
         plan::give_terminal(&mut plan, &caller);
     }
     redact::refuse_arguments(&plan, &secrets)?;
-    let warnings = redact::warnings(&kept_out, plan.exact_output);
+    let mut warnings = redact::warnings(&kept_out, plan.exact_output);
+    warnings.extend(backend::docker::unheard(backend));
+    backend::docker::refuse(backend, &plan)?;
     let project = match project {
         Some(project) => project,
         None => Project::create(&settings.project, &backend::own_home())?,
     };
     let (stdin, input) = match typed.interactive {
-        true => view::input_pipe().map(|(theirs, ours)| (Some(theirs), Some(ours)))?,
+        true => view::input_pipe().map(|(theirs, ours)| (theirs, Some(ours)))?,
         false => (None, None),
     };
     let job = Job {
@@ -78,9 +71,21 @@ pub(crate) fn run(dir: &Path, typed: &cli::Run) -> Result<u8> {
         stdin,
         window: terminal.as_ref().and_then(Terminal::window),
         hold: ready.hold,
-        engine: backend::engine,
+        backend,
     };
     watch(typed, &project, job, input, terminal)
+}
+
+/// Where the task will run, what was assumed, and what a file passes on to it.
+fn announce(settings: &Settings, sandbox: Option<&Sandbox>) -> Result<()> {
+    match sandbox {
+        Some(sandbox) => {
+            say(&format!("in sandbox {}, which has {} left", sandbox.id(), words::took(time_left(sandbox)?)));
+        }
+        None => settings.assumed().iter().for_each(|assumed| say(assumed)),
+    }
+    passed_on(settings);
+    Ok(())
 }
 
 /// The project's evidence and the sandbox to run in: the named one, the current one, or none.
@@ -101,12 +106,13 @@ fn place(dir: &Path, typed: &cli::Run) -> Result<(Option<Project>, Option<Sandbo
 }
 
 /// A sandbox that is up keeps the configuration it was made with; a fresh one takes the project's.
-fn settings(dir: &Path, typed: &cli::Run, sandbox: Option<&Sandbox>) -> Result<(Settings, Option<Vec<u8>>)> {
+fn settings(dir: &Path, typed: &cli::Run, sandbox: Option<&Sandbox>) -> Result<(Settings, Option<Vec<u8>>, Backend)> {
     let (overrides, policy) = (typed.wanted.overrides(), Policy::of_the_user()?);
     let Some(sandbox) = sandbox else {
+        let backend = backend::chosen(typed.wanted.backend, &policy)?;
         let settings = Settings::load(dir, typed.wanted.file.as_deref(), &overrides, &policy)?;
         let config = settings.to_yaml().into_bytes();
-        return Ok((settings, Some(config)));
+        return Ok((settings, Some(config), backend));
     };
     time_left(sandbox)?;
     if let Some(run) = sandbox.running()? {
@@ -118,12 +124,13 @@ fn settings(dir: &Path, typed: &cli::Run, sandbox: Option<&Sandbox>) -> Result<(
         );
     }
     crate::commands::sandbox::refuse_reshaping(&typed.wanted, sandbox)?;
+    let backend = crate::commands::sandbox::backend_of(typed.wanted.backend, sandbox, &policy)?;
     let config = sandbox.config()?.ok_or_else(|| anyhow!("sandbox {} has lost its sandbox.yaml", sandbox.id()))?;
     let text =
         String::from_utf8(config).map_err(|_| anyhow!("the sandbox.yaml of sandbox {} is damaged", sandbox.id()))?;
     let shown = format!("sandbox.yaml of sandbox {}", sandbox.id());
     let overrides = crate::commands::sandbox::as_made(overrides, sandbox)?;
-    Ok((Settings::parse(&text, &shown, dir, &overrides, &policy)?, None))
+    Ok((Settings::parse(&text, &shown, dir, &overrides, &policy)?, None, backend))
 }
 
 fn time_left(sandbox: &Sandbox) -> Result<u64> {
@@ -145,13 +152,13 @@ fn watch(
     typed: &cli::Run,
     project: &Project,
     job: Job,
-    input: Option<OwnedFd>,
+    input: Option<view::Sink>,
     terminal: Option<Terminal>,
 ) -> Result<u8> {
     let mut signals = view::catch_signals(terminal.is_some())?;
     let quiet = typed.quiet;
-    let mut patience = Patience::new(job.plan.deadline)?;
-    let supervisor = supervise::start(job, input)?;
+    let mut patience = Patience::new(job.plan.deadline, backend::building_ms(job.backend))?;
+    let supervisor = supervise::start::start(job, input)?;
     if typed.detach {
         return detach(&supervisor, project, &mut patience, quiet);
     }

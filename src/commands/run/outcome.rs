@@ -4,11 +4,11 @@ use crate::cli;
 use crate::collected;
 use crate::commands::{explained, warn};
 use crate::explain::{Explanation, Source};
+use crate::recover;
 use crate::summary::Summary;
-use crate::supervise::Child;
+use crate::supervise::start::Child;
 use crate::view::{Ended, Overdue};
 use crate::words::{self, say};
-use crate::{backend, recover};
 use aido_evidence::{Project, Run, plain_json};
 use aido_runtime::{End, Error};
 use anyhow::{Result, bail};
@@ -64,8 +64,7 @@ fn overdue(typed: &cli::Run, project: &Project, process: &Child, why: Overdue, f
         Overdue::Interrupted { signal } => Some(End::Interrupted { signal }),
         Overdue::Closing => None,
     };
-    let engine = backend::engine("sweep")?;
-    let said = found.map(|run| recover::close(run, &*engine, end.clone())).unwrap_or_default();
+    let said = found.map(|run| recover::close(run, end.clone())).unwrap_or_default();
     let told = found.map_or(Ok(None), |run| tell(typed, run))?;
     let Some(end) = end else {
         let what = "the task is over, but the run's supervisor did not seal its record in time and";
@@ -83,7 +82,7 @@ pub(super) fn never_stood(project: &Project) -> anyhow::Error {
 }
 
 fn swept(project: &Project) -> Result<String> {
-    Ok(listed(&recover::sweep(project, &*backend::engine("sweep")?)))
+    Ok(listed(&recover::sweep(project)))
 }
 
 fn listed(said: &[String]) -> String {

@@ -44,12 +44,13 @@ fn in_force(held: &[&str], told: &Summary) -> String {
 fn input(input: &InputDigest) -> String {
     let path = if input.path.is_empty() { "the project folder".to_owned() } else { inert(&input.path) };
     let more = if input.partial { " and more" } else { "" };
+    let entries = if input.entries == 1 { "1 entry".to_owned() } else { format!("{} entries", input.entries) };
     match input.kind {
         InputKind::File if input.secret => {
             format!("{path} (a secret of {}, kept out of the record)", size(input.size.unwrap_or_default()))
         }
         InputKind::File => path,
-        InputKind::Tree => format!("{path} ({} entries{more})", input.entries),
-        InputKind::Metadata => format!("{path} ({} entries{more}, by name, size and time only)", input.entries),
+        InputKind::Tree => format!("{path} ({entries}{more})"),
+        InputKind::Metadata => format!("{path} ({entries}{more}, by name, size and time only)"),
     }
 }

@@ -4,12 +4,12 @@ use super::bound::{self, Bound};
 use super::error::{At, Error, Result, Told};
 use super::schema::{POLICY, RESOURCES, Section};
 use super::yaml::{self, Node, Value};
-use super::{Runtime, Variable, file};
+use super::{Backend, Runtime, Variable, file};
 use std::path::{Component, Path, PathBuf};
 
 /// Version of the file. 1: first.
 const VERSION: &str = "1";
-const TOP: [&str; 5] = ["version", "ttl", "resources", "runtimes", "env"];
+const TOP: [&str; 7] = ["version", "ttl", "resources", "runtimes", "env", "backend", "backends"];
 
 /// Ceilings, each with the place where the user wrote it. What is absent has none.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +25,16 @@ pub struct Policy {
     pub(super) output: Option<Told<u64>>,
     runtimes: Option<Patterns>,
     env: Option<Patterns>,
+    /// The engine that is meant where none is named.
+    backend: Option<Told<Backend>>,
+    backends: Option<Backends>,
+}
+
+/// The engines that runs may use.
+#[derive(Clone, Debug)]
+struct Backends {
+    at: At,
+    list: Vec<Backend>,
 }
 
 #[derive(Clone, Debug)]
@@ -60,6 +70,12 @@ impl Policy {
         policy.ttl = ceiling(&mut top, "ttl", &bound::TIME)?;
         policy.runtimes = top.take("runtimes").map(|node| patterns(node, "runtimes")).transpose()?;
         policy.env = top.take("env").map(|node| patterns(node, "env")).transpose()?;
+        policy.backends = top.take("backends").map(backends).transpose()?;
+        if let Some(node) = top.take("backend") {
+            let told = backend(node.text("backend")?)?;
+            policy.check_backend(&told)?;
+            policy.backend = Some(told);
+        }
         if let Some(node) = top.take("resources") {
             let mut section = Section::new(node, "resources", &RESOURCES)?;
             policy.memory = ceiling(&mut section, "memory", &bound::MEMORY)?;
@@ -89,6 +105,22 @@ impl Policy {
             At::Nowhere => "name one with `runtime:` or `--runtime`, or add this one to your policy",
             _ => "name one of these, or add it to your policy",
         }))
+    }
+
+    /// The engine that a run uses: the one that was named, else the user's own, else what is usual on this platform.
+    pub fn backend(&self, named: Option<Told<Backend>>, usual: Backend) -> Result<Backend> {
+        let told = named.or_else(|| self.backend.clone()).unwrap_or(Told::new(usual, At::Nowhere));
+        self.check_backend(&told).map(|()| told.value)
+    }
+
+    fn check_backend(&self, told: &Told<Backend>) -> Result<()> {
+        let Some(allowed) = self.backends.as_ref().filter(|allowed| !allowed.list.contains(&told.value)) else {
+            return Ok(());
+        };
+        let default = if told.at == At::Nowhere { ", which is meant where none is named," } else { "" };
+        let (spot, list) = (allowed.at.spot(), allowed.shown());
+        let what = format!("the backend `{}`{default} is none that your policy allows ({spot}): {list}", told.value);
+        Err(Error::new(told.at.clone(), what).remedy("name one of these, or add it to `backends` in your policy"))
     }
 
     /// Whether a file may hand this variable to a task. What was typed is the user's own word.
@@ -121,7 +153,12 @@ impl Policy {
             measured.into_iter().filter_map(|(key, ceiling, bound)| Some((key, (bound.show)(ceiling.as_ref()?.value))));
         let lists = [("runtimes", &self.runtimes), ("env", &self.env)];
         let lists = lists.into_iter().filter_map(|(key, list)| Some((key, list.as_ref()?.shown())));
-        measured.chain(lists).collect()
+        let engines = [
+            ("backend", self.backend.as_ref().map(|told| told.value.to_string())),
+            ("backends", self.backends.as_ref().map(Backends::shown)),
+        ];
+        let engines = engines.into_iter().filter_map(|(key, shown)| Some((key, shown?)));
+        measured.chain(lists).chain(engines).collect()
     }
 }
 
@@ -144,6 +181,24 @@ fn patterns(node: Node, key: &str) -> Result<Patterns> {
     match texts.iter().find(|told| told.value.is_empty()) {
         Some(told) => Err(Error::new(told.at.clone(), "an empty pattern stands for nothing")),
         None => Ok(Patterns { at, list: texts.into_iter().map(|told| told.value).collect() }),
+    }
+}
+
+fn backend(told: Told<String>) -> Result<Told<Backend>> {
+    let known = told.value.parse().map_err(|what: String| Error::new(told.at.clone(), what))?;
+    Ok(Told::new(known, told.at))
+}
+
+fn backends(node: Node) -> Result<Backends> {
+    let at = node.at.clone();
+    let list: Result<Vec<Backend>> = node.texts("backends")?.into_iter().map(|told| Ok(backend(told)?.value)).collect();
+    Ok(Backends { at, list: list? })
+}
+
+impl Backends {
+    fn shown(&self) -> String {
+        let names: Vec<&str> = self.list.iter().map(|backend| backend.name()).collect();
+        if names.is_empty() { "none".to_string() } else { names.join(", ") }
     }
 }
 

@@ -33,6 +33,43 @@ fn refused(policy_text: &str, yaml: &str, overrides: &Overrides) -> String {
 }
 
 #[test]
+fn the_engine_is_the_users_choice_within_the_policy() {
+    let typed = |backend| Some(Told::new(backend, At::Flag("--backend".into())));
+    let (linux, docker) = (Backend::Linux, Backend::Docker);
+    for (text, named, usual, chosen) in [
+        ("", None, linux, linux),
+        ("", None, docker, docker),
+        ("", typed(docker), linux, docker),
+        ("backend: docker", None, linux, docker),
+        ("backend: docker", typed(linux), linux, linux),
+        ("backends: [linux, docker]", typed(docker), linux, docker),
+        ("{backend: docker, backends: [docker]}", None, linux, docker),
+    ] {
+        assert_eq!(policy(text).backend(named, usual), Ok(chosen), "{text}");
+    }
+    let said = policy("backends: [linux]").backend(typed(docker), linux).unwrap_err().to_string();
+    let words = "--backend: the backend `docker` is none that your policy allows (/home/u/policy.yaml:1): linux";
+    assert!(said.starts_with(words), "{said}");
+    let said = policy("backends: [docker]").backend(None, linux).unwrap_err().to_string();
+    assert!(said.contains("`linux`, which is meant where none is named,"), "{said}");
+    assert!(policy("backends: []").backend(None, linux).is_err());
+    let said = refused_policy("{backends: [linux], backend: docker}");
+    assert!(said.contains("the backend `docker` is none that your policy allows"), "{said}");
+    assert!(refused_policy("backend: dokcer").contains("did you mean `docker`?"));
+    assert!(refused_policy("backends: docker").contains("is a list"));
+    let shown = policy("{backend: docker, backends: [docker, linux]}").ceilings();
+    assert_eq!(shown, [("backend", "docker".to_string()), ("backends", "docker, linux".to_string())]);
+}
+
+#[test]
+fn no_file_of_a_project_moves_a_run_to_another_engine() {
+    for key in ["backend: docker", "engine: docker"] {
+        let said = refused("", key, &Overrides::default());
+        assert!(said.contains("a file may not choose the engine") && said.contains("--backend"), "{said}");
+    }
+}
+
+#[test]
 fn a_file_that_asks_for_more_is_refused_with_both_places() {
     assert_eq!(
         refused(WHOLE, "name: x\nresources:\n  memory: 8GiB\n", &Overrides::default()),
@@ -224,7 +261,7 @@ fn a_policy_with_a_mistake_is_refused_at_its_place() {
    |
  2 | runtime: [host]
    | ^^^^^^^
-  help: the keys here are: version, ttl, resources, runtimes, env"
+  help: the keys here are: version, ttl, resources, runtimes, env, backend, backends"
     );
     for (text, said) in [
         ("version: 2", "version 2 of the policy is not known here"),

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{Compress, Export, Exported, Format, Outlet};
 
-const HOW: Export<'_> = Export { format: Format::Oci, compress: Compress::Not, progress: &Silent };
+const HOW: Export<'_> = Export { format: Format::Oci, compress: Compress::Not, name: None, progress: &Silent };
 
 /// Layers of several kinds: one with a folder that is only used, one that is given twice, one that
 /// replaces within itself.

@@ -1,12 +1,15 @@
 //! From the `runtime:` that was asked for to the facts of a root: the image is obtained here.
 
-use crate::backend;
+mod docker;
+
+use crate::backend::{self, Backend};
+use crate::host::interrupt::Held;
 use crate::inputs::looks_secret;
-use crate::interrupt::Held;
 use crate::plan::RootFacts;
 use crate::progress::Shown;
 use crate::settings::{self, At, Runtime, Settings};
-use aido_image::{Digest, Hold, Image, Kind, Options, Platform, Reference, Registries, Source, Store};
+pub(crate) use aido_image::Hold;
+use aido_image::{Digest, Image, Kind, Options, Platform, Reference, Registries, Source, Store};
 use aido_runtime::{Error, Root};
 use std::cell::Cell;
 use std::os::unix::net::UnixStream;
@@ -22,7 +25,10 @@ pub(crate) struct Ready {
 }
 
 /// Finds or obtains the root that the settings name.
-pub(crate) fn ready(settings: &Settings, progress: &Shown) -> Result<Ready, Error> {
+pub(crate) fn ready(settings: &Settings, backend: Backend, progress: &Shown) -> Result<Ready, Error> {
+    if backend == Backend::Docker {
+        return docker::ready(settings, progress);
+    }
     match &settings.runtime.value {
         Runtime::Host => Ok(Ready { facts: host(), hold: None }),
         Runtime::RootFolder { folder } => folder_root(settings, folder),
@@ -124,15 +130,43 @@ pub(crate) fn registries() -> Result<Registries, Error> {
     settings::registries::of_the_user().map_err(|e| Error::new(e.to_string()))
 }
 
-/// What the runtime's name leads to, as far as the store knows; makes no store, and asks nobody.
-pub(crate) fn resolved(settings: &Settings) -> Option<Digest> {
+/// What the runtime's name leads to, as far as the engine or aido's own store knows; makes no store, asks no registry.
+pub(crate) fn resolved(settings: &Settings, backend: Backend) -> Option<String> {
+    let held = (backend == Backend::Docker).then(|| docker::resolved(settings)).flatten();
+    held.or_else(|| stored(settings).map(|digest| digest.to_string()))
+}
+
+fn stored(settings: &Settings) -> Option<Digest> {
     let Runtime::Image(_) = &settings.runtime.value else { return None };
-    let there = backend::images().ok().filter(|folder| folder.is_dir())?;
+    let there = crate::host::native::images().ok().filter(|folder| folder.is_dir())?;
     Store::open(&there).ok()?.resolved(&source(settings).ok()?).ok()?
 }
 
+/// What the tag was resolved to, else what its registry says.
+pub(crate) fn meaning(tag: &Reference, asked: &crate::cli::Check) -> Result<Digest, Error> {
+    let source = Source::Registry(tag.clone());
+    let store: Store = open_store()?;
+    if !asked.update
+        && let Some(digest) = store.resolved(&source).map_err(told)?
+    {
+        return Ok(digest);
+    }
+    let progress = crate::progress::shown(false);
+    let registries = registries()?;
+    let options = Options {
+        ownership: aido_runtime_linux::image_ownership(),
+        offline: asked.offline,
+        insecure: &asked.insecure_registry,
+        registries: &registries,
+        refresh: false,
+        platform: Platform::here(),
+        progress: &progress,
+    };
+    store.meant_now(&source, &options).map_err(told)
+}
+
 pub(crate) fn open_store() -> Result<Store, Error> {
-    Store::open(&backend::images()?).map_err(told)
+    Store::open(&crate::host::native::images()?).map_err(told)
 }
 
 /// Fetches and unpacks under the ids of the image's files; the caller has one thread.
