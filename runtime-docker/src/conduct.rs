@@ -67,6 +67,7 @@ pub(crate) async fn prepare(session: &Session, plan: &Plan) -> Result<Ready, Err
         return Err(Error::new(what).remedy("Docker Desktop: switch to Linux containers"));
     }
     let program = warden::program(&about.arch)?;
+    inputs_are_there(plan)?;
     let places = Places::of(&plan.mounts, &|source| source.is_dir())?;
     let profile = Profile::of(&plan.syscalls)?;
     let mut enforced = stand::by_engine(plan, &places, &profile, about);
@@ -358,4 +359,15 @@ fn word() -> Result<[u8; 32], Error> {
         pair.copy_from_slice(&[digit(byte >> 4), digit(byte)]);
     }
     Ok(word)
+}
+
+/// An input that is missing is named as that, and not as a place that cannot be had.
+fn inputs_are_there(plan: &Plan) -> Result<(), Error> {
+    for mount in &plan.mounts {
+        if let aido_runtime::MountKind::Input { source, .. } = &mount.kind {
+            let looked = source.symlink_metadata();
+            looked.map_err(|e| Error::new(format!("cannot open {}: {e}", source.display())))?;
+        }
+    }
+    Ok(())
 }
