@@ -67,6 +67,7 @@ pub(crate) async fn prepare(session: &Session, plan: &Plan) -> Result<Ready, Err
         return Err(Error::new(what).remedy("Docker Desktop: switch to Linux containers"));
     }
     let program = warden::program(&about.arch)?;
+    inputs_are_there(plan)?;
     let places = Places::of(&plan.mounts, &|source| source.is_dir())?;
     let profile = Profile::of(&plan.syscalls)?;
     let mut enforced = stand::by_engine(plan, &places, &profile, about);
@@ -208,14 +209,13 @@ impl Conduct<'_> {
         session.api.create_container(create(names.loader()), loader).await.map_err(&failed)?;
         let mut archive = Archive::new(0, 0);
         // A program that its own user cannot read makes a process that nobody of that user can read or trace.
-        archive.bytes(&format!("{LOADING}/warden/warden"), 0o111, *program);
-        self.send(&names.loader(), "/", archive, listener).await?;
-        if !places.regions.is_empty() {
+        archive.bytes("warden", 0o111, *program);
+        // Each to its own volume's path: Podman puts nothing into a volume that lies below the path that it is told.
+        self.send(&names.loader(), &format!("/{LOADING}/warden"), archive, listener).await?;
+        for (number, region) in places.regions.iter().enumerate() {
             let mut archive = Archive::new(plan.identity.uid, plan.identity.gid);
-            for (number, region) in places.regions.iter().enumerate() {
-                archive.region(&format!("{LOADING}/in{number}"), region)?;
-            }
-            self.send(&names.loader(), "/", archive, listener).await?;
+            archive.region(".", region)?;
+            self.send(&names.loader(), &format!("/{LOADING}/in{number}"), archive, listener).await?;
         }
         // Podman takes a path of its own host where Docker takes the profile itself.
         let file =
@@ -358,4 +358,15 @@ fn word() -> Result<[u8; 32], Error> {
         pair.copy_from_slice(&[digit(byte >> 4), digit(byte)]);
     }
     Ok(word)
+}
+
+/// An input that is missing is named as that, and not as a place that cannot be had.
+fn inputs_are_there(plan: &Plan) -> Result<(), Error> {
+    for mount in &plan.mounts {
+        if let aido_runtime::MountKind::Input { source, .. } = &mount.kind {
+            let looked = source.symlink_metadata();
+            looked.map_err(|e| Error::new(format!("cannot open {}: {e}", source.display())))?;
+        }
+    }
+    Ok(())
 }
