@@ -4,13 +4,18 @@ use crate::client::Session;
 use crate::shape::{DEADLINE, RUN, USER};
 use crate::{os, words};
 use aido_runtime::Error;
+use bollard::errors::Error as Failure;
 use bollard::query_parameters::{
     ListContainersOptionsBuilder, ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptionsBuilder,
 };
 use std::collections::{BTreeSet, HashMap};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const KIND: &str = "docker ";
+const LEFT: &str = "what a run left could not be removed";
+/// A container that is ending is let go within this.
+const PATIENCE: Duration = Duration::from_secs(20);
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// The name of a run's things at an engine, as the record has it.
 pub(crate) fn named(endpoint: &str, run: &str) -> String {
@@ -29,29 +34,47 @@ fn labelled(name: &str, value: &str) -> HashMap<String, Vec<String>> {
     HashMap::from([("label".to_string(), vec![format!("{name}={value}")])])
 }
 
-/// Removes containers and volumes of a run. Not an error if there are none.
+/// Removes containers and volumes of a run, until none is listed any more. What is in the middle of something, such as its
+/// end, is asked again.
 pub(crate) async fn remove(session: &Session, run: &str) -> Result<(), Error> {
-    let failed = session.failed("what a run left could not be removed");
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let said = match removed(session, run).await {
+            Ok(0) => return Ok(()),
+            Ok(_) => None,
+            Err(e) if words::may_pass(&e) => Some(e),
+            Err(e) => return Err(session.failed(LEFT)(e)),
+        };
+        if Instant::now() > until {
+            let stays = || Error::new(format!("what run {run} left at {} does not go", session.at));
+            return Err(said.map_or_else(stays, session.failed(LEFT)));
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// One round: how much was there.
+async fn removed(session: &Session, run: &str) -> Result<usize, Failure> {
     let filter = labelled(RUN, run);
     let options = ListContainersOptionsBuilder::new().all(true).filters(&filter).build();
-    for container in session.api.list_containers(Some(options)).await.map_err(&failed)? {
-        let Some(id) = container.id else { continue };
-        let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
-        match session.api.remove_container(&id, Some(options)).await {
-            Err(e) if !words::is_missing(&e) && !words::is_conflict(&e) => return Err(failed(e)),
-            _ => {}
-        }
-    }
+    let containers = session.api.list_containers(Some(options)).await?;
     let options = ListVolumesOptionsBuilder::new().filters(&filter).build();
-    let listed = session.api.list_volumes(Some(options)).await.map_err(&failed)?;
-    for volume in listed.volumes.into_iter().flatten() {
-        let options = RemoveVolumeOptionsBuilder::new().force(true).build();
-        match session.api.remove_volume(&volume.name, Some(options)).await {
-            Err(e) if !words::is_missing(&e) => return Err(failed(e)),
-            _ => {}
-        }
+    let volumes = session.api.list_volumes(Some(options)).await?.volumes.unwrap_or_default();
+    // One that does not go must not keep the others.
+    let mut first = None;
+    let mut take = |done: Result<(), Failure>| match done {
+        Err(e) if !words::is_missing(&e) => drop(first.get_or_insert(e)),
+        _ => {}
+    };
+    for id in containers.iter().filter_map(|container| container.id.as_deref()) {
+        let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+        take(session.api.remove_container(id, Some(options)).await);
     }
-    Ok(())
+    for volume in &volumes {
+        let options = RemoveVolumeOptionsBuilder::new().force(true).build();
+        take(session.api.remove_volume(&volume.name, Some(options)).await);
+    }
+    first.map_or(Ok(containers.len() + volumes.len()), Err)
 }
 
 /// What this user's runs have left, and whose time is over.

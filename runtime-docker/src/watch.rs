@@ -158,7 +158,10 @@ impl<'a> Watch<'a> {
         let mut last = limit + grace + BACKSTOP;
         let mut killed = false;
         loop {
-            let next = [Some(last), self.last_at, self.kill_at, (!self.seen.deadline).then_some(limit)];
+            // What happens to a task that is not said to run yet waits for that word, but not for ever.
+            let running = self.started.is_some() || begun.elapsed() > FIRST_WORD;
+            let limit_at = (running && !self.seen.deadline).then_some(limit);
+            let next = [Some(last), self.last_at, self.kill_at, limit_at, (!running).then_some(begun + FIRST_WORD)];
             let next = next.into_iter().flatten().min().unwrap_or(last);
             tokio::select! {
                 piece = self.wires.output.next() => match piece {
@@ -169,14 +172,14 @@ impl<'a> Watch<'a> {
                     }
                     None => return Ok(()),
                 },
-                () = os::wish(&*listener) => self.wishes(grace, listener).await?,
+                () = os::wish(&*listener), if running => self.wishes(grace, listener).await?,
                 () = tokio::time::sleep_until(next) => {}
             }
             if self.is_over() {
                 return Ok(());
             }
             let now = Instant::now();
-            if now >= limit && !self.seen.deadline {
+            if running && now >= limit && !self.seen.deadline {
                 // The warden's clock is the one that counts; it has asked the task already.
                 self.seen.deadline = true;
                 listener.event(Event::DeadlineReached { ttl_ms: deadline.ttl_ms })?;

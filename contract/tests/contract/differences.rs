@@ -19,6 +19,7 @@ pub(crate) enum Name {
     OutputsAreOneStream,
     MemoryKillsOne,
     ProfilesKeepUserNamespacesOut,
+    EtcIsTheEngines,
 }
 
 /// One difference.
@@ -33,6 +34,12 @@ pub(crate) struct Difference {
 const ENGINES: &[Kind] = &[Kind::Docker, Kind::Podman];
 
 pub(crate) const DIFFERENCES: &[Difference] = &[
+    Difference {
+        name: Name::EtcIsTheEngines,
+        engines: &[Kind::Podman],
+        reason: "Podman lays files of its own over /etc/passwd, with a line for the task's user, and over /etc/hostname, \
+                 without an end of the line; its API has no word against that",
+    },
     Difference {
         name: Name::RefusalsAreNotHeard,
         engines: ENGINES,
