@@ -209,17 +209,24 @@ impl Conduct<'_> {
         session.api.create_container(create(names.loader()), loader).await.map_err(&failed)?;
         let mut archive = Archive::new(0, 0);
         // A program that its own user cannot read makes a process that nobody of that user can read or trace.
-        archive.bytes("warden", 0o111, *program);
-        // Each to its own volume's path: Podman puts nothing into a volume that lies below the path that it is told.
-        self.send(&names.loader(), &format!("/{LOADING}/warden"), archive, listener).await?;
+        // Podman puts nothing into a volume that lies below the path that it is told; Docker takes no link that leads out of
+        // that path. What is sent is the same.
+        let podman = session.about.product == Product::Podman;
+        let into = |place: &str| match podman {
+            true => (format!("/{LOADING}/{place}"), ".".to_string()),
+            false => ("/".to_string(), format!("{LOADING}/{place}")),
+        };
+        let (path, at) = into("warden");
+        archive.bytes(&format!("{at}/warden"), 0o111, *program);
+        self.send(&names.loader(), &path, archive, listener).await?;
         for (number, region) in places.regions.iter().enumerate() {
             let mut archive = Archive::new(plan.identity.uid, plan.identity.gid);
-            archive.region(".", region)?;
-            self.send(&names.loader(), &format!("/{LOADING}/in{number}"), archive, listener).await?;
+            let (path, at) = into(&format!("in{number}"));
+            archive.region(&at, region)?;
+            self.send(&names.loader(), &path, archive, listener).await?;
         }
         // Podman takes a path of its own host where Docker takes the profile itself.
-        let file =
-            (session.about.product == Product::Podman).then(|| InFile::write(profile, &names.run)).transpose()?;
+        let file = podman.then(|| InFile::write(profile, &names.run)).transpose()?;
         let seccomp = file.as_ref().map_or_else(|| profile.text.clone(), InFile::path);
         let task = shape::task(plan, &image.id, names, places, &image_volumes, &seccomp, &session.about);
         session.api.create_container(create(names.task()), task).await.map_err(&failed)?;
