@@ -1,6 +1,7 @@
 //! What runs leave in an engine when nobody could clean up: named, found by label, removed.
 
 use crate::client::Session;
+use crate::seccomp::InFile;
 use crate::shape::{DEADLINE, RUN, USER};
 use crate::{os, words};
 use aido_runtime::Error;
@@ -37,6 +38,7 @@ fn labelled(name: &str, value: &str) -> HashMap<String, Vec<String>> {
 /// Removes containers and volumes of a run, until none is listed any more. What is in the middle of something, such as its
 /// end, is asked again.
 pub(crate) async fn remove(session: &Session, run: &str) -> Result<(), Error> {
+    InFile::forget(run);
     let until = Instant::now() + PATIENCE;
     loop {
         let said = match removed(session, run).await {

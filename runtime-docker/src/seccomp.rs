@@ -42,10 +42,19 @@ pub(crate) struct InFile(PathBuf);
 
 impl InFile {
     pub(crate) fn write(profile: &Profile, run: &str) -> Result<InFile, Error> {
-        let path = std::env::temp_dir().join(format!("{run}-seccomp.json"));
+        let path = InFile::of(run);
         let failed = |e: std::io::Error| Error::new(format!("cannot write {}: {e}", path.display()));
         os::plain_file(&path).and_then(|mut file| file.write_all(profile.text.as_bytes())).map_err(failed)?;
         Ok(InFile(path))
+    }
+
+    fn of(run: &str) -> PathBuf {
+        std::env::temp_dir().join(format!("{run}-seccomp.json"))
+    }
+
+    /// Removes what somebody left who was killed meanwhile.
+    pub(crate) fn forget(run: &str) {
+        let _ = std::fs::remove_file(InFile::of(run));
     }
 
     pub(crate) fn path(&self) -> String {
