@@ -24,8 +24,6 @@ pub(crate) fn is_missing(failure: &Failure) -> bool {
     matches!(failure, Failure::DockerResponseServerError { status_code: 404, .. })
 }
 
-/// Whether it is about the thing and not about the engine: it is there already, or going.
-
 /// Whether the engine may answer another way in a moment: a container is ending, in words that Podman has for that and
 /// Docker's API has not, or a conflict.
 pub(crate) fn may_pass(failure: &Failure) -> bool {
