@@ -127,7 +127,7 @@ impl<'a> Watch<'a> {
         let input = std::mem::replace(&mut self.wires.input, Box::pin(tokio::io::sink()));
         let source = stdin.map(os::Source::new).transpose();
         let source = source.map_err(|e| Error::new(format!("cannot read standard input: {e}")))?;
-        let feeding = tokio::spawn(feed(source, input));
+        let feeding = tokio::spawn(feed(source, input, self.tty));
         let result = self.turns(deadline, words, begun, listener).await;
         feeding.abort();
         self.seen.wall = self.started.unwrap_or(begun).elapsed();
@@ -279,17 +279,28 @@ fn number(stream: Stream) -> usize {
     usize::from(stream == Stream::Stderr)
 }
 
-/// Passes on what the task is given to read, and that there is no more of it.
-async fn feed(source: Option<os::Source>, mut input: std::pin::Pin<Box<dyn tokio::io::AsyncWrite + Send>>) {
-    let Some(mut source) = source else {
+/// What a terminal takes for the end of the input.
+const END_OF_FILE: &[u8] = b"\x04";
+
+/// Passes on what the task is given to read, and that there is no more of it. At a terminal that is typed: with the
+/// engine's end of its input closed, what is still shown might not arrive.
+async fn feed(source: Option<os::Source>, mut input: std::pin::Pin<Box<dyn tokio::io::AsyncWrite + Send>>, tty: bool) {
+    if source.is_none() && !tty {
         // Held open: what ends here might end the other direction too.
         return std::future::pending().await;
-    };
-    while let Ok(Some(piece)) = source.next().await {
-        if input.write_all(&piece).await.is_err() || input.flush().await.is_err() {
-            break;
+    }
+    if let Some(mut source) = source {
+        while let Ok(Some(piece)) = source.next().await {
+            if input.write_all(&piece).await.is_err() || input.flush().await.is_err() {
+                break;
+            }
         }
     }
-    let _ = input.shutdown().await;
+    if tty {
+        let _ = input.write_all(END_OF_FILE).await;
+        let _ = input.flush().await;
+    } else {
+        let _ = input.shutdown().await;
+    }
     std::future::pending().await
 }
