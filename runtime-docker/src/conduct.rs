@@ -14,7 +14,7 @@ use crate::shape::{self, LOADING, Names};
 use crate::watch::{Seen, Watch};
 use crate::{leftover, os, stand, warden};
 use aido_runtime::{
-    Collected, Command, End, Enforced, Error, Event, Io, Isolation, Listener, Outcome, Plan, Root, Stream, Usage,
+    Collected, Command, End, Enforced, Error, Event, Io, Isolation, Listener, Outcome, Plan, Root, Stream, Usage, Wake,
 };
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, StartContainerOptions, UploadToContainerOptionsBuilder,
@@ -148,8 +148,7 @@ impl Listener for Early<'_> {
         self.kept.pop_front().or_else(|| self.listener.command())
     }
 
-    #[cfg(unix)]
-    fn wake(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+    fn wake(&self) -> Option<Wake<'_>> {
         self.listener.wake()
     }
 }

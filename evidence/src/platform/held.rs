@@ -165,17 +165,19 @@ impl Dir {
 }
 
 /// Who owns what is held.
+#[allow(clippy::useless_conversion, reason = "modes are narrower on macOS")]
 pub(crate) fn owner_of(fd: impl AsFd) -> io::Result<Option<Owner>> {
     let stat = rustix::fs::fstat(fd)?;
     let me = rustix::process::geteuid().as_raw();
-    Ok(Some(Owner { user: stat.st_uid, me, mode: stat.st_mode & 0o7777 }))
+    Ok(Some(Owner { user: stat.st_uid, me, mode: u32::from(stat.st_mode) & 0o7777 }))
 }
 
 /// The same of whatever lies at a path, links followed; None where nothing does.
+#[allow(clippy::useless_conversion, reason = "modes are narrower on macOS")]
 pub(crate) fn owner_at(path: &Path) -> Option<Owner> {
     let stat = rustix::fs::stat(path).ok()?;
     let me = rustix::process::geteuid().as_raw();
-    Some(Owner { user: stat.st_uid, me, mode: stat.st_mode & 0o7777 })
+    Some(Owner { user: stat.st_uid, me, mode: u32::from(stat.st_mode) & 0o7777 })
 }
 
 fn open(at: impl AsFd, name: &OsStr, path: &Path) -> Result<Dir, Barred> {
