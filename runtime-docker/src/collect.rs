@@ -4,9 +4,9 @@
 //! the Linux runtime's `collect.rs`. A thread writes, so that the engine can be read and the user heard meanwhile; it ends with the call.
 
 use crate::client::Session;
-use crate::names::{is_plain, shown};
 use crate::os;
 use crate::places::OUTPUTS;
+use aido_runtime::names::{is_plain, shown};
 use aido_runtime::{Artifact, Collected, Command, Io, Listener, Omission, Plan};
 use aido_secrets::{Redactor, Secrets};
 use bollard::query_parameters::DownloadFromContainerOptionsBuilder;

@@ -17,7 +17,6 @@ mod engine;
 mod frames;
 mod image;
 mod leftover;
-mod names;
 mod os;
 mod pack;
 mod places;

@@ -1,7 +1,7 @@
 //! The task as the warden reads it. The form stands in `warden/script.rs`.
 
 use crate::places::Places;
-use aido_runtime::{EnvValue, Error, Plan};
+use aido_runtime::{Error, Plan};
 use std::collections::BTreeMap;
 
 /// Used where the task's environment has no `PATH`.
@@ -21,7 +21,7 @@ pub(crate) fn script(
     words: [&[u8; 32]; 2],
 ) -> Result<Vec<u8>, Error> {
     let task = &plan.task;
-    let env = environment(plan, secrets)?;
+    let env = plan.task.environment(secrets)?;
     let path = env.get("PATH").map_or(DEFAULT_PATH, String::as_str);
     if task.programs.iter().any(String::is_empty) {
         return Err(Error::new("the task's command is an empty word"));
@@ -76,18 +76,6 @@ fn text(bytes: &mut Vec<u8>, text: &str) -> Result<(), Error> {
     Ok(())
 }
 
-fn environment(plan: &Plan, secrets: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, Error> {
-    let value = |name: &String, value: &EnvValue| match value {
-        EnvValue::Literal(text) => Ok((name.clone(), text.clone())),
-        EnvValue::From { from } => match secrets.get(from) {
-            Some(text) => Ok((name.clone(), text.clone())),
-            None => Err(Error::new(format!("the variable {from}, which the task gets as {name}, is not set"))
-                .remedy(format!("set it: export {from}=…"))),
-        },
-    };
-    plan.task.env.iter().map(|(name, from)| value(name, from)).collect()
-}
-
 /// Where a program may be: itself if it is a path, else one candidate for each folder of `PATH`.
 fn search<'a>(program: &'a str, path: &'a str) -> impl Iterator<Item = String> + 'a {
     let itself = program.contains('/').then(|| program.to_string());
@@ -111,7 +99,7 @@ mod tests {
     #[test]
     fn a_secret_is_in_the_script_and_a_missing_one_is_refused() {
         let mut plan = plan();
-        plan.task.env.insert("TOKEN".into(), EnvValue::From { from: "MY_TOKEN".into() });
+        plan.task.env.insert("TOKEN".into(), aido_runtime::EnvValue::From { from: "MY_TOKEN".into() });
         assert!(
             script(&plan, &Places::default(), &BTreeMap::new(), 1, [&NO_WORD; 2])
                 .unwrap_err()

@@ -9,6 +9,7 @@ mod enforced;
 mod engine;
 mod error;
 mod event;
+pub mod names;
 mod outcome;
 mod plan;
 
