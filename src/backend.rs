@@ -1,17 +1,15 @@
-//! Which engine runs plans here, and where the user's own state lies. The one place that knows the platform.
+//! Which engine runs plans here, and where the user's own state lies. What differs between platforms is in `host`.
 
 pub(crate) mod docker;
 
+use crate::host::native;
+pub(crate) use crate::host::native::{SCRATCH, apparmor_profile, end_with_the_reader, fault, start_afresh};
 use crate::inputs::Own;
 pub(crate) use crate::settings::Backend;
 use crate::settings::{self, At, BACKEND_VARIABLE, Filesystem, Policy, Settings, Told};
 use aido_evidence::Keyring;
 use aido_runtime::{Error, Isolation, Runtime};
-pub(crate) use aido_runtime_linux::{SCRATCH, end_descendants, fault};
 use std::path::{Path, PathBuf};
-
-/// The engine that is meant where nobody names one.
-const USUAL: Backend = Backend::Linux;
 
 /// Which engine a command uses: what was typed, else what the caller's environment or policy says, else the usual one.
 pub(crate) fn chosen(typed: Option<Backend>, policy: &Policy) -> settings::Result<Backend> {
@@ -19,7 +17,7 @@ pub(crate) fn chosen(typed: Option<Backend>, policy: &Policy) -> settings::Resul
         Some(typed) => Some(Told::new(typed, At::Flag("--backend".to_string()))),
         None => by_variable()?,
     };
-    policy.backend(named, USUAL)
+    policy.backend(named, native::USUAL)
 }
 
 fn by_variable() -> settings::Result<Option<Told<Backend>>> {
@@ -45,10 +43,26 @@ pub(crate) fn refuse_layer(settings: &Settings, backend: Backend) -> settings::R
 /// The engine for one run; `name` tells it from others.
 pub(crate) fn engine(backend: Backend, name: &str) -> Result<Box<dyn Runtime>, Error> {
     Ok(match backend {
-        // A run on the host root needs no image store, and so no home folder.
-        Backend::Linux => Box::new(aido_runtime_linux::Linux::new(images().ok(), name)),
+        Backend::Linux => native::engine(name)?,
         Backend::Docker => Box::new(docker::of_the_caller(name)?),
     })
+}
+
+/// The command that says what an engine can hold.
+pub(crate) fn doctor(backend: Backend) -> &'static str {
+    match backend {
+        Backend::Linux => "aido doctor",
+        Backend::Docker => "aido doctor --backend docker",
+    }
+}
+
+/// How long a sandbox may take to stand. The kernel's own is built in bounds below this; an engine is sent the inputs,
+/// perhaps over a network.
+pub(crate) fn building_ms(backend: Backend) -> u64 {
+    match backend {
+        Backend::Linux => 60_000,
+        Backend::Docker => 600_000,
+    }
 }
 
 /// Ends what a run held, by the engine that held it, whichever is chosen now.
@@ -57,39 +71,6 @@ pub(crate) fn destroy(leftover: &str) -> Result<(), Error> {
         Some(engine) => engine.destroy(leftover),
         None => engine(Backend::Linux, "sweep")?.destroy(leftover),
     }
-}
-
-/// This program, whatever lies at its path by now.
-pub(crate) fn own_program() -> &'static Path {
-    Path::new("/proc/self/exe")
-}
-
-/// What the caller left behind, open descriptors above all, is not for aido and not for the task.
-/// Called first of all.
-pub(crate) fn start_afresh() {
-    aido_runtime_linux::start_afresh();
-    fault::arm();
-}
-
-/// What a killed supervisor leaves becomes a child of this process, which can end it. Where that cannot be had, the
-/// sandbox's own ties have to do.
-pub(crate) fn adopt_orphans() {
-    let _ = aido_runtime_linux::adopt_orphans();
-}
-
-/// For commands that only print: a reader that goes away ends them.
-pub(crate) fn end_with_the_reader() {
-    aido_runtime_linux::end_with_the_reader();
-}
-
-/// What a host with AppArmor must load so that aido may make user namespaces.
-pub(crate) fn apparmor_profile() -> Result<String, Error> {
-    aido_runtime_linux::apparmor_profile()
-}
-
-/// The folder of the image store.
-pub(crate) fn images() -> Result<PathBuf, Error> {
-    Ok(data_home()?.join("aido").join("images"))
 }
 
 /// Where the keys lie, and where the ledgers of projects are anchored.
@@ -106,13 +87,13 @@ pub(crate) fn owed() -> Option<PathBuf> {
 }
 
 /// aido's folder in `$XDG_STATE_HOME`
-fn state() -> Option<PathBuf> {
+pub(crate) fn state() -> Option<PathBuf> {
     let state = folder_of("XDG_STATE_HOME").or_else(|| home().map(|home| home.join(".local/state")));
     state.map(|state| state.join("aido"))
 }
 
 /// `$XDG_DATA_HOME`
-fn data_home() -> Result<PathBuf, Error> {
+pub(crate) fn data_home() -> Result<PathBuf, Error> {
     folder_of("XDG_DATA_HOME").or_else(|| home().map(|home| home.join(".local/share"))).ok_or_else(|| {
         Error::new("there is no home folder for the image store")
             .remedy("set HOME, or XDG_DATA_HOME, to an absolute path")

@@ -1,14 +1,18 @@
 //! What can be typed. Does no I/O and decides nothing.
 
 mod changes;
+mod doctor;
 mod evidence;
 mod image;
 mod key;
+mod shell;
 
 pub(crate) use changes::*;
+pub(crate) use doctor::*;
 pub(crate) use evidence::*;
 pub(crate) use image::*;
 pub(crate) use key::*;
+pub(crate) use shell::*;
 
 use crate::settings::{Backend, Overrides};
 use aido_runtime::{Control, Isolation};
@@ -40,6 +44,8 @@ Exit status: the task's own; 124 time limit; 125 aido failed and nothing ran;
 pub(crate) enum Command {
     /// Run a task in a sandbox
     Run(Box<Run>),
+    /// Open a shell at your terminal in a sandbox
+    Shell(Box<Shell>),
     /// Make, list and destroy sandboxes
     #[command(subcommand, disable_help_subcommand = true)]
     Sandbox(Sandbox),
@@ -81,6 +87,7 @@ Examples:
   aido run --runtime python:3.11 a.py       in an image
   aido run --input data --output out/ a.py  reads data, writes out/ and nothing else
   aido run -e STAGE=test -e TOKEN a.py      one value, and one variable of yours passed on
+  aido run -it bash                         a shell at your terminal, in the sandbox
 
 The task runs in /workspace. /outputs ($AIDO_OUTPUTS) is writable and kept; outputs of the
 workspace are folders of it: /workspace/out and /outputs/out are the same. The rest is
@@ -95,7 +102,7 @@ Exit status:
   128+N  signal N ended it (130: Ctrl-C; 137: SIGKILL, also for the memory limit)
 Where the task's own status looks like one of these, `aido show` says which it was.";
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(after_help = RUN_HELP, override_usage = "aido run [OPTIONS] [TASK [ARG]...]")]
 pub(crate) struct Run {
     /// Run in this sandbox (an ID, a unique beginning of one, or `latest`) instead of a fresh one
@@ -109,8 +116,12 @@ pub(crate) struct Run {
     #[arg(short, long)]
     pub(crate) interactive: bool,
 
+    /// Give the task a terminal; with -i what you type goes there, Ctrl-C and Ctrl-Z too
+    #[arg(short, long, conflicts_with = "json")]
+    pub(crate) tty: bool,
+
     /// Print the run's ID and return at once; the run goes on
-    #[arg(long, conflicts_with = "interactive")]
+    #[arg(long, conflicts_with_all = ["interactive", "tty"])]
     pub(crate) detach: bool,
 
     /// Pass the task's bytes on as they are, also to a terminal that they may steer
@@ -135,7 +146,7 @@ pub(crate) struct Run {
 }
 
 /// What shapes a sandbox; the same for `run` and `sandbox up`.
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Wanted {
     /// The configuration to read [default: sandbox.yaml, where there is one]
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -394,21 +405,6 @@ pub(crate) struct Check {
     pub(crate) json: bool,
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct Doctor {
-    /// The engine to look at: `linux` or `docker` [env: AIDO_BACKEND]
-    #[arg(long, value_name = "ENGINE")]
-    pub(crate) backend: Option<Backend>,
-
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-
-    /// Print an AppArmor profile that allows aido, and nothing else, to make user namespaces (Ubuntu 24.04 and its like)
-    #[arg(long, conflicts_with = "json")]
-    pub(crate) apparmor_profile: bool,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -444,11 +440,15 @@ mod tests {
         let r = run(&["-e", "A=1", "-e", "B", "--accept-weaker", "memory,cpu", "--accept-weaker=pids", "-i", "a.py"]);
         assert_eq!(r.wanted.env, ["A=1", "B"]);
         assert_eq!(r.wanted.accept_weaker, [Control::Memory, Control::Cpus, Control::Pids]);
-        assert!(r.interactive && r.task == ["a.py"]);
+        assert!(r.interactive && !r.tty && r.task == ["a.py"]);
+        let r = run(&["-it", "bash", "-t"]);
+        assert!(r.interactive && r.tty && r.task == ["bash", "-t"]);
         for line in [
             &["aido", "run", "--network", "x"][..],
             &["aido", "run", "--accept-weaker", "files", "x"],
             &["aido", "run", "-i", "--detach", "x"],
+            &["aido", "run", "-t", "--detach", "x"],
+            &["aido", "run", "-it", "--json", "x"],
             &["aido", "diff"],
             &["aido", "sandbox", "destroy"],
             &["aido", "sandbox", "destroy", "a", "--all"],

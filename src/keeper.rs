@@ -23,8 +23,6 @@ const NAME: &str = "aido-keeper";
 const PATIENCE: Duration = Duration::from_secs(20);
 /// What it says when it does.
 const READY: u8 = b'k';
-/// Runs in the sandbox have the same limit: their supervisors may end them in order, outputs and all.
-const RUNS_MAY_END: Duration = Duration::from_secs(30);
 /// How often it looks whether the sandbox is still there where the kernel does not tell it.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
@@ -139,7 +137,7 @@ fn keep(args: &[OsString]) -> Result<(), Error> {
     }
     drop(null);
     fault::point("keeper.named");
-    wait_for_its_time(&project, id, &timer)?.map_or(Ok(()), |sandbox| end(&sandbox))
+    wait_for_its_time(&project, id, &timer)?.map_or(Ok(()), |sandbox| recover::end_at_its_time(&sandbox))
 }
 
 /// A timer for a moment of the clock that also runs while the machine sleeps.
@@ -207,26 +205,4 @@ fn watch(sandbox: &Sandbox) -> rustix::io::Result<OwnedFd> {
     let all = sandbox.folder().parent().ok_or(rustix::io::Errno::NOENT)?;
     inotify::add_watch(&changes, all, gone | inotify::WatchFlags::ONLYDIR)?;
     Ok(changes)
-}
-
-/// Ends what still runs in the sandbox, and says that it is over. A full disk may be a passing thing.
-fn end(sandbox: &Sandbox) -> Result<(), Error> {
-    fault::point("keeper.due");
-    let until = Instant::now() + RUNS_MAY_END;
-    while sandbox.running().is_ok_and(|run| run.is_some()) && Instant::now() < until {
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    let mut result = Ok(());
-    for pause in [1, 5, 0] {
-        result = recover::end_runs(sandbox).and_then(|_| {
-            recover::sweep(sandbox.project());
-            sandbox.end(recover::TIME_IS_OVER).map(drop).map_err(|e| Error::new(e.to_string()))
-        });
-        if result.is_ok() {
-            fault::point("keeper.ended");
-            break;
-        }
-        std::thread::sleep(Duration::from_secs(pause));
-    }
-    result
 }

@@ -6,24 +6,20 @@ mod cli;
 mod collected;
 mod commands;
 mod explain;
-mod fresh;
+mod host;
 pub mod inputs;
-mod interrupt;
-mod keeper;
 mod listing;
 mod owed;
 pub mod plan;
-mod process;
 mod progress;
 mod recover;
 mod redact;
-mod rights;
-mod root;
 pub mod settings;
 pub mod summary;
 mod supervise;
 pub mod task;
-mod view;
 mod words;
+
+use host::{fresh, keeper, process, root, view};
 
 pub use commands::main;

@@ -39,7 +39,8 @@ struct Stored {
 
 impl Owed {
     /// Writes down what is about to be made; nothing for what ends with this machine's processes anyway.
-    pub(crate) fn note(run: &str, leftover: &str) -> Result<Option<Owed>, Error> {
+    /// `number`: how many this run has noted before.
+    pub(crate) fn note(run: &str, number: usize, leftover: &str) -> Result<Option<Owed>, Error> {
         if !backend::docker::outlives_processes(leftover) {
             return Ok(None);
         }
@@ -55,7 +56,7 @@ impl Owed {
             made: now(),
         };
         let text = serde_json::to_vec(&stored).map_err(|e| failed(&e))?;
-        let file = folder.join(format!("{run}.json"));
+        let file = folder.join(format!("{run}-{number}.json"));
         fs::create_dir_all(&folder).and_then(|()| write(&file, &text)).map_err(|e| failed(&e))?;
         Ok(Some(Owed { file, leftover: leftover.to_owned() }))
     }
@@ -183,6 +184,6 @@ mod tests {
 
     #[test]
     fn what_ends_with_this_machines_processes_needs_no_note() {
-        assert!(Owed::note("r1", "/sys/fs/cgroup/aido-r1").unwrap().is_none());
+        assert!(Owed::note("r1", 0, "/sys/fs/cgroup/aido-r1").unwrap().is_none());
     }
 }

@@ -68,6 +68,21 @@ pub fn assemble(
     Ok((plan, secrets))
 }
 
+/// What a terminal is taken to be of which nothing is known.
+const TERM: &str = "xterm-256color";
+
+/// Makes the task's streams a terminal of its own, of the kind that the caller has.
+pub fn give_terminal(plan: &mut Plan, caller: &dyn Fn(&str) -> Option<OsString>) {
+    plan.task.tty = true;
+    let plain = |kind: &String| {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "-._+".contains(c);
+        (1..64).contains(&kind.len()) && kind.chars().all(allowed)
+    };
+    let kind = caller("TERM").and_then(|kind| kind.into_string().ok()).filter(plain);
+    let kind = EnvValue::Literal(kind.unwrap_or_else(|| TERM.to_string()));
+    plan.task.env.entry("TERM".to_string()).or_insert(kind);
+}
+
 fn task(settings: &Settings, facts: &RootFacts, invocation: &Invocation, stdin: bool) -> Result<Task> {
     let workdir = workdir(settings, facts, invocation)?;
     let (programs, args) = match invocation {
@@ -83,7 +98,8 @@ fn task(settings: &Settings, facts: &RootFacts, invocation: &Invocation, stdin: 
     };
     let program = |p: &String| p.starts_with('/') || !p.contains('/');
     // A relative path is one of the working folder, as `execve` has it.
-    let programs = programs.into_iter().map(|p| if program(&p) { p } else { join(&workdir, &p) }).collect();
+    let programs: Vec<String> =
+        programs.into_iter().map(|p| if program(&p) { p } else { join(&workdir, &p) }).collect();
     if args.iter().chain(&programs).any(|word: &String| word.contains('\0')) {
         return Err(Error::new(At::Flag("TASK".to_string()), "an argument contains a NUL character"));
     }
@@ -265,6 +281,24 @@ mod tests {
         assert!(plan(p.path(), FILE, &none, &climbing, &[]).is_err());
         let empty = RootFacts { entrypoint: vec![], cmd: vec![], ..image() };
         assert!(plan(p.path(), FILE, &none, &empty, &[]).unwrap_err().to_string().contains("nothing to run"));
+    }
+
+    #[test]
+    fn a_terminal_is_of_the_callers_kind_unless_somebody_chose_another() {
+        let p = project();
+        let kind = |facts: &RootFacts, term: &str| {
+            let (mut plan, _) = plan(p.path(), "", &Overrides::default(), facts, &["true"]).unwrap();
+            give_terminal(&mut plan, &|name| (name == "TERM").then(|| OsString::from(term)));
+            assert!(plan.task.tty);
+            plan.task.env["TERM"].clone()
+        };
+        let (host, literal) = (RootFacts::host(1, 1, vec![]), |kind: &str| EnvValue::Literal(kind.into()));
+        assert_eq!(kind(&host, "screen.xterm-256color"), literal("screen.xterm-256color"));
+        for odd in ["", "a b", "../../etc", "x\u{1b}[2J", &"x".repeat(64)] {
+            assert_eq!(kind(&host, odd), literal("xterm-256color"), "{odd:?}");
+        }
+        let image = RootFacts { env: vec!["TERM=linux".into()], ..RootFacts::host(1, 1, vec![]) };
+        assert_eq!(kind(&image, "xterm"), literal("linux"));
     }
 
     #[test]

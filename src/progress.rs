@@ -34,8 +34,7 @@ pub(crate) fn shown(quiet: bool) -> Shown {
 
 /// Of the terminal; one that does not say counts as the smallest that was ever common.
 fn size() -> (usize, usize) {
-    let told = rustix::termios::tcgetwinsize(std::io::stderr()).ok().filter(|size| size.ws_row > 0 && size.ws_col > 0);
-    told.map_or((24, 80), |size| (size.ws_row.into(), size.ws_col.into()))
+    crate::host::streams::terminal_size().unwrap_or((24, 80))
 }
 
 impl Shown {

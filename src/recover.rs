@@ -8,11 +8,14 @@ use crate::summary::{self, Bytes, SUMMARY_VERSION, Streams, Summary};
 use crate::supervise::stop;
 use aido_evidence::{Kind, Project, Remains, Run, Sandbox, State, Status};
 use aido_runtime::{End, Error, Outcome, Plan, Usage};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use told::Told;
 
 /// Why a kept sandbox was ended.
 pub(crate) const TIME_IS_OVER: &str = "its time limit";
+
+/// Runs in the sandbox have the same limit: their supervisors may end them in order, outputs and all.
+const RUNS_MAY_END: Duration = Duration::from_secs(30);
 
 /// So long after its time a sandbox is its keeper's to end, if that one lives.
 const KEEPERS_TURN_MS: u64 = 120_000;
@@ -44,7 +47,7 @@ fn end_overdue(run: &Run) -> Vec<String> {
     const MARGIN_MS: u64 = 15_000;
     let plan: Option<Plan> = run.plan().ok().flatten().and_then(|bytes| serde_json::from_slice(&bytes).ok());
     let (Some(plan), Some(begun), Some(writer)) = (plan, run.begun(), stop::writer(run)) else { return Vec::new() };
-    let building = 60_000;
+    let building = backend::building_ms(backend_of(run));
     // The task starts when that is on record; before it the sandbox is built.
     let ready = run.events().into_iter().flatten().flatten().find(|event| event.kind == "enforced");
     let from = ready.map_or(begun.mono_ms + building, |event| event.mono_ms);
@@ -131,6 +134,28 @@ pub(crate) fn living_keeper(state: &State) -> Option<Held> {
     Process { pid: keeper.pid, start: keeper.start }.hold()
 }
 
+/// The keeper's work: ends what still runs in the sandbox, and says that it is over. A full disk may be a passing thing.
+pub(crate) fn end_at_its_time(sandbox: &Sandbox) -> Result<(), Error> {
+    fault::point("keeper.due");
+    let until = Instant::now() + RUNS_MAY_END;
+    while sandbox.running().is_ok_and(|run| run.is_some()) && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let mut result = Ok(());
+    for pause in [1, 5, 0] {
+        result = end_runs(sandbox).and_then(|_| {
+            sweep(sandbox.project());
+            sandbox.end(TIME_IS_OVER).map(drop).map_err(|e| Error::new(e.to_string()))
+        });
+        if result.is_ok() {
+            fault::point("keeper.ended");
+            break;
+        }
+        std::thread::sleep(Duration::from_secs(pause));
+    }
+    result
+}
+
 /// Ends a sandbox that should have been ended by its keeper.
 fn expire(sandbox: &Sandbox) -> Vec<String> {
     let Ok(state) = sandbox.state() else { return Vec::new() };
@@ -157,6 +182,11 @@ fn expire(sandbox: &Sandbox) -> Vec<String> {
         Err(_) if sandbox.project().sandbox(sandbox.id().as_str()).is_err() => Vec::new(),
         Err(error) => vec![format!("sandbox {} is over and cannot be ended: {error}", sandbox.id())],
     }
+}
+
+/// The engine that was to run the task; records of before there was a choice do not name it.
+fn backend_of(run: &Run) -> Backend {
+    stop::backend(run).unwrap_or(Backend::Linux)
 }
 
 /// What the run's record says that it held outside its own processes.
@@ -219,8 +249,7 @@ fn closing(run: &Run, remains: &Remains, end: Option<End>) -> Summary {
         task: task.unwrap_or_default(),
         runtime,
         image_digest,
-        // Records of before there was a choice do not name it.
-        backend: told.backend.unwrap_or_else(|| Backend::Linux.to_string()),
+        backend: backend_of(run).to_string(),
         isolation: plan.as_ref().map(|plan| plan.isolation).unwrap_or_default(),
         started,
         ended,

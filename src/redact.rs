@@ -171,6 +171,20 @@ impl Streams {
         &self.clean
     }
 
+    /// Somebody waits for what came last: the first bytes of what is held back.
+    pub(crate) fn show(&mut self, stream: Stream) -> &[u8] {
+        self.clean.clear();
+        if let Some(redactors) = &mut self.redactors {
+            redactors[index(stream)].show(&mut self.clean);
+        }
+        &self.clean
+    }
+
+    /// Whether something of a stream is held back.
+    pub(crate) fn holds(&self, stream: Stream) -> bool {
+        self.redactors.as_ref().is_some_and(|redactors| !redactors[index(stream)].is_idle())
+    }
+
     /// The stream is over: what was held back.
     pub(crate) fn finish(&mut self, stream: Stream) -> &[u8] {
         self.clean.clear();

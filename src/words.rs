@@ -1,9 +1,8 @@
 //! Figures and foreign text, as a person wants to read them.
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use crate::host::streams;
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 /// A length of time in two units at most: `250ms`, `1.5s`, `2m5s`, `1h30m`, `3d4h`.
@@ -74,10 +73,7 @@ pub(crate) fn count(number: usize, one: &str) -> String {
 
 /// The name of a signal, where it has one that people know.
 pub(crate) fn signal(number: i32) -> String {
-    match nix::sys::signal::Signal::try_from(number) {
-        Ok(known) => known.as_str().to_owned(),
-        Err(_) => format!("signal {number}"),
-    }
+    streams::signal_name(number).map_or_else(|| format!("signal {number}"), str::to_owned)
 }
 
 /// A command line as a shell would take it.
@@ -181,7 +177,7 @@ const LISTENING: Duration = Duration::from_secs(10);
 
 /// A word to the person, on standard error.
 pub(crate) fn say(what: &str) {
-    if hears(std::io::stderr().as_fd(), Instant::now() + LISTENING) {
+    if streams::stderr_hears(Instant::now() + LISTENING) {
         let _ = writeln!(anstream::stderr(), "aido: {what}");
     }
 }
@@ -191,22 +187,10 @@ pub(crate) fn print(text: &str) {
     // So much a pipe takes without blocking when it takes anything.
     for piece in text.as_bytes().chunks(4096) {
         let mut stdout = std::io::stdout();
-        if !hears(stdout.as_fd(), Instant::now() + LISTENING) || stdout.write_all(piece).is_err() {
+        if !streams::stdout_hears(Instant::now() + LISTENING) || stdout.write_all(piece).is_err() {
             return;
         }
         let _ = stdout.flush();
-    }
-}
-
-fn hears(stream: BorrowedFd<'_>, until: Instant) -> bool {
-    loop {
-        let left = until.saturating_duration_since(Instant::now());
-        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
-        match poll(&mut [PollFd::new(stream, PollFlags::POLLOUT)], timeout) {
-            Ok(ready) => return ready > 0,
-            Err(nix::errno::Errno::EINTR) => {}
-            Err(_) => return true,
-        }
     }
 }
 

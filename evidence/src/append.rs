@@ -52,7 +52,6 @@ impl Appender {
     /// Returns when everything that was appended is on the disk.
     pub(crate) fn sync(&self) -> Result<()> {
         fault::step("sync", &self.path)
-            .map_err(io::Error::from)
             .and_then(|()| self.file.sync_data())
             .map_err(|e| Error::io("sync", &self.path, e))
     }

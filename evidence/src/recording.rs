@@ -202,7 +202,6 @@ impl Recording {
             // An empty log loses nothing in a power cut.
             if capture.count.kept > 0 {
                 fault::step("sync", self.folder.path())
-                    .map_err(std::io::Error::from)
                     .and_then(|()| capture.file.sync_data())
                     .map_err(|e| Error::io("sync the output in", self.folder.path(), e))?;
             }

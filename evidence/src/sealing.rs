@@ -162,7 +162,7 @@ fn bounded(path: &std::path::Path, bytes: &[u8], most: u64) -> Result<()> {
 fn synced(folder: &Folder, name: &str) -> Result<Option<String>> {
     if let Some(file) = crate::folder::present(folder.file(name, For::Reading))? {
         let path = folder.path().join(name);
-        let synced = fault::step("sync", &path).map_err(std::io::Error::from).and_then(|()| file.sync_data());
+        let synced = fault::step("sync", &path).and_then(|()| file.sync_data());
         synced.map_err(|e| Error::io("sync", &path, e))?;
     }
     sha256_of(folder, name)

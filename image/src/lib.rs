@@ -16,12 +16,14 @@ mod error;
 mod platform;
 mod progress;
 mod reference;
+mod rules;
 
 pub use digest::{Digest, LayerId};
 pub use error::{Error, Kind};
 pub use platform::Platform;
 pub use progress::{Progress, Silent, Step};
 pub use reference::{Reference, Source, Which};
+pub use rules::{Registries, Rules};
 
 /// Said once for all that only Linux has.
 macro_rules! on_linux {
@@ -59,7 +61,7 @@ on_linux! {
     pub use manifest::Config;
     pub use news::{News, Pulled};
     pub use pull::Options;
-    pub use registry::{Registries, Rules, end_helpers, helpers_beyond, serve_helpers};
+    pub use registry::{end_helpers, helpers_beyond, serve_helpers};
     pub use store::{
         CheckedImage, CheckedLayer, CheckedRecord, Gone, Hold, Image, Leftover, Listed, Prune, Pruned, Removed, Report,
         Store,

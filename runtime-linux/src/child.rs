@@ -17,6 +17,7 @@ use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
     UnmountFlags,
 };
+use rustix::pty::OpenptFlags;
 use std::ffi::CStr;
 
 /// The descriptors that the child is born with and needs.
@@ -44,7 +45,7 @@ impl<T, E: Into<Errno>> At<T> for Result<T, E> {
 
 /// Where the child begins. Never returns.
 pub(crate) fn main(script: &Script, ends: &Ends) -> ! {
-    match build(script, ends).and_then(|wall| task::start(script, ends, wall)) {
+    match build(script, ends).and_then(|stage| task::start(script, ends, &stage)) {
         Ok(task) => guard::guard(script, ends.control, task),
         Err((step, index, errno)) => {
             let _ = sys::send(ends.control, &Report::Failed { step, index, errno: errno.0 }.encode(), &[]);
@@ -68,9 +69,16 @@ pub(crate) fn expect(control: RawFd, order: Order) -> Result<(), Failure> {
     }
 }
 
-/// From the bare clone to a finished sandbox that the supervisor knows of. The second wall's rules come back, if
-/// there are some.
-fn build(script: &Script, ends: &Ends) -> Result<Option<RawFd>, Failure> {
+/// What of a finished sandbox the task's process goes on with.
+pub(crate) struct Stage {
+    /// The second wall's rules, if there are some.
+    pub(crate) wall: Option<RawFd>,
+    /// The task's end of its terminal, if it has one.
+    pub(crate) terminal: Option<RawFd>,
+}
+
+/// From the bare clone to a finished sandbox that the supervisor knows of.
+fn build(script: &Script, ends: &Ends) -> Result<Stage, Failure> {
     fault::point("guard.born");
     // Whoever made us is the only one who knows of us: if it dies, so do we. We hold copies of all its
     // descriptors; with those gone, its death is also the end of the file that we read orders from.
@@ -96,14 +104,32 @@ fn build(script: &Script, ends: &Ends) -> Result<Option<RawFd>, Failure> {
         .at(Step::Base)?;
     pivot(root.as_fd()).at(Step::Pivot)?;
     fault::point("guard.standing");
+    let terminal = script.exec.terminal.then(|| open_terminal(&script.exec)).transpose().at(Step::Terminal)?;
     let wall = script.wall.as_ref().map(raise).transpose().at(Step::Wall)?;
     // What the task tries is looked up in here, for the record.
     let root = rustix::fs::open(c"/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
     let root = root.at(Step::Pivot)?;
-    let descriptors = [outputs.as_raw_fd(), root.as_raw_fd()];
-    sys::send(ends.control, &Report::Built.encode(), &descriptors).at(Step::Report)?;
+    let descriptors = [outputs.as_raw_fd(), root.as_raw_fd(), terminal.as_ref().map_or(-1, |(ours, _)| *ours)];
+    let count = if terminal.is_some() { 3 } else { 2 };
+    sys::send(ends.control, &Report::Built.encode(), &descriptors[..count]).at(Step::Report)?;
     expect(ends.control, Order::Start)?;
-    Ok(wall)
+    Ok(Stage { wall, terminal: terminal.map(|(_, theirs)| theirs) })
+}
+
+/// A terminal of the sandbox's own: the supervisor's end and the task's, which belongs to the task.
+fn open_terminal(exec: &Exec) -> sys::Result<(RawFd, RawFd)> {
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let ours = rustix::fs::open(c"/dev/pts/ptmx", flags, Mode::empty())?;
+    rustix::pty::unlockpt(&ours)?;
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let theirs = rustix::pty::ioctl_tiocgptpeer(&ours, flags)?;
+    if exec.groups.is_some() {
+        let (uid, gid) = (rustix::fs::Uid::from_raw(exec.uid), rustix::fs::Gid::from_raw(exec.gid));
+        rustix::fs::fchown(&theirs, Some(uid), Some(gid))?;
+    }
+    // Away from the numbers that the task lays its own descriptors out on.
+    let theirs = rustix::io::fcntl_dupfd_cloexec(&theirs, FIRST_FREE)?;
+    Ok((ours.into_raw_fd(), theirs.into_raw_fd()))
 }
 
 /// Makes the second wall's rules, now that the sandbox is all there is. The task goes behind them later.
@@ -130,6 +156,8 @@ fn make_base(script: &Script) -> sys::Result<OwnedFd> {
     rustix::mount::move_mount(tmpfs.as_fd(), c"", rustix::fs::CWD, BASE, flags)?;
     rustix::fs::mkdirat(&tmpfs, crate::script::ROOT, Mode::from_raw_mode(0o755))?;
     rustix::fs::mkdirat(&tmpfs, OUTPUTS, Mode::from_raw_mode(0o755))?;
+    // Whoever the task is: an image may name another user than root.
+    give(tmpfs.as_fd(), OUTPUTS, true, &script.exec)?;
     Ok(tmpfs)
 }
 

@@ -6,7 +6,7 @@
 use crate::copy::{self, Copied};
 use crate::spawn::Live;
 use crate::sys;
-use aido_runtime::{Artifact, Collected, Command, Io, Listener, Omission, Plan};
+use aido_runtime::{Artifact, Collected, Command, Io, Listener, Omission, Plan, names};
 use aido_secrets::{Redactor, Secrets};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags};
@@ -180,7 +180,7 @@ impl Copier {
                 continue;
             }
             self.entries += 1;
-            let shown = shown(name);
+            let shown = names::shown(name.to_bytes());
             let clean = self.secrets.text(&shown);
             let secret = clean.is_some();
             let shown = clean.unwrap_or(shown);
@@ -208,7 +208,7 @@ impl Copier {
         path: &str,
         depth: usize,
     ) -> rustix::io::Result<()> {
-        if !is_plain(name) {
+        if !names::is_plain(name.to_bytes()) {
             self.omit(path, "its name is not plain text");
             return Ok(());
         }
@@ -260,28 +260,4 @@ impl Copier {
         self.report.artifacts.push(Artifact { path, size, digest, change: None, active: None, redacted });
         Ok(())
     }
-}
-
-/// Marks that turn the direction of text or take no room: a name may look like another with them.
-const INVISIBLE: [std::ops::RangeInclusive<char>; 9] = [
-    '\u{ad}'..='\u{ad}',
-    '\u{61c}'..='\u{61c}',
-    '\u{180e}'..='\u{180e}',
-    '\u{200b}'..='\u{200f}',
-    '\u{2028}'..='\u{202e}',
-    '\u{2060}'..='\u{206f}',
-    '\u{feff}'..='\u{feff}',
-    '\u{fff9}'..='\u{fffb}',
-    '\u{e0000}'..='\u{e007f}',
-];
-
-/// Names that drive no terminal and mean the same to every program.
-fn is_plain(name: &CStr) -> bool {
-    name.to_str()
-        .is_ok_and(|text| !text.chars().any(|c| c.is_control() || INVISIBLE.iter().any(|range| range.contains(&c))))
-}
-
-/// A name as it may be shown and stored.
-fn shown(name: &CStr) -> String {
-    if is_plain(name) { name.to_string_lossy().into_owned() } else { name.to_bytes().escape_ascii().to_string() }
 }

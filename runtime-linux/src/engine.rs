@@ -15,12 +15,13 @@ use crate::seccomp::{self, Filters};
 use crate::spawn::{self, Apart, Live};
 use crate::stand;
 use crate::watch::{self, Seen};
-use crate::{collect, failure, handshake, proof, sys, wall};
+use crate::{collect, failure, handshake, proof, sys, terminal, wall};
 use aido_image::{LayerId, Ownership, Store};
 use aido_runtime::{
     End, Enforced, Error, Event, Io, Isolation, Layer, Listener, Outcome, Plan, Probe, Root, Runtime, Usage,
 };
 use std::collections::BTreeMap;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 
 /// The cgroup's own watchdog comes last.
@@ -133,6 +134,10 @@ fn stand_alone(plan: &Plan) -> Result<(Enforced, Filters, u32), Error> {
         return Err(Error::new("without namespaces there is no other root than the host's")
             .remedy("--runtime host, or --isolation full where this host allows it"));
     }
+    if plan.task.tty {
+        return Err(Error::new("without namespaces a task gets no terminal: the only ones there are the host's own")
+            .remedy("leave -t out, or --isolation full where this host allows it"));
+    }
     let version = wall::version().map_err(|why| Error::new(format!("--isolation landlock cannot be had: {why}")))?;
     let restrictions: &[&str] = match version {
         version if version >= wall::BOUNDS_SIGNALS => &[seccomp::WALL_ALONE],
@@ -178,6 +183,9 @@ impl Conduct<'_> {
         let result = stand::settle(plan, held, &mut enforced).and_then(|weaker| {
             let script = scripted(&weaker, &io.secrets)?;
             let live = spawn::build(&script, &self.apart, group.as_ref(), io.stdin.take().map(Into::into))?;
+            if live.terminal.is_some() {
+                terminal::resize(live.stdout.as_fd(), io.window.unwrap_or(terminal::USUAL));
+            }
             fault::point("supervise.built");
             let outcome =
                 self.watch(&script, &live, group.as_ref(), io.layer.as_ref(), (&weaker, &mut enforced), listener);

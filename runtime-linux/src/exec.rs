@@ -5,7 +5,7 @@ use crate::layer;
 use crate::script::{Exec, Strings};
 use crate::seccomp::Filters;
 use crate::source::c_string;
-use aido_runtime::{EnvValue, Error, Plan};
+use aido_runtime::{Error, Plan};
 use std::collections::BTreeMap;
 
 /// Used where the task's environment has no `PATH`.
@@ -27,7 +27,7 @@ pub(crate) fn compile(
     filters: &Filters,
 ) -> Result<Exec, Error> {
     let task = &plan.task;
-    let env = environment(plan, secrets)?;
+    let env = plan.task.environment(secrets)?;
     let path = env.get("PATH").map_or(DEFAULT_PATH, String::as_str);
     let mut candidates = Vec::new();
     let mut argv = Vec::new();
@@ -60,20 +60,9 @@ pub(crate) fn compile(
         processors: weaker.processors,
         filter: filters.heard.unwrap_or(filters.plain).instructions(),
         heard: filters.heard.is_some(),
-        stdin_empty: !task.stdin,
+        stdin_empty: !(task.stdin || task.tty),
+        terminal: task.tty,
     })
-}
-
-fn environment(plan: &Plan, secrets: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, Error> {
-    let value = |name: &String, value: &EnvValue| match value {
-        EnvValue::Literal(text) => Ok((name.clone(), text.clone())),
-        EnvValue::From { from } => match secrets.get(from) {
-            Some(text) => Ok((name.clone(), text.clone())),
-            None => Err(Error::new(format!("the variable {from}, which the task gets as {name}, is not set"))
-                .remedy(format!("set it: export {from}=…"))),
-        },
-    };
-    plan.task.env.iter().map(|(name, from)| value(name, from)).collect()
 }
 
 /// Where a program may be: itself if it is a path, else one candidate for each folder of `PATH`.

@@ -21,6 +21,7 @@ pub(crate) fn words(script: &Script, step: Step, index: u32, errno: Errno) -> Er
     let what = match (step, script.ops.get(index as usize)) {
         (Step::Op, Some(op)) => describe(op),
         (Step::Op, None) => "the sandbox has no root".into(),
+        (Step::Workdir, _) => format!("{} {}", step_words(step), text(&script.exec.workdir)),
         (step, _) => step_words(step).into(),
     };
     let what = format!("cannot build the sandbox: {what}: {reason}");
@@ -56,6 +57,7 @@ fn step_words(step: Step) -> &'static str {
         Step::HostName => "set its host name",
         Step::Loopback => "bring its loopback up",
         Step::Pivot => "change its root",
+        Step::Terminal => "make its terminal",
         Step::Wall => "set the rules of its second wall (Landlock)",
         Step::Report => "report",
         Step::Fork => "start a process in it",

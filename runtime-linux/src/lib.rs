@@ -2,8 +2,8 @@
 //!
 //! `engine` has a plan compiled into a script (`prepare`, `layout`, `exec`, `wall`), `spawn` makes a process in new
 //! namespaces that builds the sandbox from it (`child`) and stays in it (`guard`); `task` confines itself and tries
-//! what must fail, `handshake` hears that and `proof` judges it; `watch` looks after the task, `hear` after what it is
-//! refused, `collect` brings the outputs out. `alone` is the second mechanism, without namespaces. `facts` says what
+//! what must fail, `handshake` hears that and `proof` judges it; `watch` looks after the task (`terminal` after what is
+//! typed at it), `hear` after what it is refused, `collect` brings the outputs out. `alone` is the second mechanism, without namespaces. `facts` says what
 //! this host is, `cause` why it refuses something. `cgroup` and `seccomp` stand by themselves, nearly. `unsafe` is in
 //! `sys` and `clone` only.
 #![cfg(target_os = "linux")]
@@ -41,6 +41,7 @@ mod stand;
 mod subordinate;
 mod sys;
 mod task;
+mod terminal;
 mod wall;
 mod watch;
 #[cfg(test)]

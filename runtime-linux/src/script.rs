@@ -84,6 +84,8 @@ pub(crate) struct Exec {
     pub(crate) heard: bool,
     /// Nothing is passed on to the task's standard input.
     pub(crate) stdin_empty: bool,
+    /// The three streams are a terminal of the sandbox's own.
+    pub(crate) terminal: bool,
 }
 
 /// A null-terminated array of C strings for `execve`, and what it points into.
@@ -141,6 +143,7 @@ pub(crate) enum Step {
     HostName,
     Loopback,
     Pivot,
+    Terminal,
     Wall,
     Report,
     Fork,
@@ -155,7 +158,7 @@ pub(crate) enum Step {
 }
 
 impl Step {
-    pub(crate) const ALL: [Step; 20] = [
+    pub(crate) const ALL: [Step; 21] = [
         Step::Handshake,
         Step::Guard,
         Step::Propagation,
@@ -165,6 +168,7 @@ impl Step {
         Step::HostName,
         Step::Loopback,
         Step::Pivot,
+        Step::Terminal,
         Step::Wall,
         Step::Report,
         Step::Fork,

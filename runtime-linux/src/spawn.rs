@@ -9,6 +9,7 @@ use crate::fault;
 use crate::ids::IdMap;
 use crate::script::{FIRST_FREE, FIRST_SLOT, Script};
 use crate::sys::Errno;
+use crate::terminal::Terminal;
 use crate::wire::{LENGTH, Order, Report};
 use aido_runtime::Error;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -28,6 +29,7 @@ pub(crate) struct Live {
     pub(crate) guard: Guard,
     pub(crate) control: OwnedFd,
     pub(crate) started: OwnedFd,
+    /// The end of a pipe, or of the task's terminal.
     pub(crate) stdout: OwnedFd,
     pub(crate) stderr: OwnedFd,
     /// The folder of the outputs; outlives the sandbox's own mounts.
@@ -36,6 +38,8 @@ pub(crate) struct Live {
     pub(crate) root: OwnedFd,
     /// None: the task has no namespaces, and its family is kept together by hand.
     pub(crate) user_namespace: Option<OwnedFd>,
+    /// The task's streams are a terminal; its end is `stdout`.
+    pub(crate) terminal: Option<Terminal>,
 }
 
 impl Live {
@@ -69,6 +73,7 @@ pub(crate) fn build(
         .map_err(|e| Error::new(format!("cannot prepare a socket: {e}")))?;
     let (stdout, stdout_end) = pipe()?;
     let (stderr, stderr_end) = pipe()?;
+    let (typed, stdin) = if script.exec.terminal { (stdin, None) } else { (None, stdin) };
     let stdin_end = match stdin {
         Some(fd) => apart(fd.as_fd())?,
         None => apart(open_null()?.as_fd())?,
@@ -93,9 +98,14 @@ pub(crate) fn build(
         Apart::Namespaces(ids) => hand_over(&guard, script, ids, group.filter(|_| !in_group), &control),
         Apart::Alone(outputs) => hand_over_alone(script, outputs, &control),
     };
+    let built = built.and_then(|handed| {
+        let terminal = handed.terminal.as_ref().map(|ours| Terminal::new(ours, typed)).transpose()?;
+        Ok((handed, terminal))
+    });
     match built {
-        Ok(Handed { outputs, root, user_namespace }) => {
-            Ok(Live { guard, control, started, stdout, stderr, outputs, root, user_namespace })
+        Ok((Handed { outputs, root, user_namespace, terminal: ours }, terminal)) => {
+            let stdout = ours.unwrap_or(stdout);
+            Ok(Live { guard, control, started, stdout, stderr, outputs, root, user_namespace, terminal })
         }
         Err(error) => {
             end(&guard);
@@ -121,6 +131,8 @@ struct Handed {
     outputs: OwnedFd,
     root: OwnedFd,
     user_namespace: Option<OwnedFd>,
+    /// Our end of it.
+    terminal: Option<OwnedFd>,
 }
 
 fn hand_over(
@@ -138,8 +150,11 @@ fn hand_over(
     }
     ids.write(guard.pid)?;
     order(control, Order::Build)?;
-    let (Some(outputs), Some(root)) = built(control.as_fd(), script)? else { return Err(out_of_turn()) };
-    Ok(Handed { outputs, root, user_namespace: Some(user_namespace.into()) })
+    let [Some(outputs), Some(root), terminal] = built(control.as_fd(), script)? else { return Err(out_of_turn()) };
+    if terminal.is_some() != script.exec.terminal {
+        return Err(out_of_turn());
+    }
+    Ok(Handed { outputs, root, user_namespace: Some(user_namespace.into()), terminal })
 }
 
 fn hand_over_alone(script: &Script, outputs: &Path, control: &OwnedFd) -> Result<Handed, Error> {
@@ -149,7 +164,7 @@ fn hand_over_alone(script: &Script, outputs: &Path, control: &OwnedFd) -> Result
         let opened = std::fs::File::open(path).map(OwnedFd::from);
         opened.map_err(|e| Error::new(format!("{}: {e}", path.display())))
     };
-    Ok(Handed { outputs: open(outputs)?, root: open(Path::new("/"))?, user_namespace: None })
+    Ok(Handed { outputs: open(outputs)?, root: open(Path::new("/"))?, user_namespace: None, terminal: None })
 }
 
 fn out_of_turn() -> Error {
@@ -162,8 +177,8 @@ pub(crate) fn order(control: &OwnedFd, order: Order) -> Result<(), Error> {
         .map_err(|e| Error::new(format!("the sandbox's first process does not listen: {e}")))
 }
 
-/// The outputs and the root, where these lie inside of a sandbox.
-type Inside = (Option<OwnedFd>, Option<OwnedFd>);
+/// The outputs and the root, where these lie inside of a sandbox, and our end of its terminal, if it has one.
+type Inside = [Option<OwnedFd>; 3];
 
 /// Waits for the report that the sandbox stands; descriptors come with it.
 fn built(control: BorrowedFd<'_>, script: &Script) -> Result<Inside, Error> {
@@ -180,16 +195,16 @@ fn built(control: BorrowedFd<'_>, script: &Script) -> Result<Inside, Error> {
         }
     }
     let mut packet = [0u8; LENGTH];
-    let mut room = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut room = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut room);
     let mut parts = [IoSliceMut::new(&mut packet)];
     let length = rustix::net::recvmsg(control, &mut parts, &mut ancillary, RecvFlags::CMSG_CLOEXEC)
         .map_err(|e| Error::new(format!("cannot hear the sandbox: {e}")))?
         .bytes;
-    let mut inside = (None, None);
+    let mut inside = [None, None, None];
     for message in ancillary.drain() {
         if let RecvAncillaryMessage::ScmRights(mut descriptors) = message {
-            inside = (descriptors.next(), descriptors.next());
+            inside = [descriptors.next(), descriptors.next(), descriptors.next()];
         }
     }
     match (packet.get(..length).and_then(Report::decode), inside) {

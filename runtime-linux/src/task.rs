@@ -4,7 +4,7 @@
 //! When all that confines it is in force the task tries what must fail, tells the supervisor what became of it, and
 //! executes when the supervisor has put that on record.
 
-use crate::child::{At, Ends, Failure};
+use crate::child::{At, Ends, Failure, Stage};
 use crate::fault;
 use crate::script::{Exec, Script, Step};
 use crate::sys::{self, Errno};
@@ -18,11 +18,11 @@ const STARTED: RawFd = 3;
 const WALL: RawFd = 4;
 
 /// Forks the task; its number comes back in the guard.
-pub(crate) fn start(script: &Script, ends: &Ends, wall: Option<RawFd>) -> Result<i32, Failure> {
+pub(crate) fn start(script: &Script, ends: &Ends, stage: &Stage) -> Result<i32, Failure> {
     let task = sys::fork().at(Step::Fork)?;
     if task == 0 {
         fault::point("task.forked");
-        let (step, errno) = match enter(script, ends, wall) {
+        let (step, errno) = match enter(script, ends, stage) {
             Ok(errno) => (Step::Execute, errno),
             Err((step, _, errno)) => (step, errno),
         };
@@ -37,22 +37,26 @@ pub(crate) fn start(script: &Script, ends: &Ends, wall: Option<RawFd>) -> Result
 }
 
 /// From the fork to the task's first instruction. Comes back with the reason why not.
-fn enter(script: &Script, ends: &Ends, wall: Option<RawFd>) -> Result<Errno, Failure> {
+fn enter(script: &Script, ends: &Ends, stage: &Stage) -> Result<Errno, Failure> {
     let exec = &script.exec;
     // The report first, so that each later failure finds its way home.
     sys::place_for_now(ends.started, STARTED).at(Step::Streams)?;
-    if let Some(rules) = wall {
+    if let Some(rules) = stage.wall {
         sys::place_for_now(rules, WALL).at(Step::Streams)?;
     }
-    sys::place(ends.stdin, 0).at(Step::Streams)?;
-    sys::place(ends.stdout, 1).at(Step::Streams)?;
-    sys::place(ends.stderr, 2).at(Step::Streams)?;
-    sys::close_from(if wall.is_some() { WALL } else { STARTED } as u32 + 1).at(Step::Streams)?;
+    let [stdin, stdout, stderr] = stage.terminal.map_or([ends.stdin, ends.stdout, ends.stderr], |end| [end; 3]);
+    sys::place(stdin, 0).at(Step::Streams)?;
+    sys::place(stdout, 1).at(Step::Streams)?;
+    sys::place(stderr, 2).at(Step::Streams)?;
+    sys::close_from(if stage.wall.is_some() { WALL } else { STARTED } as u32 + 1).at(Step::Streams)?;
     if exec.stdin_empty {
         // The sandbox's own, which can be opened again by its name.
         empty_stdin().at(Step::Streams)?;
     }
     rustix::process::setsid().at(Step::Session)?;
+    if stage.terminal.is_some() {
+        sys::take_terminal(0).at(Step::Terminal)?;
+    }
     sys::reset_signals();
     rustix::process::umask(Mode::from_raw_mode(0o022));
     for (resource, value) in &exec.rlimits {
@@ -63,7 +67,7 @@ fn enter(script: &Script, ends: &Ends, wall: Option<RawFd>) -> Result<Errno, Fai
     }
     give_up(exec)?;
     rustix::process::chdir(exec.workdir.as_c_str()).at(Step::Workdir)?;
-    if wall.is_some() {
+    if stage.wall.is_some() {
         sys::wall::restrict(WALL).at(Step::Wall)?;
         sys::close(WALL);
     }

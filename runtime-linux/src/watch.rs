@@ -6,6 +6,7 @@ use crate::hear::{Heard, Hearing};
 use crate::layer::{Meter, Over};
 use crate::script::Step;
 use crate::spawn::{self, Live};
+use crate::terminal::{self, Typing};
 use crate::wire::{LENGTH, Order, Report};
 use aido_runtime::{Command, Deadline, Error, Event, Listener, Stream};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -48,6 +49,8 @@ struct Watch<'a> {
     deadline: Deadline,
     hearing: Option<Hearing>,
     meter: Option<Meter>,
+    /// Where the task's streams are a terminal.
+    typing: Option<Typing<'a>>,
     timer: TimerFd,
     ending: Option<Ending>,
     seen: Seen,
@@ -57,6 +60,14 @@ struct Watch<'a> {
     started_open: bool,
     control_open: bool,
     started_at: Instant,
+}
+
+/// What a look into a stream gave.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Read {
+    Some,
+    Nothing,
+    End,
 }
 
 /// What a turn of the loop waits for.
@@ -72,6 +83,10 @@ enum Source {
     Disk,
     Wish,
     Heard,
+    /// Something is to be typed.
+    Typed,
+    /// The terminal takes more.
+    Room,
 }
 
 /// Runs the task of a built sandbox to its end. When it returns, nothing of the run lives.
@@ -91,6 +106,7 @@ pub(crate) fn watch(
         deadline,
         hearing,
         meter,
+        typing: live.terminal.as_ref().map(|terminal| Typing::new(&live.stdout, terminal)),
         timer,
         ending: None,
         seen: Seen::default(),
@@ -139,10 +155,10 @@ impl Watch<'_> {
                 self.control();
             }
             if ready.contains(&Source::Stdout) {
-                self.stdout_open = self.read(Stream::Stdout, listener);
+                self.stdout_open = self.read(Stream::Stdout, listener) != Read::End;
             }
             if ready.contains(&Source::Stderr) {
-                self.stderr_open = self.read(Stream::Stderr, listener);
+                self.stderr_open = self.read(Stream::Stderr, listener) != Read::End;
             }
             if ready.contains(&Source::Timer) {
                 self.time_is_up(listener)?;
@@ -163,6 +179,9 @@ impl Watch<'_> {
             {
                 hearing.tell(!self.started_open, listener);
             }
+            if let Some(typing) = &mut self.typing {
+                typing.step(ready.contains(&Source::Typed), ready.contains(&Source::Room));
+            }
             if ready.contains(&Source::Guard) || self.kill_is_due() {
                 return Ok(());
             }
@@ -172,6 +191,10 @@ impl Watch<'_> {
     /// Waits for the next thing to do.
     fn wait(&self, listener: &dyn Listener) -> Result<Vec<Source>, Error> {
         let mut sources: Vec<(Source, BorrowedFd<'_>)> = vec![(Source::Guard, self.live.guard.pidfd.as_fd())];
+        if let Some(typing) = &self.typing {
+            sources.extend(typing.reads().map(|fd| (Source::Typed, fd)));
+            sources.extend(typing.waits_for_room().map(|fd| (Source::Room, fd)));
+        }
         let mut add = |wanted: bool, source, fd| {
             if wanted {
                 sources.push((source, fd));
@@ -194,7 +217,8 @@ impl Watch<'_> {
         if let Some(fd) = self.hearing.as_ref().and_then(|hearing| hearing.bell(!self.started_open)) {
             add(true, Source::Heard, fd);
         }
-        let mut polled: Vec<PollFd<'_>> = sources.iter().map(|(_, fd)| PollFd::new(*fd, PollFlags::POLLIN)).collect();
+        let wanted = |source| if source == Source::Room { PollFlags::POLLOUT } else { PollFlags::POLLIN };
+        let mut polled: Vec<_> = sources.iter().map(|(source, fd)| PollFd::new(*fd, wanted(*source))).collect();
         let timeout = match &self.ending {
             Some(ending) => ending.kill_at.saturating_duration_since(Instant::now()),
             None => Duration::from_secs(3600),
@@ -231,20 +255,20 @@ impl Watch<'_> {
         }
     }
 
-    /// Reads what is there; false at the end of the stream.
-    fn read(&mut self, stream: Stream, listener: &mut dyn Listener) -> bool {
+    /// Reads what is there.
+    fn read(&mut self, stream: Stream, listener: &mut dyn Listener) -> Read {
         let fd: &OwnedFd = match stream {
             Stream::Stdout => &self.live.stdout,
             Stream::Stderr => &self.live.stderr,
         };
         match rustix::io::read(fd, &mut self.buffer) {
-            Ok(0) => false,
+            Ok(0) => Read::End,
             Ok(length) => {
                 listener.output(stream, self.buffer.get(..length).unwrap_or(&[]));
-                true
+                Read::Some
             }
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => true,
-            Err(_) => false,
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Read::Nothing,
+            Err(_) => Read::End,
         }
     }
 
@@ -272,7 +296,9 @@ impl Watch<'_> {
                     spawn::order(&self.live.control, Order::Signal(signal))?;
                     listener.event(Event::Signalled { signal })?;
                 }
-                // Nobody has a terminal yet whose size could change.
+                Command::Resize(window) if self.typing.is_some() => {
+                    terminal::resize(self.live.stdout.as_fd(), window);
+                }
                 Command::Resize(_) => {}
                 // Asked twice: no more patience.
                 Command::Interrupt(_) if self.seen.interrupted.is_some() => {
@@ -292,13 +318,16 @@ impl Watch<'_> {
         self.ending.as_ref().is_some_and(|ending| Instant::now() >= ending.kill_at)
     }
 
-    /// Takes what the pipes still hold. Nobody is left who could fill them for ever.
+    /// Takes what pipes and terminal still hold. Nobody is left who could fill them for ever.
     fn drain(&mut self, listener: &mut dyn Listener) {
         let until = Instant::now() + DRAIN;
         for stream in [Stream::Stdout, Stream::Stderr] {
             let mut open = if stream == Stream::Stdout { self.stdout_open } else { self.stderr_open };
+            // A terminal that we keep up ourselves has no end: it is empty when nobody is left to write.
+            let endless = stream == Stream::Stdout && self.typing.is_some();
             while open && Instant::now() < until {
-                open = self.read(stream, listener);
+                let read = self.read(stream, listener);
+                open = !(read == Read::End || read == Read::Nothing && endless);
             }
         }
         if self.control_open {

@@ -22,7 +22,7 @@ pub(crate) enum Order {
 /// From the guard to the supervisor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Report {
-    /// The sandbox stands; a descriptor of the outputs goes along.
+    /// The sandbox stands; descriptors of the outputs, the root and, where it has one, the terminal go along.
     Built,
     /// From the task's process: all that confines it is in force; where refusals are heard, the descriptor for
     /// that goes along.

@@ -65,7 +65,7 @@ impl Listener for Heard {
     }
 }
 
-fn plan(project: &Path) -> Plan {
+fn plan(project: &Path, tty: bool) -> Plan {
     let mount = |target: &str, kind| Mount { target: target.into(), kind };
     let input = MountKind::Input { source: project.to_path_buf(), hidden: vec![".env".into()], secret: false };
     let limits = Limits {
@@ -91,7 +91,7 @@ fn plan(project: &Path) -> Plan {
             workdir: "/workspace".into(),
             env: BTreeMap::from([("A".to_string(), EnvValue::Literal("here".into()))]),
             stdin: false,
-            tty: false,
+            tty,
         },
         identity: Identity {
             uid: rustix::process::geteuid().as_raw(),
@@ -111,6 +111,13 @@ fn plan(project: &Path) -> Plan {
 
 #[test]
 fn a_whole_run_happens_without_the_heap() {
+    assert_eq!(run(false), "here\nlog\noutputs\nseen\n");
+    // What is made for a terminal is made there too.
+    assert_eq!(run(true), "here\r\nlog  outputs  seen\r\n");
+}
+
+/// What a run shows, which must go well.
+fn run(tty: bool) -> String {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("seen"), "").unwrap();
     std::fs::write(folder.path().join(".env"), "SECRET=1").unwrap();
@@ -126,10 +133,10 @@ fn a_whole_run_happens_without_the_heap() {
         stdin: None,
         window: None,
     };
-    let outcome = engine.run(&plan(folder.path()), io, &mut heard).unwrap();
+    let outcome = engine.run(&plan(folder.path(), tty), io, &mut heard).unwrap();
     assert_eq!(outcome.end, End::Exited { code: 0 }, "{:?}", heard.events);
-    assert_eq!(String::from_utf8(heard.stdout).unwrap(), "here\nlog\noutputs\nseen\n");
     assert_eq!(std::fs::read_to_string(outputs.join("log")).unwrap(), "kept\n");
+    String::from_utf8(heard.stdout).unwrap()
 }
 
 #[test]

@@ -91,10 +91,16 @@ pub trait Listener {
     /// The next command, if there is one; never blocks.
     fn command(&mut self) -> Option<Command>;
 
-    /// Readable when [`Listener::command`] has something to say.
-    #[cfg(unix)]
-    fn wake(&self) -> Option<std::os::fd::BorrowedFd<'_>>;
+    /// Readable when [`Listener::command`] has something to say; None: it has to be asked now and then.
+    fn wake(&self) -> Option<Wake<'_>>;
 }
+
+/// What an engine can wait for beside its own work.
+#[cfg(unix)]
+pub type Wake<'a> = std::os::fd::BorrowedFd<'a>;
+/// Here there is nothing of the kind.
+#[cfg(not(unix))]
+pub type Wake<'a> = &'a std::convert::Infallible;
 
 /// What a host can hold, and how to make it hold more.
 pub struct Probe {

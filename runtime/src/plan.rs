@@ -1,6 +1,6 @@
 //! What is to be run, and what it may touch. Stored as evidence (`plan.json`).
 
-use crate::Control;
+use crate::{Control, Error};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -223,6 +223,21 @@ pub struct Deadline {
     pub ttl_ms: u64,
     /// How long it then has between the request to end and the kill, in milliseconds.
     pub grace_ms: u64,
+}
+
+impl Task {
+    /// The whole environment, with the values that are handed over apart from the plan.
+    pub fn environment(&self, secrets: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, Error> {
+        let value = |name: &String, value: &EnvValue| match value {
+            EnvValue::Literal(text) => Ok((name.clone(), text.clone())),
+            EnvValue::From { from } => match secrets.get(from) {
+                Some(text) => Ok((name.clone(), text.clone())),
+                None => Err(Error::new(format!("the variable {from}, which the task gets as {name}, is not set"))
+                    .remedy(format!("set it: export {from}=…"))),
+            },
+        };
+        self.env.iter().map(|(name, from)| value(name, from)).collect()
+    }
 }
 
 impl Limit {

@@ -8,6 +8,8 @@ pub(crate) struct Given {
     held: Vec<u8>,
     /// So many bytes at the front of it belong to a secret that is already told.
     covered: usize,
+    /// So many bytes at the front of it are told already, though they may be the beginning of a secret.
+    shown: usize,
     /// The secret that was told last, if nothing has come after it.
     last: Option<usize>,
 }
@@ -30,6 +32,16 @@ impl Given {
             let told = self.pass(wanted, &held, false, tell);
             self.held = held;
             self.held.drain(..told);
+        }
+    }
+
+    /// Tells the first of what is held back, up to so many bytes: nobody goes on for now.
+    pub(crate) fn show(&mut self, most: usize, tell: &mut dyn FnMut(Piece<'_>)) {
+        let from = self.covered.max(self.shown).min(self.held.len());
+        let to = (self.covered + most).min(self.held.len());
+        if from < to {
+            tell(Piece::Text(&self.held[from..to]));
+            (self.shown, self.last) = (to, None);
         }
     }
 
@@ -57,23 +69,26 @@ impl Given {
         let open = if last { text.len() } else { seen.open };
         // What is told at the front need not be looked at: at most all of it.
         let mut covered = self.covered.min(text.len());
+        let mut told = covered.max(self.shown.min(text.len()));
         for found in seen.matches.iter().take_while(|found| found.start < open) {
             let touches = found.start == covered && self.last == Some(found.secret);
             if found.start < covered || touches {
                 covered = covered.max(found.end);
+                told = told.max(covered);
                 continue;
             }
-            if found.start > covered {
-                tell(Piece::Text(&text[covered..found.start]));
+            if found.start > told {
+                tell(Piece::Text(&text[told..found.start]));
             }
             tell(Piece::Secret(found.secret));
             (self.last, covered) = (Some(found.secret), found.end);
+            told = told.max(covered);
         }
-        if open > covered {
-            tell(Piece::Text(&text[covered..open]));
-            (self.last, covered) = (None, open);
+        if open > told {
+            tell(Piece::Text(&text[told..open]));
+            (self.last, told) = (None, open);
         }
-        self.covered = covered - open;
+        (self.covered, self.shown) = (covered.saturating_sub(open), told - open);
         open
     }
 }

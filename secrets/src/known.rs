@@ -34,6 +34,8 @@ impl Beginnings {
 /// What has come of one stream and is not yet told.
 pub(crate) struct Known {
     held: Vec<u8>,
+    /// So many bytes at the front of it are told already, though they may be the beginning of a credential.
+    shown: usize,
     /// The two bytes before it.
     before: [u8; 2],
     /// What belongs to a credential that is already told.
@@ -48,7 +50,7 @@ pub(crate) enum Piece<'a> {
 
 impl Known {
     pub(crate) fn new() -> Self {
-        Known { held: Vec::new(), before: *b"\n\n", rest: Rest::Nothing }
+        Known { held: Vec::new(), shown: 0, before: *b"\n\n", rest: Rest::Nothing }
     }
 
     pub(crate) fn push(&mut self, beginnings: &Beginnings, bytes: &[u8], tell: &mut dyn FnMut(Piece<'_>)) {
@@ -61,6 +63,15 @@ impl Known {
             let told = self.pass(beginnings, &held, false, tell);
             self.held = held;
             self.held.drain(..told);
+        }
+    }
+
+    /// Tells the first of what is held back, up to so many bytes: nobody goes on for now.
+    pub(crate) fn show(&mut self, most: usize, tell: &mut dyn FnMut(Piece<'_>)) {
+        let to = most.min(self.held.len());
+        if self.shown < to {
+            tell(Piece::Text(&self.held[self.shown..to]));
+            self.shown = to;
         }
     }
 
@@ -86,6 +97,8 @@ impl Known {
 
     /// Says how much of the text is done with.
     fn pass(&mut self, beginnings: &Beginnings, text: &[u8], last: bool, tell: &mut dyn FnMut(Piece<'_>)) -> usize {
+        // What was shown is done with for the reader, but not for the search.
+        let shown = std::mem::take(&mut self.shown);
         let mut told = self.belonging(text);
         let (mut from, mut front) = (told, told);
         while let Some((rule, at)) = beginnings.next(text, from) {
@@ -95,9 +108,9 @@ impl Known {
             }
             match judge(rule, &text[at..], last) {
                 Verdict::No => {}
-                Verdict::Unsure => return self.tell(text, told, at, tell),
+                Verdict::Unsure => return self.tell(text, told, at, shown, tell),
                 Verdict::Yes { from: start, to, rest } => {
-                    self.tell(text, told, at + start, tell);
+                    self.tell(text, told, at + start, shown, tell);
                     tell(Piece::Credential(RULES[rule].what));
                     self.rest = rest;
                     told = at + to;
@@ -108,7 +121,7 @@ impl Known {
             }
         }
         let open = if last { text.len() } else { self.open(text, front, from) };
-        self.tell(text, told, open.max(told), tell)
+        self.tell(text, told, open.max(told), shown, tell)
     }
 
     /// How much at the front of a text belongs to a credential that is told.
@@ -120,14 +133,17 @@ impl Known {
         count
     }
 
-    fn tell(&mut self, text: &[u8], from: usize, to: usize, tell: &mut dyn FnMut(Piece<'_>)) -> usize {
-        let text = &text[from..to];
-        match text {
+    /// Tells a stretch, without so much at the front of the text as was shown before.
+    fn tell(&mut self, text: &[u8], from: usize, to: usize, shown: usize, tell: &mut dyn FnMut(Piece<'_>)) -> usize {
+        self.shown = shown.saturating_sub(to);
+        match &text[from..to] {
             [] => return to,
             [one] => self.before = [self.before[1], *one],
             [.., one, two] => self.before = [*one, *two],
         }
-        tell(Piece::Text(text));
+        if shown.max(from) < to {
+            tell(Piece::Text(&text[shown.max(from)..to]));
+        }
         to
     }
 

@@ -16,6 +16,8 @@ struct Ready {
     /// What each is called, and what stands in its place.
     names: Vec<(String, Vec<u8>)>,
     short: Vec<String>,
+    /// So much of the beginning of one may be shown to who waits.
+    few: usize,
 }
 
 /// Takes secrets out of a stream.
@@ -25,6 +27,9 @@ pub struct Redactor {
     known: Option<Known>,
     found: BTreeMap<Found, u64>,
 }
+
+/// Never more of it: what is looked for at all is longer. Of short secrets it is a quarter.
+const FEW: usize = SHORTEST - 1;
 
 /// What was found.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,9 +58,10 @@ impl Secrets {
             }
         }
         let values: Vec<&[u8]> = values.iter().map(Vec::as_slice).collect();
+        let few = values.iter().map(|value| value.len() / 4).min().unwrap_or(FEW).clamp(1, FEW);
         let wanted = Wanted::new(&values);
         let names = names.into_iter().enumerate().map(|(n, name)| marked(&wanted, n, name)).collect();
-        Secrets(Arc::new(Ready { wanted, names, short }))
+        Secrets(Arc::new(Ready { wanted, names, short, few }))
     }
 
     /// Whether there is nothing to be looked for.
@@ -129,6 +135,17 @@ impl Redactor {
             return text(known, found, bytes, out);
         }
         given.push(&ready.wanted, bytes, &mut |piece| told(ready, known, found, piece, out));
+    }
+
+    /// Nothing has come for a while, and somebody waits for what did: the first few bytes of what is held back are
+    /// added to `out`. Should it become a secret after all, the rest of it is replaced.
+    pub fn show(&mut self, out: &mut Vec<u8>) {
+        let Redactor { secrets, given, known, found } = self;
+        let ready = &secrets.0;
+        given.show(ready.few, &mut |piece| told(ready, known, found, piece, out));
+        if let Some(known) = known {
+            known.show(FEW, &mut |piece| credential(found, piece, out));
+        }
     }
 
     /// The stream is over: the rest is added to `out`. What is pushed after that is another stream.

@@ -137,6 +137,68 @@ fn the_stream_that_ends_is_told_whole() {
     assert_eq!(redactor.found().get(&Found::Secret("0".into())), Some(&1));
 }
 
+/// What comes out of a text that is typed byte by byte by somebody who waits to see each of them.
+fn typed(secrets: &Secrets, formats: bool, text: &[u8]) -> Vec<u8> {
+    let (mut redactor, mut out) = (Redactor::new(secrets, formats), Vec::new());
+    for byte in text {
+        redactor.push(&[*byte], &mut out);
+        redactor.show(&mut out);
+        redactor.show(&mut out);
+    }
+    redactor.finish(&mut out);
+    out
+}
+
+#[test]
+fn who_waits_sees_the_first_bytes_of_what_may_become_a_secret_and_no_more() {
+    let secrets = secrets(&[b"s3cr3t/T0ken+with=signs&more", b"password123"]);
+    let mut redactor = Redactor::new(&secrets, true);
+    let mut seen = |text: &[u8]| {
+        let mut out = Vec::new();
+        redactor.push(text, &mut out);
+        redactor.show(&mut out);
+        show(&out)
+    };
+    assert_eq!(seen(b"$ p"), "$ p");
+    assert_eq!(seen(b"a"), "a");
+    assert_eq!(seen(b"s"), "", "a quarter of the shortest secret, and no more of it");
+    assert_eq!(seen(b"sword"), "");
+    assert_eq!(seen(b": "), "ssword: ", "it has become none");
+    assert_eq!(seen(b"pas"), "pa");
+    assert_eq!(seen(b"sword123."), "[secret 1].");
+    assert_eq!(seen(b"gh"), "gh");
+    assert_eq!(seen(b"p_0123456789abcdefghijABCDEFGHIJ456789 "), "[redacted github-token] ");
+}
+
+#[test]
+fn typing_gives_no_more_of_a_secret_away_than_its_first_bytes() {
+    let secrets = secrets(&[TOKEN, b"s3cr3t/T0ken-another", b"T0ken+with"]);
+    for form in disguises() {
+        let text = format!("a {form} b");
+        let (whole, typed) = (redacted(&secrets, true, &[text.as_bytes()]), typed(&secrets, true, text.as_bytes()));
+        // The same but for what was shown before it was a secret.
+        let markers = |bytes: &[u8]| show(bytes).matches("[secret").count();
+        assert_eq!(markers(&whole), markers(&typed), "{text}: {} and {}", show(&whole), show(&typed));
+        assert!(typed.len() <= whole.len() + 3 * markers(&whole).max(1), "{text}: {}", show(&typed));
+        for part in telling() {
+            assert!(!typed.windows(part.len()).any(|seen| seen == part), "{text}: {}", show(&typed));
+        }
+    }
+    for (what, credential) in known_formats() {
+        let text = format!("a {credential} b");
+        let typed = show(&typed(&secrets, true, text.as_bytes()));
+        assert!(typed.contains(&format!("[redacted {what}]")), "{text}: {typed}");
+        let kept =
+            credential.as_bytes().windows(12).filter(|part| typed.as_bytes().windows(12).any(|seen| seen == *part));
+        let whole = show(&redacted(&secrets, true, &[text.as_bytes()]));
+        let usual =
+            credential.as_bytes().windows(12).filter(|part| whole.as_bytes().windows(12).any(|seen| seen == *part));
+        assert_eq!(kept.count(), usual.count(), "{text}: {typed}");
+    }
+    let harmless = "a plain text -- with ghp and sk- and eyJ and p, pa, pas, and -----";
+    assert_eq!(show(&typed(&secrets, true, harmless.as_bytes())), harmless);
+}
+
 #[test]
 fn secrets_that_overlap_leave_nothing() {
     let known = secrets(&[b"abcdefgh", b"fghijklm", b"fghijklmnop"]);
@@ -360,6 +422,33 @@ proptest! {
             rest = more;
         }
         prop_assert_eq!(show(&redacted(&known, false, &pieces)), expected);
+    }
+
+    #[test]
+    fn showing_changes_nothing_where_there_is_no_secret((values, text) in hostile(), sizes in prop::collection::vec((1..9usize, any::<bool>()), 1..8)) {
+        let secrets = Secrets::new(values.iter().enumerate().map(|(n, value)| (n.to_string(), value)));
+        let (mut redactor, mut out, mut rest) = (Redactor::new(&secrets, true), Vec::new(), &text[..]);
+        for (size, shows) in sizes.iter().cycle() {
+            if rest.is_empty() {
+                break;
+            }
+            let (piece, more) = rest.split_at((*size).min(rest.len()));
+            redactor.push(piece, &mut out);
+            if *shows {
+                redactor.show(&mut out);
+            }
+            rest = more;
+        }
+        redactor.finish(&mut out);
+        let whole = redacted(&secrets, true, &[&text]);
+        if redactor.count() == 0 {
+            prop_assert_eq!(show(&out), show(&text));
+        } else {
+            let holds = |text: &[u8], value: &[u8]| text.windows(value.len()).any(|seen| seen == value);
+            for value in values.iter().map(|value| value.trim_ascii_end()).filter(|value| value.len() >= 4) {
+                prop_assert!(!holds(&out, value) || holds(&whole, value), "{} in {}", show(value), show(&out));
+            }
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What only a Docker-compatible engine needs of the rest: who it is, what it cannot hear, what it leaves.
 
 use super::{Backend, engine};
-use aido_runtime::{Error, Plan, Probe, Root, Runtime};
+use aido_runtime::{Error, Isolation, Plan, Probe, Root, Runtime};
 use aido_runtime_docker::{Docker, Endpoint};
 
 /// The engine that the caller uses.
@@ -19,9 +19,15 @@ pub(super) fn holder(leftover: &str) -> Result<Option<Docker>, Error> {
     if !Docker::is_ours(leftover) {
         return Ok(None);
     }
-    let endpoint = address(leftover)
+    let address = address(leftover)
         .ok_or_else(|| Error::new(format!("`{}` does not say which engine holds it", leftover.escape_debug())))?;
-    Ok(Some(Docker::new(Endpoint::parse(endpoint)?, "sweep")))
+    at(address).map(Some)
+}
+
+/// The engine of this address. The caller's own comes with its certificates, which no address has.
+fn at(address: &str) -> Result<Docker, Error> {
+    let own = Endpoint::of_the_caller().ok().filter(|own| own.to_string() == address);
+    Ok(Docker::new(own.map_or_else(|| Endpoint::parse(address), Ok)?, "sweep"))
 }
 
 /// `docker ADDRESS NAME`; the name has no space in it.
@@ -37,8 +43,7 @@ pub(crate) fn sweep(reached: &[String]) -> Vec<String> {
     asked.dedup();
     let mut said = Vec::new();
     for address in asked {
-        let Ok(endpoint) = Endpoint::parse(address) else { continue };
-        let engine = Docker::new(endpoint, "sweep");
+        let Ok(engine) = at(address) else { continue };
         for left in engine.leftovers().unwrap_or_default() {
             said.extend(engine.destroy(&left).err().map(|error| error.to_string()));
         }
@@ -59,9 +64,10 @@ pub(crate) fn unheard(backend: Backend) -> Option<String> {
     })
 }
 
-/// A root that the engine cannot have is refused before anything is made, in the engine's own words.
-pub(crate) fn refuse_root(backend: Backend, plan: &Plan) -> Result<(), Error> {
-    if backend == Backend::Docker && !matches!(plan.root, Root::Image { .. }) {
+/// What no engine has, whatever it can hold, is refused before anything is made, in the engine's own words.
+pub(crate) fn refuse(backend: Backend, plan: &Plan) -> Result<(), Error> {
+    let never = !matches!(plan.root, Root::Image { .. }) || plan.isolation != Isolation::Full;
+    if backend == Backend::Docker && never {
         engine(backend, "probe")?.up(plan)?;
     }
     Ok(())
@@ -76,6 +82,6 @@ mod tests {
         assert_eq!(address("docker unix:///run/docker.sock aido-r1"), Some("unix:///run/docker.sock"));
         assert_eq!(address("docker unix:///my home/d.sock aido-r1"), Some("unix:///my home/d.sock"));
         assert!(holder("/sys/fs/cgroup/aido-r1").unwrap().is_none());
-        assert!(holder("docker aido-r1").is_err());
+        assert!(holder("docker nowhere aido-r1").is_err(), "an address without a scheme");
     }
 }

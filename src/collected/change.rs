@@ -2,9 +2,8 @@
 
 use aido_runtime::{Artifact, Change};
 use sha2::{Digest, Sha256};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{ErrorKind, Read};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// Bytes of the project that are read for it, all outputs together: the end of a run is not held up for more.
@@ -52,9 +51,7 @@ impl Reading<'_> {
 }
 
 fn digest(path: &Path, size: u64) -> Option<String> {
-    // It may have become something else since it was looked at: neither waited for nor followed.
-    let flags = nix::fcntl::OFlag::O_NONBLOCK | nix::fcntl::OFlag::O_NOFOLLOW | nix::fcntl::OFlag::O_NOCTTY;
-    let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path).ok()?;
+    let file = crate::host::files::open_unmoved(path).ok()?;
     if !file.metadata().ok()?.is_file() {
         return None;
     }

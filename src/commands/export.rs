@@ -8,9 +8,7 @@ use crate::words::{self, say};
 use aido_evidence::{Packed, Report, Run, Trust, plain_json, verify_bundle};
 use anyhow::{Context, Result, bail};
 use serde_json::json;
-use std::fs::File;
 use std::io::{BufReader, BufWriter, IsTerminal, Seek};
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 const MADE_BY: &str = concat!("aido ", env!("CARGO_PKG_VERSION"));
@@ -28,8 +26,7 @@ pub(crate) fn export(dir: &Path, typed: &Export) -> Result<u8> {
         if stdout.is_terminal() {
             bail!("a bundle is nothing for a terminal; name a file with -o, or pipe the output to another program");
         }
-        // Not through the standard library's buffer, which looks for the ends of lines.
-        let own: File = stdout.as_fd().try_clone_to_owned().context("standard output")?.into();
+        let own = crate::host::streams::plain_stdout().context("standard output")?;
         let packed = run.export(BufWriter::with_capacity(1 << 17, own), &output, MADE_BY)?;
         return told(typed, &run, &output, packed, None);
     }

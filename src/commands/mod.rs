@@ -7,7 +7,6 @@ mod doctor;
 mod event;
 mod explained;
 mod export;
-mod image;
 mod key;
 mod logs;
 pub(crate) mod past;
@@ -22,9 +21,10 @@ mod verify;
 #[cfg(test)]
 pub(crate) use past::example;
 
-use crate::cli::{Cli, Command, Sandbox};
+use crate::cli::{self, Cli, Command, Sandbox};
+use crate::host::{native, store};
 use crate::words::{self, say};
-use crate::{backend, keeper, owed, recover};
+use crate::{backend, owed, recover};
 use aido_evidence::Project;
 use aido_runtime::exit;
 use anyhow::{Context, Result};
@@ -36,7 +36,7 @@ use std::process::ExitCode;
 /// The whole program.
 pub fn main() -> ExitCode {
     backend::start_afresh();
-    if let Some(kept) = keeper::main() {
+    if let Some(kept) = native::other_main() {
         return kept;
     }
     let cli = match Cli::try_parse() {
@@ -66,11 +66,12 @@ fn folder(asked: Option<&Path>) -> Result<PathBuf> {
 
 fn dispatch(dir: &Path, command: &Command) -> Result<u8> {
     // A run watches its own streams: its end is to be recorded whoever stops reading.
-    if !matches!(command, Command::Run(_)) {
+    if !matches!(command, Command::Run(_) | Command::Shell(_)) {
         backend::end_with_the_reader();
     }
     match command {
         Command::Run(typed) => run::run(dir, typed),
+        Command::Shell(typed) => run::run(dir, &cli::Run::from(&**typed)),
         Command::Sandbox(Sandbox::Up(typed)) => sandbox::up(dir, typed),
         Command::Sandbox(Sandbox::Fork(typed)) => sandbox::fork(dir, typed),
         Command::Sandbox(Sandbox::List(typed)) => sandbox::list(dir, typed),
@@ -85,7 +86,7 @@ fn dispatch(dir: &Path, command: &Command) -> Result<u8> {
         Command::Export(typed) => sweep_in(dir).and_then(|()| export::export(dir, typed)),
         Command::Prune(typed) => prune::prune(dir, typed),
         Command::Check(typed) => check::check(dir, typed),
-        Command::Image(typed) => image::image(typed),
+        Command::Image(typed) => store::image(typed),
         Command::Key(typed) => key::key(typed),
         Command::Doctor(typed) => doctor::doctor(typed),
     }
@@ -109,7 +110,7 @@ fn sweep_in(dir: &Path) -> Result<()> {
     Project::open(dir, &backend::own_home())?.as_ref().map_or(Ok(()), sweep)
 }
 
-fn warn(what: &str) {
+pub(crate) fn warn(what: &str) {
     say(&format!("{} {what}", "warning:".yellow()));
 }
 

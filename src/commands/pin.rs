@@ -2,8 +2,8 @@
 
 use crate::cli::Check;
 use crate::settings::{self, Runtime, Settings};
-use crate::{progress, root, words};
-use aido_image::{Digest, Options, Platform, Reference, Source, Store};
+use crate::{root, words};
+use aido_image::{Digest, Reference};
 use aido_runtime::Error;
 use anyhow::Result;
 
@@ -27,7 +27,7 @@ pub(super) fn pin(settings: &Settings, asked: &Check) -> Result<bool> {
         let error = Error::new(format!("`{written}` has no tag whose present meaning could be asked for"));
         return Err(error.remedy("write the tag there too: NAME:TAG@sha256:…").into());
     };
-    let digest = meaning(&tag, asked)?;
+    let digest = root::meaning(&tag, asked)?;
     let to = with_digest(&written, &tag, &digest);
     if to == written {
         words::say(&format!("{shown} is pinned already to what {tag} means now, {digest}"));
@@ -50,29 +50,6 @@ fn reference(runtime: &Runtime) -> Result<Reference, Error> {
     };
     let error = Error::new(format!("`{runtime}` cannot be pinned: {why}"));
     Err(error.remedy("pin an image of a registry: `runtime: python:3.11`"))
-}
-
-/// What the tag was resolved to, else what its registry says.
-fn meaning(tag: &Reference, asked: &Check) -> Result<Digest, Error> {
-    let source = Source::Registry(tag.clone());
-    let store: Store = root::open_store()?;
-    if !asked.update
-        && let Some(digest) = store.resolved(&source).map_err(root::told)?
-    {
-        return Ok(digest);
-    }
-    let progress = progress::shown(false);
-    let registries = root::registries()?;
-    let options = Options {
-        ownership: aido_runtime_linux::image_ownership(),
-        offline: asked.offline,
-        insecure: &asked.insecure_registry,
-        registries: &registries,
-        refresh: false,
-        platform: Platform::here(),
-        progress: &progress,
-    };
-    store.meant_now(&source, &options).map_err(root::told)
 }
 
 /// As it was written, but for the digest; a tag that was only meant is written too, so that it can be followed.

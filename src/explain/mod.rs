@@ -14,7 +14,7 @@ mod place;
 mod program;
 mod said;
 
-use crate::settings::{Edit, Policy, changed_line};
+use crate::settings::{Backend, Edit, Policy, changed_line};
 use crate::summary::Summary;
 use aido_runtime::{Cause, Plan, Refusal};
 use serde::Serialize;
@@ -39,6 +39,13 @@ pub(crate) struct Facts<'a> {
     pub(crate) policy: &'a Policy,
     /// The ends of standard error and of standard output.
     pub(crate) tails: [&'a [u8]; 2],
+}
+
+impl Facts<'_> {
+    /// Whether it ran in a container of an engine: what is this host's own was no part of it.
+    fn in_container(&self) -> bool {
+        self.summary.backend == Backend::Docker.name()
+    }
 }
 
 /// Who says that something was denied.

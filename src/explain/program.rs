@@ -59,6 +59,14 @@ pub(super) fn missing(facts: &Facts<'_>, from: Source, program: &str, what: Stri
             Edit::Runtime(image.to_string()),
             "the programs of that image in place of the host's; it is fetched from its registry once",
         ),
+        // No engine has the host's programs.
+        (Some(image), Some(_)) if facts.in_container() => found.allowed_by(
+            Edit::Runtime(image.to_string()),
+            "the programs of that image in place of that root's; it is fetched from its registry once",
+        ),
+        (None, Some(_)) if facts.in_container() => {
+            found.instead(format!("name an image that has {name}: `runtime: IMAGE`"))
+        }
         (_, Some(host)) => found
             .allowed_by(Edit::Runtime(host.to_string()), "this host's programs, read-only, in place of that root's")
             .instead(format!("where this host has no {name} either: take an image that has it")),

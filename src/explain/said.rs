@@ -29,6 +29,11 @@ fn one(facts: &Facts<'_>, heard: &Heard) -> Option<Explanation> {
         Error::NoMemory => Some(limit::memory(facts, from, what, 0)),
         Error::NoProcesses => Some(limit::processes(facts, from, what)),
         Error::TooManyFiles => {
+            if facts.in_container() {
+                let why = "a task may open as many files as the engine lets a container";
+                let found = Explanation::new(from, Kind::Limit, what, why).target("open files");
+                return Some(found.instead("raise `default-ulimits` of the engine (daemon.json)"));
+            }
             let why = "a task may open as many files as whoever started aido";
             let found = Explanation::new(from, Kind::Limit, what, why).target("open files");
             Some(found.instead("raise the hard limit of your shell (`ulimit -Hn`) before `aido run`"))

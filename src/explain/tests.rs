@@ -312,6 +312,12 @@ fn a_program_that_is_not_there_is_found_in_another_root() {
     let mut case = Case::new("", &[]).ended(End::NotFound { program: "frobnicate".into() });
     case.plan.root = aido_runtime::Root::Image { reference: "x".into(), digest: "sha256:0".into(), layers: vec![] };
     assert_eq!(case.only().change.unwrap().yaml, "runtime: host");
+    // A container has no such root.
+    case.summary.backend = "docker".into();
+    let found = case.only();
+    assert!(found.change.is_none() && found.instead.unwrap().contains("runtime: IMAGE"));
+    case.summary.outcome.end = End::NotFound { program: "node".into() };
+    assert_eq!(case.only().change.unwrap().yaml, "runtime: \"node:22\"");
 }
 
 #[test]

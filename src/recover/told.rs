@@ -2,7 +2,6 @@
 
 use crate::inputs::InputDigest;
 use crate::redact::Redacted;
-use crate::supervise::stop;
 use aido_evidence::{Record, Run};
 use aido_runtime::{Collected, Enforced, Event, Executed, Outcome, Refusal};
 use serde::Deserialize;
@@ -27,8 +26,6 @@ pub(super) struct Told {
     pub(super) outcome: Option<Outcome>,
     /// `sha256:…` of the plan that was stored.
     pub(super) plan_digest: Option<String>,
-    /// The engine that was to run the task.
-    pub(super) backend: Option<String>,
 }
 
 impl Told {
@@ -57,7 +54,6 @@ impl Told {
             }
             "outcome" => self.outcome = data(record).map(|Ended { outcome }| outcome),
             "redacted" => self.redacted(data(record)),
-            stop::EVENT => self.backend = record.data.get("backend").and_then(|name| name.as_str()).map(str::to_owned),
             "plan" => self.plan_digest = record.data.get("digest").and_then(|d| d.as_str()).map(str::to_owned),
             _ => self.engine(record),
         }

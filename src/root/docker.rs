@@ -2,6 +2,7 @@
 
 use super::{Ready, folder_root, host, image_root, open_store, source, told};
 use crate::backend;
+use crate::host::native::own_program;
 use crate::plan::RootFacts;
 use crate::progress::Shown;
 use crate::settings::{Runtime, Settings};
@@ -46,7 +47,7 @@ fn image(settings: &Settings, engine: &Docker, progress: &Shown) -> Result<Found
         return found;
     };
     if let Some(found) = engine.find(&reference.to_string())? {
-        return Ok(found);
+        return Ok(pinned(found, reference));
     }
     if let Some((store, image)) = stored(&source)? {
         return given(engine, &store, &image, progress);
@@ -70,7 +71,7 @@ fn not_there(source: &Source) -> Error {
 
 /// The image in aido's own store, with whichever owners. Makes no store.
 fn stored(source: &Source) -> Result<Option<(Store, Image)>, Error> {
-    if !backend::images().is_ok_and(|folder| folder.is_dir()) {
+    if !crate::host::native::images().is_ok_and(|folder| folder.is_dir()) {
         return Ok(None);
     }
     let store = open_store()?;
@@ -86,7 +87,8 @@ fn stored(source: &Source) -> Result<Option<(Store, Image)>, Error> {
 fn given(engine: &Docker, store: &Store, image: &Image, progress: &Shown) -> Result<Found, Error> {
     let identity = store.identity(image).map_err(told)?;
     let name = format!("{OURS}:{}", identity.config.hex());
-    let named = |found: Found| Found { reference: image.reference.clone(), ..found };
+    // An engine may make a manifest of its own for it, which nobody else knows: there the image is known by its ID.
+    let named = |found: Found| Found { reference: image.reference.clone(), digest: found.id.clone(), ..found };
     if let Some(found) = engine.find(&name)?.filter(|found| is(found, &identity)) {
         return Ok(named(found));
     }
@@ -110,7 +112,7 @@ fn is(found: &Found, identity: &Identity) -> bool {
 /// This program writes the archive, in a process of its own: reading an image's files may need another user's rights.
 fn load(engine: &Docker, image: &Image, name: &str, progress: &Shown) -> Result<Vec<Found>, Error> {
     let failed = |e: std::io::Error| Error::new(format!("cannot write image {} for the engine: {e}", image.reference));
-    let mut command = Command::new(backend::own_program());
+    let mut command = Command::new(own_program());
     command.args(["image", "export", "--quiet", "--format", "docker-archive", "--as", name, "--output", "-"]);
     command.arg(image.digest.to_string());
     let mut child =
@@ -139,7 +141,15 @@ fn ended(child: Child) -> Result<(), String> {
 fn pulled(engine: &Docker, reference: &Reference, progress: &Shown) -> Result<Found, Error> {
     progress.say(format!("the engine pulls {reference}"));
     let found = engine.pull(&reference.to_string(), &mut |told| progress.engine(&told))?;
-    Ok(found)
+    Ok(pinned(found, reference))
+}
+
+/// The engine may know an image by more digests than one; the one that was asked for is on record.
+fn pinned(found: Found, reference: &Reference) -> Found {
+    match reference.digest {
+        Some(digest) => Found { digest: digest.to_string(), ..found },
+        None => found,
+    }
 }
 
 fn facts(found: Found) -> RootFacts {

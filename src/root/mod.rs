@@ -3,12 +3,13 @@
 mod docker;
 
 use crate::backend::{self, Backend};
+use crate::host::interrupt::Held;
 use crate::inputs::looks_secret;
-use crate::interrupt::Held;
 use crate::plan::RootFacts;
 use crate::progress::Shown;
 use crate::settings::{self, At, Runtime, Settings};
-use aido_image::{Digest, Hold, Image, Kind, Options, Platform, Reference, Registries, Source, Store};
+pub(crate) use aido_image::Hold;
+use aido_image::{Digest, Image, Kind, Options, Platform, Reference, Registries, Source, Store};
 use aido_runtime::{Error, Root};
 use std::cell::Cell;
 use std::os::unix::net::UnixStream;
@@ -137,12 +138,35 @@ pub(crate) fn resolved(settings: &Settings, backend: Backend) -> Option<String> 
 
 fn stored(settings: &Settings) -> Option<Digest> {
     let Runtime::Image(_) = &settings.runtime.value else { return None };
-    let there = backend::images().ok().filter(|folder| folder.is_dir())?;
+    let there = crate::host::native::images().ok().filter(|folder| folder.is_dir())?;
     Store::open(&there).ok()?.resolved(&source(settings).ok()?).ok()?
 }
 
+/// What the tag was resolved to, else what its registry says.
+pub(crate) fn meaning(tag: &Reference, asked: &crate::cli::Check) -> Result<Digest, Error> {
+    let source = Source::Registry(tag.clone());
+    let store: Store = open_store()?;
+    if !asked.update
+        && let Some(digest) = store.resolved(&source).map_err(told)?
+    {
+        return Ok(digest);
+    }
+    let progress = crate::progress::shown(false);
+    let registries = registries()?;
+    let options = Options {
+        ownership: aido_runtime_linux::image_ownership(),
+        offline: asked.offline,
+        insecure: &asked.insecure_registry,
+        registries: &registries,
+        refresh: false,
+        platform: Platform::here(),
+        progress: &progress,
+    };
+    store.meant_now(&source, &options).map_err(told)
+}
+
 pub(crate) fn open_store() -> Result<Store, Error> {
-    Store::open(&backend::images()?).map_err(told)
+    Store::open(&crate::host::native::images()?).map_err(told)
 }
 
 /// Fetches and unpacks under the ids of the image's files; the caller has one thread.

@@ -2,9 +2,9 @@
 
 use super::error::{At, Error, Result};
 use super::yaml::{self, Written};
-use std::fs::{self, File, Metadata};
+use crate::host::files;
+use std::fs::{self, Metadata};
 use std::io::Write as _;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 const BY_HAND: &str = "write it there yourself";
@@ -16,7 +16,7 @@ pub(crate) fn pin(path: &Path, shown: &str, from: &str, to: &str) -> Result<()> 
     let fail = |what: String| Error::new(At::File(shown.to_string()), what).remedy(format!("{BY_HAND}: runtime: {to}"));
     let real = path.canonicalize().map_err(|e| fail(format!("cannot be written: {e}")))?;
     let found = fs::symlink_metadata(&real).map_err(|e| fail(format!("cannot be written: {e}")))?;
-    if !found.is_file() || found.nlink() > 1 {
+    if !found.is_file() || files::names(&found) > 1 {
         return Err(fail("has several names (hard links), or is no ordinary file: it is not replaced".to_string()));
     }
     let before = fs::read_to_string(&real).map_err(|e| fail(format!("cannot be read: {e}")))?;
@@ -46,14 +46,10 @@ fn put(real: &Path, found: &Metadata, before: &str, after: &str) -> std::io::Res
     let folder = real.parent().unwrap_or(Path::new("/"));
     let name = real.file_name().unwrap_or_default().to_string_lossy();
     let fresh = folder.join(format!(".{name}.aido-{}", std::process::id()));
-    let mut file = File::options().write(true).create_new(true).mode(0o600).open(&fresh)?;
+    let mut file = files::new_private(&fresh)?;
     let done = (|| {
         file.write_all(after.as_bytes())?;
-        let own = file.metadata()?;
-        if (own.uid(), own.gid()) != (found.uid(), found.gid()) {
-            std::os::unix::fs::fchown(&file, Some(found.uid()), Some(found.gid()))?;
-        }
-        file.set_permissions(fs::Permissions::from_mode(found.mode() & 0o7777))?;
+        files::take_after(&file, found)?;
         file.sync_all()?;
         if fs::read_to_string(real)? != before {
             return Err(std::io::Error::other("somebody else changed it meanwhile"));
@@ -63,10 +59,11 @@ fn put(real: &Path, found: &Metadata, before: &str, after: &str) -> std::io::Res
     done.inspect_err(|_| drop(fs::remove_file(&fresh)))
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
     const TO: &str = "python:3.11@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 

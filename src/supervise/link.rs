@@ -1,51 +1,14 @@
 //! What the supervisor and the command line tell each other: whole packets of JSON.
 
+pub(crate) use crate::supervise::news::{Heard, News, Wish};
 use aido_runtime::Error;
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
 use serde::{Deserialize, Serialize};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-/// From the supervisor.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) enum News {
-    /// The run has a folder.
-    Begun { run: String, sandbox: String },
-    /// The task is about to start; what is weaker than usual.
-    Ready { warnings: Vec<String> },
-    /// There is new output in the logs.
-    Output,
-    /// The task is over and nothing of it lives; its outputs are brought out, and the record is sealed.
-    Over,
-    /// That goes on.
-    Closing,
-    /// The run is sealed.
-    Ended { exit_code: u8 },
-    /// aido failed. Unless `ran`, the task was not started.
-    Failed { what: String, remedy: Option<String>, ran: bool },
-}
-
-/// From the command line.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(crate) enum Wish {
-    /// End the run in order.
-    Interrupt { signal: i32 },
-    /// Pass a signal on to the task.
-    Signal { signal: i32 },
-    /// Nobody watches from now on, and that is how it should be.
-    Detach,
-}
-
 /// One end of the link.
 pub(crate) struct Link(OwnedFd);
-
-/// What came of looking into a link.
-pub(crate) enum Heard<T> {
-    Said(T),
-    Nothing,
-    /// The other end is gone.
-    Gone,
-}
 
 impl Link {
     pub(crate) fn pair() -> Result<(Link, Link), Error> {

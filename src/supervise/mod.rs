@@ -3,28 +3,27 @@
 //! ends the sandbox, and the next command closes the record.
 
 mod changes;
-mod fork;
 mod laid;
-pub(crate) mod link;
+pub(crate) mod news;
 mod record;
 pub(crate) mod stop;
 
 use crate::backend::{self, Backend, SCRATCH, fault};
+pub(crate) use crate::host::{link, start};
 use crate::inputs::InputDigest;
-use crate::process::{Held, Process};
+use crate::process::Process;
 use crate::redact;
+use crate::root;
 use crate::summary::{self, Bytes, Changed, SUMMARY_VERSION, Streams, Summary};
 use aido_evidence::{Kind, NewSandbox, Project, Recording, Sandbox, Signer, Stream};
-use aido_runtime::{End, Error, Io, Isolation, Outcome, Plan, Usage};
+use aido_runtime::{End, Error, Io, Isolation, Outcome, Plan, Usage, Window};
 use aido_secrets::Secrets;
 use link::{Link, News};
 use record::Recorder;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::PipeReader;
-use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::time::Duration;
 
 /// One run, ready to be started.
 pub(crate) struct Job {
@@ -43,89 +42,16 @@ pub(crate) struct Job {
     pub(crate) hidden: Vec<String>,
     pub(crate) warnings: Vec<String>,
     pub(crate) stdin: Option<PipeReader>,
+    /// The size of the caller's terminal, where the task gets one.
+    pub(crate) window: Option<Window>,
     /// Keeps the image's layers in the store while the run lives.
-    pub(crate) hold: Option<aido_image::Hold>,
+    pub(crate) hold: Option<root::Hold>,
     /// Which engine runs it.
     pub(crate) backend: Backend,
 }
 
-/// The supervisor of a run, as its parent sees it.
-pub(crate) struct Supervisor {
-    pub(crate) process: Child,
-    pub(crate) link: Link,
-    /// The command line's end of the task's standard input.
-    pub(crate) input: Option<OwnedFd>,
-}
-
-/// Its process. Nobody else waits for it, so that its number stays its own.
-pub(crate) struct Child(Option<Held>);
-
-/// Starts the supervisor. The job is its own from here on.
-pub(crate) fn start(job: Job, input: Option<OwnedFd>) -> Result<Supervisor, Error> {
-    let (link, theirs) = Link::pair()?;
-    // What a killed supervisor leaves becomes a child of this process, which can end it.
-    backend::adopt_orphans();
-    fault::point("run.forking");
-    match fork::fork() {
-        Ok(Some(pid)) => {
-            fault::point("run.forked");
-            Ok(Supervisor { process: Child(Held::number(pid.as_raw())), link, input })
-        }
-        Ok(None) => {
-            // What is the command line's alone.
-            drop((link, input));
-            silence();
-            fault::point("supervise.forked");
-            let status = supervise(job, theirs).unwrap_or(aido_runtime::exit::AIDO_FAILED);
-            std::process::exit(i32::from(status))
-        }
-        Err(e) => Err(Error::new(format!("cannot start the supervisor: {e}"))),
-    }
-}
-
-impl Child {
-    /// Readable when it has ended. Its end of the link can outlive it: in a sandbox that was stopped at birth.
-    pub(crate) fn wake(&self) -> Option<BorrowedFd<'_>> {
-        self.0.as_ref().map(Held::end)
-    }
-
-    pub(crate) fn is_gone(&self) -> bool {
-        self.0.as_ref().is_some_and(Held::is_gone)
-    }
-
-    /// Waits for its end; one that has said its last word and does not end is killed. Says whether it is gone.
-    pub(crate) fn dismiss(&self) -> bool {
-        let patience = Duration::from_secs(10);
-        let gone = self.0.as_ref().is_none_or(|process| process.is_gone_within(patience));
-        gone || self.end()
-    }
-
-    /// Kills it, and with it the sandbox. Says whether it is gone: the kernel may hold it for a while.
-    pub(crate) fn end(&self) -> bool {
-        let gone = self.0.as_ref().is_none_or(|process| {
-            process.kill();
-            process.is_gone_within(Duration::from_secs(10))
-        });
-        self.end_orphans();
-        gone
-    }
-
-    /// A sandbox's first process dies with its supervisor, unless it was stopped before it could ask for that. One
-    /// without a PID namespace of its own ends the task's family, which may be stopped, too.
-    fn end_orphans(&self) {
-        backend::end_descendants();
-    }
-}
-
-/// The caller's streams are not the supervisor's: whoever waits for their end must not wait for it.
-fn silence() {
-    let Ok(null) = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null") else { return };
-    let _ = nix::unistd::dup2_stdin(&null);
-    let _ = nix::unistd::dup2_stdout(&null);
-    let _ = nix::unistd::dup2_stderr(&null);
-}
-
-fn supervise(mut job: Job, link: Link) -> Result<u8, ()> {
+/// The supervisor's whole life; the exit status of the run where it is sealed.
+pub(crate) fn supervise(mut job: Job, link: Link) -> Result<u8, ()> {
     let begun = begin(&mut job);
     let (sandbox, recording) = match begun {
         Ok(begun) => begun,
@@ -197,8 +123,8 @@ fn conduct(job: Job, sandbox: &Sandbox, mut recorder: Recorder) -> Result<u8, ()
         let outputs = sandbox.fresh_outputs().map_err(|e| Error::new(e.to_string()))?;
         let engine = engine?;
         let layer = laid::layer(&job.plan, sandbox)?;
-        let io =
-            Io { secrets: job.secrets, secret_files: job.secret_files, outputs, layer, stdin: job.stdin, window: None };
+        let (stdin, window) = (job.stdin, job.window);
+        let io = Io { secrets: job.secrets, secret_files: job.secret_files, outputs, layer, stdin, window };
         engine.run(&job.plan, io, &mut recorder)
     });
     recorder.finish_output();

@@ -2,35 +2,31 @@
 
 use super::link::{Heard, Link, News, Wish};
 use super::{Job, folder, laid, stop};
-use crate::backend::fault;
+use crate::backend::{self, fault};
 use crate::collected;
+use crate::host::ears::Ears;
 use crate::owed::Owed;
 use crate::redact::{self, Streams};
 use aido_evidence::{Captured, Recording, Stream as Log};
-use aido_runtime::{Collected, Command, Control, Enforced, Error, Event, Force, Listener, Outcome, Plan, Stream};
+use aido_runtime::{Collected, Command, Control, Enforced, Error, Event, Force, Listener, Outcome, Plan, Stream, Wake};
 use aido_secrets::Secrets;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
-use nix::sys::signal::{SigSet, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::time::TimeSpec;
-use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use serde_json::json;
 use std::collections::VecDeque;
-use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
+
+/// What signals mean on the way to an engine, by Linux' numbers.
+const SIGHUP: i32 = 1;
+const SIGTERM: i32 = 15;
 
 /// How often the command line hears that the end of a run goes on.
 const BEAT: Duration = Duration::from_secs(1);
 
+/// What is held back of a terminal's output is shown in its first bytes after so long without more: a person waits.
+const SHOWN: Duration = Duration::from_millis(30);
+
 /// What was recorded is signed so much later at most, as long as this process goes on.
 const CHECKPOINT: Duration = Duration::from_secs(2);
-
-struct Pulse {
-    timer: TimerFd,
-    until: Instant,
-}
 
 /// Writes a run's record while it goes, and listens to the command line.
 pub(super) struct Recorder {
@@ -41,15 +37,12 @@ pub(super) struct Recorder {
     secrets: Secrets,
     pub(super) streams: Streams,
     wishes: VecDeque<Command>,
-    /// Signals from other commands: the run is to end.
-    signals: SignalFd,
-    /// Readable when the link, the signals or the pulse have something to say.
-    wake: Epoll,
-    /// Goes off when it is time to sign; armed by what is recorded, so that a quiet run is not woken.
-    sign: TimerFd,
+    /// Signals from other commands, and the times to sign and to beat.
+    ears: Ears,
+    /// It is to be signed soon; armed by what is recorded, so that a quiet run is not woken.
     armed: bool,
     /// While outputs are brought out, the command line hears that it goes on.
-    pulse: Option<Pulse>,
+    pulse: Option<Instant>,
     /// How long bringing them out may take.
     collecting: Duration,
     /// Bytes kept of each stream.
@@ -60,6 +53,8 @@ pub(super) struct Recorder {
     truncated: [bool; 2],
     /// The task was started, so that a failure is not "nothing ran".
     pub(super) started: bool,
+    /// The command that says what does not hold, and why.
+    doctor: &'static str,
     /// What an engine holds of it that would outlive this machine's processes.
     owed: Vec<Owed>,
 }
@@ -67,18 +62,8 @@ pub(super) struct Recorder {
 impl Recorder {
     pub(super) fn new(recording: Recording, link: Link, job: &Job) -> Result<Self, Error> {
         let (project, plan, secrets) = (folder(&job.project), &job.plan, &job.kept_out);
-        let failed = |e| Error::new(format!("cannot listen for commands: {e}"));
-        let mut set = SigSet::empty();
-        set.add(Signal::SIGTERM);
-        set.add(Signal::SIGINT);
-        set.thread_block().map_err(failed)?;
-        let signals = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).map_err(failed)?;
-        let wake = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(failed)?;
-        let readable = EpollEvent::new(EpollFlags::EPOLLIN, 0);
-        wake.add(&signals, readable).map_err(failed)?;
-        wake.add(&link, readable).map_err(failed)?;
-        let sign = timer().map_err(failed)?;
-        wake.add(&sign, readable).map_err(failed)?;
+        let ears = Ears::new(&link, plan.task.tty);
+        let ears = ears.map_err(|e| Error::new(format!("cannot listen for commands: {e}")))?;
         Ok(Recorder {
             recording,
             project: project.to_path_buf(),
@@ -86,9 +71,7 @@ impl Recorder {
             secrets: secrets.clone(),
             streams: Streams::new(secrets, plan.exact_output),
             wishes: VecDeque::new(),
-            signals,
-            wake,
-            sign,
+            ears,
             armed: false,
             pulse: None,
             collecting: stop::collecting(plan.limits.disk.value),
@@ -98,6 +81,7 @@ impl Recorder {
             collected: Collected::default(),
             truncated: [false; 2],
             started: false,
+            doctor: backend::doctor(job.backend),
             owed: Vec::new(),
         })
     }
@@ -119,16 +103,14 @@ impl Recorder {
     /// What is there now is to be signed soon.
     fn sign_later(&mut self) {
         if !self.armed {
-            let once = Expiration::OneShot(TimeSpec::from_duration(CHECKPOINT));
-            self.armed = self.sign.set(once, TimerSetTimeFlags::empty()).is_ok();
+            self.armed = self.ears.sign_in(CHECKPOINT);
         }
     }
 
     /// Signs what was recorded and written so far.
     fn sign(&mut self) {
         self.armed = false;
-        // Sets it back, also where it went off just now.
-        let _ = self.sign.unset();
+        self.ears.sign_never();
         if let Err(error) = self.recording.checkpoint() {
             let warning = format!("the record lacks a checkpoint: {error}");
             if !self.warnings.contains(&warning) {
@@ -138,9 +120,26 @@ impl Recorder {
     }
 
     fn sign_if_due(&mut self) {
-        let mut due = [PollFd::new(self.sign.as_fd(), PollFlags::POLLIN)];
-        if self.armed && poll(&mut due, PollTimeout::ZERO) == Ok(1) {
+        if self.armed && self.ears.is_time_to_sign() {
             self.sign();
+        }
+    }
+
+    fn show_later(&mut self) {
+        if self.streams.holds(Log::Stdout) {
+            self.ears.show_in(SHOWN);
+        }
+    }
+
+    fn show_if_due(&mut self) {
+        if !self.ears.is_time_to_show() {
+            return;
+        }
+        let first = self.streams.show(Log::Stdout);
+        if !first.is_empty() {
+            let kept = self.recording.output(Log::Stdout, first);
+            self.kept(Stream::Stdout, kept);
+            self.tell_of_output();
         }
     }
 
@@ -167,32 +166,33 @@ impl Recorder {
     fn closing(&mut self) {
         self.tell(&News::Over);
         // Without a pulse the command line's patience is shorter; that is no reason to fail.
-        let Ok(timer) = timer() else { return };
-        let every = Expiration::Interval(TimeSpec::from_duration(BEAT));
-        if timer.set(every, TimerSetTimeFlags::empty()).is_ok()
-            && self.wake.add(&timer, EpollEvent::new(EpollFlags::EPOLLIN, 0)).is_ok()
-        {
-            self.pulse = Some(Pulse { timer, until: Instant::now() + self.collecting });
+        if self.ears.beat_every(BEAT) {
+            self.pulse = Some(Instant::now() + self.collecting);
         }
     }
 
     fn beat(&mut self) {
-        let Some(pulse) = &self.pulse else { return };
-        // Never blocks; what it says is only how often.
-        let _ = pulse.timer.wait();
-        if let Some(link) = &self.link {
+        let Some(until) = self.pulse else { return };
+        if let Some(link) = self.link.as_ref().filter(|_| self.ears.take_beat()) {
             link.say(&News::Closing);
         }
-        if Instant::now() > pulse.until {
+        if Instant::now() > until {
             self.warnings.push(format!("the outputs were not brought out within {:?}", self.collecting));
             self.pulse = None;
-            self.wishes.push_back(Command::Interrupt(nix::libc::SIGTERM));
+            self.ears.beat_never();
+            self.wishes.push_back(Command::Interrupt(SIGTERM));
+        }
+    }
+
+    fn tell_of_output(&self) {
+        if let Some(link) = &self.link {
+            link.say(&News::Output);
         }
     }
 
     fn forget_link(&mut self) {
         if let Some(link) = self.link.take() {
-            let _ = self.wake.delete(&link);
+            self.ears.forget(&link);
         }
     }
 
@@ -200,19 +200,21 @@ impl Recorder {
     fn listen(&mut self) {
         self.beat();
         self.sign_if_due();
-        while let Ok(Some(signal)) = self.signals.read_signal() {
-            self.wishes.push_back(Command::Interrupt(signal.ssi_signo as i32));
+        self.show_if_due();
+        while let Some(signal) = self.ears.signal() {
+            self.wishes.push_back(Command::Interrupt(signal));
         }
         while let Some(link) = &self.link {
             match link.hear() {
                 Heard::Said(Wish::Interrupt { signal }) => self.wishes.push_back(Command::Interrupt(signal)),
                 Heard::Said(Wish::Signal { signal }) => self.wishes.push_back(Command::Signal(signal)),
+                Heard::Said(Wish::Resize { window }) => self.wishes.push_back(Command::Resize(window)),
                 Heard::Said(Wish::Detach) => self.forget_link(),
                 Heard::Nothing => return,
                 Heard::Gone => {
                     // Whoever watched is dead: the run ends, as it would with the terminal.
                     self.forget_link();
-                    self.wishes.push_back(Command::Interrupt(nix::libc::SIGHUP));
+                    self.wishes.push_back(Command::Interrupt(SIGHUP));
                 }
             }
         }
@@ -267,7 +269,7 @@ impl Listener for Recorder {
     fn event(&mut self, mut event: Event) -> Result<(), Error> {
         match &mut event {
             Event::Enforced { controls } => {
-                self.warnings.extend(lacking(controls));
+                self.warnings.extend(lacking(controls, self.doctor));
                 self.enforced = controls.clone();
                 let warnings = self.warnings.iter().map(|warning| redact::text(&self.secrets, warning)).collect();
                 self.tell(&News::Ready { warnings });
@@ -277,7 +279,9 @@ impl Listener for Recorder {
                 self.collected = found.clone();
             }
             Event::Started { .. } => self.started = true,
-            Event::Held { leftover } => self.owed.extend(Owed::note(self.recording.id().as_str(), leftover)?),
+            Event::Held { leftover } => {
+                self.owed.extend(Owed::note(self.recording.id().as_str(), self.owed.len(), leftover)?)
+            }
             Event::Ended => {
                 self.finish_output();
                 self.closing();
@@ -306,9 +310,8 @@ impl Listener for Recorder {
         self.keep(stream, bytes);
         self.sign_later();
         fault::point("supervise.output");
-        if let Some(link) = &self.link {
-            link.say(&News::Output);
-        }
+        self.tell_of_output();
+        self.show_later();
     }
 
     fn command(&mut self) -> Option<Command> {
@@ -316,8 +319,8 @@ impl Listener for Recorder {
         self.wishes.pop_front()
     }
 
-    fn wake(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.wake.0.as_fd())
+    fn wake(&self) -> Option<Wake<'_>> {
+        self.ears.wake()
     }
 }
 
@@ -326,10 +329,6 @@ fn log(stream: Stream) -> Log {
         Stream::Stdout => Log::Stdout,
         Stream::Stderr => Log::Stderr,
     }
-}
-
-fn timer() -> nix::Result<TimerFd> {
-    TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK)
 }
 
 /// Where tests stop a supervisor that has just recorded an event.
@@ -346,7 +345,7 @@ fn after(kind: &str) {
 }
 
 /// What does not hold in full, in one sentence; the reasons are in the record, control by control.
-fn lacking(controls: &Enforced) -> Option<String> {
+fn lacking(controls: &Enforced, doctor: &str) -> Option<String> {
     let names = |force: Force| {
         // Without the second wall the first one stands: `aido doctor` and the record say so.
         let lacking = controls.lacking().filter(|(control, _)| *control != Control::SecondWall);
@@ -361,5 +360,5 @@ fn lacking(controls: &Enforced) -> Option<String> {
     if !weaker.is_empty() {
         parts.push(format!("in force in a weaker form: {weaker}"));
     }
-    (!parts.is_empty()).then(|| format!("{}; `aido doctor` says why, and what mends it", parts.join("; ")))
+    (!parts.is_empty()).then(|| format!("{}; `{doctor}` says why, and what mends it", parts.join("; ")))
 }

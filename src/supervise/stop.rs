@@ -1,5 +1,6 @@
 //! Ending a run from outside: another command asks its supervisor to, and does not take silence for an answer.
 
+use crate::backend::Backend;
 use crate::process::Process;
 use aido_evidence::Run;
 use aido_runtime::Error;
@@ -13,7 +14,7 @@ const STOPPED: Duration = Duration::from_secs(10);
 const DYING: Duration = Duration::from_secs(10);
 
 /// The type of the event that names the writer of a run.
-pub(crate) const EVENT: &str = "supervised";
+pub(super) const EVENT: &str = "supervised";
 
 /// How long bringing outputs out may take: a minute, and a second for each eight MiB that there can be.
 pub(crate) fn collecting(disk: u64) -> Duration {
@@ -22,8 +23,16 @@ pub(crate) fn collecting(disk: u64) -> Duration {
 
 /// Who writes a run, by its record.
 pub(crate) fn writer(run: &Run) -> Option<Process> {
-    let event = run.events().ok()?.flatten().find(|event| event.kind == EVENT)?;
-    serde_json::from_value(event.data).ok()
+    serde_json::from_value(supervised(run)?).ok()
+}
+
+/// Which engine was to run the task, by its record.
+pub(crate) fn backend(run: &Run) -> Option<Backend> {
+    supervised(run)?.get("backend")?.as_str()?.parse().ok()
+}
+
+fn supervised(run: &Run) -> Option<serde_json::Value> {
+    run.events().ok()?.flatten().find(|event| event.kind == EVENT).map(|event| event.data)
 }
 
 /// Has the run ended in order, and waits until its record is sealed. A supervisor that does not do so in

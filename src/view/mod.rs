@@ -4,9 +4,11 @@
 
 mod patience;
 mod stream;
+mod terminal;
+mod timer;
 
 use crate::supervise::link::{Heard, Link, News, Wish};
-use crate::supervise::{Child, Supervisor};
+use crate::supervise::start::{Child, Supervisor};
 use aido_runtime::Error;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
@@ -14,8 +16,9 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 pub(crate) use patience::{Overdue, Patience};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
-pub(crate) use stream::input_pipe;
 use stream::{Input, Tail};
+pub(crate) use stream::{Sink, input_pipe};
+pub(crate) use terminal::Terminal;
 
 /// When the run's whole time is over, a reader that takes nothing for so long is given up.
 const READER: Duration = Duration::from_secs(5);
@@ -40,16 +43,22 @@ pub(crate) struct Show<'a> {
     pub(crate) output: bool,
     /// Where the caller's standard input goes.
     pub(crate) stdin: Option<OwnedFd>,
+    /// The caller's terminal, which becomes the task's when it starts.
+    pub(crate) terminal: Option<Terminal>,
     /// Finds the folder of a run and hears the warnings.
     pub(crate) begun: &'a mut dyn FnMut(&str, &str) -> Option<std::path::PathBuf>,
     pub(crate) ready: &'a mut dyn FnMut(&[String]),
 }
 
-/// Catches the signals that are meant for the run. Before the supervisor is made, so that none is lost.
-pub(crate) fn catch_signals() -> Result<SignalFd, Error> {
-    let mut set = SigSet::empty();
-    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT] {
-        set.add(signal);
+/// What a terminal has to say by signals, beside the end.
+const OF_A_TERMINAL: [Signal; 3] = [Signal::SIGWINCH, Signal::SIGTSTP, Signal::SIGCONT];
+
+/// Catches the signals that are meant for the run, and those of a terminal that is the task's. Before the supervisor
+/// is made, so that none is lost.
+pub(crate) fn catch_signals(terminal: bool) -> Result<SignalFd, Error> {
+    let mut set: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT].into_iter().collect();
+    if terminal {
+        set.extend(OF_A_TERMINAL);
     }
     let failed = |e| Error::new(format!("cannot catch signals: {e}"));
     set.thread_block().map_err(failed)?;
@@ -81,7 +90,7 @@ pub(crate) fn until_ready(
                 if let Some(overdue) = patience.overdue()? {
                     return Ok(Some(overdue));
                 }
-                let all = [Some(supervisor.link.as_fd()), Some(patience.wake()), supervisor.process.wake()];
+                let all = [Some(supervisor.link.as_fd()), Some(patience.timer().wake()), supervisor.process.wake()];
                 let all = all.into_iter().flatten();
                 let mut polled: Vec<_> = all.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
                 match poll(&mut polled, PollTimeout::NONE) {
@@ -110,10 +119,13 @@ pub(crate) fn watch(
         tails: [Tail::new(stdout.as_fd(), show.raw)?, Tail::new(stderr.as_fd(), show.raw)?],
         input: Input::new(show.stdin),
         output: show.output,
+        terminal: show.terminal,
         run: None,
         ended: None,
     };
     let ended = viewer.turns(signals, show.begun, show.ready)?;
+    // Before anything more is said.
+    drop(viewer.terminal.take());
     Ok((ended, viewer.tails.each_ref().map(Tail::unseen)))
 }
 
@@ -124,6 +136,7 @@ struct Viewer<'a> {
     tails: [Tail; 2],
     input: Input,
     output: bool,
+    terminal: Option<Terminal>,
     run: Option<String>,
     ended: Option<News>,
 }
@@ -153,7 +166,10 @@ impl Viewer<'_> {
                         }
                         self.run = Some(run);
                     }
-                    News::Ready { warnings } => ready(&warnings),
+                    News::Ready { warnings } => {
+                        ready(&warnings);
+                        self.take_terminal();
+                    }
                     News::Output | News::Over | News::Closing => {}
                     ended => self.ended = Some(ended),
                 }
@@ -182,7 +198,7 @@ impl Viewer<'_> {
                 (before, moved) = (now, Instant::now());
             }
             let given_up = self.patience.is_spent() && moved.elapsed() > READER;
-            if given_up || signals.read_signal().ok().flatten().is_some() {
+            if given_up || end_of(signals).is_some() {
                 break;
             }
         }
@@ -200,7 +216,7 @@ impl Viewer<'_> {
     }
 
     fn wait(&self, signals: &SignalFd) -> Result<(), Error> {
-        let always = [self.link.as_fd(), signals.as_fd(), self.patience.wake()];
+        let always = [self.link.as_fd(), signals.as_fd(), self.patience.timer().wake()];
         let always = always.into_iter().chain(self.process.wake());
         let mut polled: Vec<PollFd<'_>> = always.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
         polled.extend(self.tails.iter().filter_map(Tail::waits_for).map(|fd| PollFd::new(fd, PollFlags::POLLOUT)));
@@ -218,9 +234,36 @@ impl Viewer<'_> {
 
     fn pass_signals(&mut self, signals: &mut SignalFd) -> Result<(), Error> {
         while let Ok(Some(signal)) = signals.read_signal() {
-            self.ask_to_end(signal.ssi_signo as i32)?;
+            match Signal::try_from(signal.ssi_signo as i32) {
+                Ok(Signal::SIGTSTP) => {
+                    self.terminal.iter_mut().for_each(Terminal::suspend);
+                    self.take_terminal_again();
+                }
+                Ok(Signal::SIGCONT) => self.take_terminal_again(),
+                Ok(Signal::SIGWINCH) => self.tell_size(),
+                _ => self.ask_to_end(signal.ssi_signo as i32)?,
+            }
         }
         Ok(())
+    }
+
+    fn take_terminal(&mut self) {
+        let keys = self.input.is_open();
+        self.terminal.iter_mut().for_each(|terminal| terminal.take(keys));
+        self.tell_size();
+    }
+
+    /// Whoever had it in the meantime may have changed it.
+    fn take_terminal_again(&mut self) {
+        if self.terminal.as_ref().is_some_and(Terminal::is_taken) {
+            self.take_terminal();
+        }
+    }
+
+    fn tell_size(&self) {
+        if let Some(window) = self.terminal.as_ref().and_then(Terminal::window) {
+            self.link.say(&Wish::Resize { window });
+        }
     }
 
     fn ask_to_end(&mut self, signal: i32) -> Result<(), Error> {
@@ -241,4 +284,15 @@ impl Viewer<'_> {
         }
         Ok(more)
     }
+}
+
+/// The next signal that asks for the end; what else a terminal has to say is passed over.
+fn end_of(signals: &mut SignalFd) -> Option<i32> {
+    while let Ok(Some(signal)) = signals.read_signal() {
+        let number = signal.ssi_signo as i32;
+        if !OF_A_TERMINAL.iter().any(|other| *other as i32 == number) {
+            return Some(number);
+        }
+    }
+    None
 }

@@ -1,13 +1,10 @@
 //! How long the command line waits for the supervisor: it is the deadline's second owner. A supervisor
 //! that was stopped, or that hangs, must not hold anybody up.
 
+use super::timer::Timer;
 use crate::supervise::link::News;
 use aido_runtime::{Deadline, Error};
-use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// Until the task is about to start; building a sandbox has bounds of its own below this.
-const BUILDING_MS: u64 = 60_000;
 /// After limit and grace the supervisor kills; so long it may take to do so and to say it.
 pub(crate) const MARGIN_MS: u64 = 10_000;
 /// While it brings outputs out and seals, it says every second that it is at it; syncing to a slow disk
@@ -32,16 +29,15 @@ pub(crate) enum Overdue {
 
 /// The moments, on the clock that also runs while the machine sleeps.
 pub(crate) struct Patience {
-    timer: OwnedFd,
+    timer: Timer,
     until: Until,
 }
 
 impl Patience {
-    pub(crate) fn new(deadline: Deadline) -> Result<Patience, Error> {
-        let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
-        let timer = rustix::time::timerfd_create(TimerfdClockId::Boottime, flags)
-            .map_err(|e| Error::new(format!("cannot make a timer: {e}")))?;
-        let patience = Patience { timer, until: Until::new(deadline, aido_evidence::boottime_ms()) };
+    /// `building_ms`: until the task is about to start.
+    pub(crate) fn new(deadline: Deadline, building_ms: u64) -> Result<Patience, Error> {
+        let until = Until::new(deadline, building_ms, aido_evidence::boottime_ms());
+        let patience = Patience { timer: Timer::new()?, until };
         patience.set()?;
         Ok(patience)
     }
@@ -71,24 +67,20 @@ impl Patience {
         aido_evidence::boottime_ms() >= self.until.spent_ms
     }
 
-    /// Readable when [`Patience::overdue`] has an answer.
-    pub(crate) fn wake(&self) -> BorrowedFd<'_> {
-        self.timer.as_fd()
+    /// Goes off when [`Patience::overdue`] has an answer.
+    pub(super) fn timer(&self) -> &Timer {
+        &self.timer
     }
 
     fn set(&self) -> Result<(), Error> {
-        let when =
-            Timespec { tv_sec: (self.until.at_ms / 1000) as i64, tv_nsec: (self.until.at_ms % 1000 * 1_000_000) as _ };
-        let once = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: when };
-        rustix::time::timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &once)
-            .map(drop)
-            .map_err(|e| Error::new(format!("cannot set a timer: {e}")))
+        self.timer.set(self.until.at_ms)
     }
 }
 
 /// The arithmetic, told what time it is.
 struct Until {
     deadline: Deadline,
+    building_ms: u64,
     at_ms: u64,
     why: Overdue,
     /// Limit, grace and margin from the start on.
@@ -96,8 +88,9 @@ struct Until {
 }
 
 impl Until {
-    fn new(deadline: Deadline, now: u64) -> Until {
-        let mut until = Until { deadline, at_ms: now + BUILDING_MS, why: Overdue::Building, spent_ms: 0 };
+    fn new(deadline: Deadline, building_ms: u64, now: u64) -> Until {
+        let at_ms = now + building_ms;
+        let mut until = Until { deadline, building_ms, at_ms, why: Overdue::Building, spent_ms: 0 };
         until.spent_ms = now + until.whole();
         until
     }
@@ -108,7 +101,7 @@ impl Until {
 
     fn heard(&mut self, news: &News, now: u64) {
         match news {
-            News::Begun { .. } if self.why == Overdue::Building => self.at_ms = now + BUILDING_MS,
+            News::Begun { .. } if self.why == Overdue::Building => self.at_ms = now + self.building_ms,
             // The task starts at the supervisor's next step.
             News::Ready { .. } if self.why == Overdue::Building => {
                 self.spent_ms = now + self.whole();
@@ -148,7 +141,7 @@ mod tests {
     const GRACE: u64 = 5_000;
 
     fn until(now: u64) -> Until {
-        Until::new(Deadline { ttl_ms: TTL, grace_ms: GRACE }, now)
+        Until::new(Deadline { ttl_ms: TTL, grace_ms: GRACE }, 60_000, now)
     }
 
     fn ready() -> News {
@@ -195,7 +188,7 @@ mod tests {
         assert_eq!((until.overdue(soon - 1), until.overdue(soon)), (None, Some(Overdue::Interrupted { signal: 2 })));
         until.asked_to_end(15, 12_000);
         assert_eq!(until.overdue(soon), Some(Overdue::Interrupted { signal: 2 }), "asking again");
-        let mut late = Until::new(Deadline { ttl_ms: TTL, grace_ms: GRACE }, 0);
+        let mut late = Until::new(Deadline { ttl_ms: TTL, grace_ms: GRACE }, 60_000, 0);
         late.heard(&ready(), 0);
         let end = TTL + GRACE + MARGIN_MS;
         late.asked_to_end(2, end - 1);

@@ -143,6 +143,11 @@ impl Input {
         Input { target, pending: Vec::new() }
     }
 
+    /// Whether the task still takes something.
+    pub(super) fn is_open(&self) -> bool {
+        self.target.is_some()
+    }
+
     pub(super) fn reads(&self) -> bool {
         self.target.is_some() && self.pending.is_empty()
     }
@@ -181,10 +186,13 @@ impl Input {
     }
 }
 
+/// The command line's end of the task's standard input.
+pub(crate) type Sink = OwnedFd;
+
 /// A pipe for standard input: the task's end, and ours, which never blocks.
-pub(crate) fn input_pipe() -> Result<(PipeReader, OwnedFd), Error> {
+pub(crate) fn input_pipe() -> Result<(Option<PipeReader>, Sink), Error> {
     let failed = |e| Error::new(format!("cannot make a pipe: {e}"));
     let (theirs, ours) = nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(failed)?;
     fcntl(&ours, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(failed)?;
-    Ok((theirs.into(), ours))
+    Ok((Some(theirs.into()), ours))
 }

@@ -38,7 +38,7 @@ pub(crate) fn check(bytes: &[u8]) -> Result<Vec<Value>, String> {
     }
 }
 
-fn sha256(bytes: &[u8]) -> String {
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
 }
 

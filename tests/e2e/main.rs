@@ -4,6 +4,8 @@
 
 #[macro_use]
 mod host;
+#[macro_use]
+mod engine;
 mod chain;
 mod family;
 mod ground;
@@ -11,11 +13,13 @@ mod output;
 mod project;
 mod relay;
 mod running;
+mod seat;
 
 mod applied;
 mod cloned;
 mod config;
 mod crash;
+mod docker;
 mod doctor;
 mod escape;
 mod evidence;
@@ -43,6 +47,7 @@ mod sandbox;
 mod seal;
 mod secrets;
 mod store;
+mod terminal;
 mod together;
 mod ttl;
 mod verify;

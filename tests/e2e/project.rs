@@ -86,11 +86,11 @@ impl Project {
     }
 
     pub(crate) fn last_sandbox(&self) -> PathBuf {
-        self.path().join(".aido/sandboxes/latest")
+        newest(&self.path().join(".aido/sandboxes"))
     }
 
     pub(crate) fn last_run(&self) -> PathBuf {
-        self.last_sandbox().join("runs/latest")
+        newest(&self.last_sandbox().join("runs"))
     }
 
     #[track_caller]
@@ -135,4 +135,10 @@ impl Drop for Project {
             let _ = command.stderr(Stdio::null()).status();
         }
     }
+}
+
+/// Where `latest` leads: a link, or a small file where links need a privilege.
+fn newest(folder: &Path) -> PathBuf {
+    let latest = folder.join("latest");
+    fs::read_to_string(&latest).map_or(latest, |name| folder.join(name))
 }

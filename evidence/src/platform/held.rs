@@ -165,6 +165,7 @@ impl Dir {
 }
 
 /// Who owns what is held.
+#[allow(clippy::useless_conversion, reason = "modes are narrower on macOS")]
 pub(crate) fn owner_of(fd: impl AsFd) -> io::Result<Option<Owner>> {
     let stat = rustix::fs::fstat(fd)?;
     let me = rustix::process::geteuid().as_raw();
@@ -172,6 +173,7 @@ pub(crate) fn owner_of(fd: impl AsFd) -> io::Result<Option<Owner>> {
 }
 
 /// The same of whatever lies at a path, links followed; None where nothing does.
+#[allow(clippy::useless_conversion, reason = "modes are narrower on macOS")]
 pub(crate) fn owner_at(path: &Path) -> Option<Owner> {
     let stat = rustix::fs::stat(path).ok()?;
     let me = rustix::process::geteuid().as_raw();

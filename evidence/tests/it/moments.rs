@@ -145,11 +145,11 @@ fn what_an_older_program_wrote_is_understood() {
     let made = project.new_sandbox(&KEPT).unwrap();
     let path = made.folder().join("state.json");
     let text = fs::read_to_string(&path).unwrap();
-    fs::write(&path, text.replace("\"version\": 2", "\"version\": 1")).unwrap();
+    fs::write(&path, text.replace("\"version\": 3", "\"version\": 1")).unwrap();
     let state = made.state().unwrap();
     assert_eq!((state.version, state.keeper), (1, None));
     assert!(made.end("over").unwrap() && made.state().unwrap().ended.is_some());
-    fs::write(&path, text.replace("\"version\": 2", "\"version\": 3")).unwrap();
+    fs::write(&path, text.replace("\"version\": 3", "\"version\": 4")).unwrap();
     assert!(made.state().is_err());
 }
 

@@ -1,30 +1,8 @@
 //! Which hosts are asked for an image, and how each may be reached.
 
 use super::certificates::Certificates;
-use crate::{Reference, Result};
-use std::collections::BTreeMap;
+use crate::{Reference, Registries, Result};
 use std::net::IpAddr;
-use std::path::PathBuf;
-
-/// What the user says of registries.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Registries {
-    /// By the registry as it stands in references: `HOST[:PORT]`.
-    pub rules: BTreeMap<String, Rules>,
-    /// Folders in the form of Docker's `certs.d`.
-    pub certificates: Vec<PathBuf>,
-}
-
-/// What the user says of one registry.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Rules {
-    /// Asked in this order before the registry itself: `HOST[:PORT][/PREFIX]`.
-    pub mirrors: Vec<String>,
-    /// Plain HTTP or an unknown certificate will do.
-    pub insecure: bool,
-    /// A file with certificates that are trusted beside the system's.
-    pub ca: Option<PathBuf>,
-}
 
 /// One way to reach a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,6 +107,8 @@ pub(super) fn linked(ip: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Rules;
+    use std::collections::BTreeMap;
 
     fn found(name: &str, insecure: &[&str], registries: &Registries) -> Vec<Host> {
         let insecure: Vec<String> = insecure.iter().map(|i| (*i).to_owned()).collect();

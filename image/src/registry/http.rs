@@ -1,9 +1,9 @@
 //! One request and its answer: clients, redirects, bodies that cannot grow.
 
-use super::hosts::{Host, Registries, Way, is_near, linked, near, without_port};
+use super::hosts::{Host, Way, is_near, linked, near, without_port};
 use super::pace::Chunks;
 use super::trouble::{Sort, Trouble};
-use crate::{Error, Kind, limits};
+use crate::{Error, Kind, Registries, limits};
 use bytes::Bytes;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};

@@ -21,11 +21,10 @@ mod small;
 mod trouble;
 
 pub use credentials::end_helpers;
-pub use hosts::{Registries, Rules};
 pub use keychain::{helpers_beyond, serve_helpers};
 
 use crate::manifest::Blob;
-use crate::{Digest, Error, Kind, Progress, Reference, Result, Step, limits};
+use crate::{Digest, Error, Kind, Progress, Reference, Registries, Result, Step, limits};
 use blob::Wanted;
 use bytes::{Buf, Bytes};
 use login::Logins;

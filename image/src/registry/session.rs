@@ -1,13 +1,13 @@
 //! What is asked of a registry and its mirrors, and asked again.
 
 use super::auth::Auth;
-use super::hosts::{Registries, Way, hosts};
+use super::hosts::{Way, hosts};
 use super::http::{Clients, Request, body, refusal};
 use super::login::Logins;
 use super::pace::{Patience, Tries};
 use super::trouble::{Sort, Trouble};
 use crate::manifest::ACCEPTED;
-use crate::{Digest, Error, Kind, Reference, limits};
+use crate::{Digest, Error, Kind, Reference, Registries, limits};
 use reqwest::header::{ACCEPT, HeaderMap, HeaderValue};
 use reqwest::{Method, Response, StatusCode};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

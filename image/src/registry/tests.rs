@@ -2,7 +2,7 @@ mod server;
 
 use super::pace::tests::SHORT;
 use super::*;
-use crate::Silent;
+use crate::{Rules, Silent};
 use server::{Body, Reply, Seen, Server};
 use std::collections::BTreeMap;
 use std::path::Path;

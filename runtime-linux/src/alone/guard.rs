@@ -2,7 +2,7 @@
 //! whole as it was there. It outlives its supervisor for just as long as it takes to end the task and all that it started.
 
 use super::descendants;
-use crate::child::{self, At, Ends, Failure};
+use crate::child::{self, At, Ends, Failure, Stage};
 use crate::script::{Script, Step};
 use crate::wire::{LENGTH, Order, Report};
 use crate::{sys, task};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 /// Where the guard begins. Never returns.
 pub(super) fn main(script: &Script, ends: &Ends) -> ! {
-    match build(script, ends).and_then(|wall| task::start(script, ends, wall)) {
+    match build(script, ends).and_then(|stage| task::start(script, ends, &stage)) {
         Ok(task) => watch(script, ends.control, task),
         Err((step, index, errno)) => {
             let _ = sys::send(ends.control, &Report::Failed { step, index, errno: errno.0 }.encode(), &[]);
@@ -23,7 +23,7 @@ pub(super) fn main(script: &Script, ends: &Ends) -> ! {
 }
 
 /// What the guard of a whole sandbox does before and after it builds one.
-fn build(script: &Script, ends: &Ends) -> Result<Option<RawFd>, Failure> {
+fn build(script: &Script, ends: &Ends) -> Result<Stage, Failure> {
     let mut kept = [ends.control, ends.stdin, ends.stdout, ends.stderr, ends.started];
     sys::close_all_but(3, &mut kept).at(Step::Guard)?;
     child::expect(ends.control, Order::Build)?;
@@ -36,7 +36,7 @@ fn build(script: &Script, ends: &Ends) -> Result<Option<RawFd>, Failure> {
     let wall = script.wall.as_ref().map(child::raise).transpose().at(Step::Wall)?;
     sys::send(ends.control, &Report::Built.encode(), &[]).at(Step::Report)?;
     child::expect(ends.control, Order::Start)?;
-    Ok(wall)
+    Ok(Stage { wall, terminal: None })
 }
 
 /// Reaps, passes signals on, reports how the task ended, and ends what it left.

@@ -73,16 +73,22 @@ pub(crate) fn close(fd: RawFd) {
     unsafe { libc::close(fd) };
 }
 
-/// Sends one packet, with up to two descriptors.
+/// Makes the terminal on descriptor `fd` the controlling one of this process's session, which has none.
+pub(crate) fn take_terminal(fd: RawFd) -> Result<()> {
+    // SAFETY: numbers only.
+    check(unsafe { libc::ioctl(fd, libc::TIOCSCTTY as _, 0) } as c_long).map(drop)
+}
+
+/// Sends one packet, with up to three descriptors.
 pub(crate) fn send(socket: RawFd, packet: &[u8], descriptors: &[RawFd]) -> Result<()> {
     let mut part = libc::iovec { iov_base: packet.as_ptr().cast_mut().cast(), iov_len: packet.len() };
-    // Room for one control message with two descriptors, aligned as its header wants it.
+    // Room for one control message with three descriptors, aligned as its header wants it.
     let mut control = [0u64; 4];
     let length = size_of_val(descriptors) as u32;
-    if length > 8 {
+    if length > 12 {
         return Err(Errno(libc::EINVAL));
     }
-    // SAFETY: all pointers are to locals that outlive the call; CMSG_SPACE(8) is 24 <= 32 bytes.
+    // SAFETY: all pointers are to locals that outlive the call; CMSG_SPACE(12) is 32 bytes.
     unsafe {
         let mut message: libc::msghdr = std::mem::zeroed();
         message.msg_iov = &mut part;

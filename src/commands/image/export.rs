@@ -3,7 +3,7 @@
 use super::print_json;
 use crate::cli::{ExportCompression, ExportFormat, ImageExport};
 use crate::fresh::{Fresh, beside, failed, there};
-use crate::rights::with_image_rights;
+use crate::host::rights::with_image_rights;
 use crate::{progress, root, words};
 use aido_image::{Compress, Export, Exported, Format, Outlet, Reference};
 use aido_runtime::Error;

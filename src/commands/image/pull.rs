@@ -93,7 +93,7 @@ fn tell(source: &Source, pulled: &Pulled) {
             anstream::eprintln!("{}", words::inert(&update));
         }
         News::Unreachable(why) => {
-            super::super::warn(&words::inert(&format!("{why}; {source} is in the store, and stays as it is")));
+            crate::commands::warn(&words::inert(&format!("{why}; {source} is in the store, and stays as it is")));
         }
         _ => {}
     }

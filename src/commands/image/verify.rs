@@ -2,7 +2,7 @@
 
 use super::{print, print_json};
 use crate::cli::ImageVerify;
-use crate::rights::with_image_rights;
+use crate::host::rights::with_image_rights;
 use crate::{progress, root, words};
 use aido_image::{CheckedImage, CheckedLayer, Ownership, Report};
 use anyhow::Result;

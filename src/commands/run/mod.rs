@@ -10,9 +10,9 @@ use crate::plan;
 use crate::redact;
 use crate::root;
 use crate::settings::{At, Policy, Settings, Variable};
-use crate::supervise::{self, Job, Supervisor, link::Wish};
+use crate::supervise::{self, Job, link::Wish, start::Supervisor};
 use crate::task::Invocation;
-use crate::view::{self, Patience, Show};
+use crate::view::{self, Patience, Show, Terminal};
 use crate::words::say;
 use crate::{progress, words};
 use aido_evidence::{Project, Run, Sandbox};
@@ -20,23 +20,16 @@ use anyhow::{Result, anyhow, bail};
 use std::path::Path;
 
 pub(crate) fn run(dir: &Path, typed: &cli::Run) -> Result<u8> {
+    let terminal = typed.tty.then(Terminal::of_the_caller).transpose()?;
     let (project, sandbox) = place(dir, typed)?;
     let (settings, config, backend) = settings(dir, typed, sandbox.as_ref())?;
     backend::refuse_layer(&settings, backend)?;
-    let quiet = typed.quiet;
-    match &sandbox {
-        Some(sandbox) if !quiet => {
-            say(&format!("in sandbox {}, which has {} left", sandbox.id(), words::took(time_left(sandbox)?)));
-        }
-        None if !quiet => settings.assumed().iter().for_each(|assumed| say(assumed)),
-        _ => {}
-    }
-    if !quiet {
-        passed_on(&settings);
+    if !typed.quiet {
+        announce(&settings, sandbox.as_ref())?;
     }
     let invocation = Invocation::read(&settings.project, &typed.task)?;
     let layout = inputs::lay_out(&settings, invocation.script(), &backend::own_folders_in(&settings.project))?;
-    let shown = progress::shown(quiet);
+    let shown = progress::shown(typed.quiet);
     let ready = root::ready(&settings, backend, &shown)?;
     drop(shown);
     let caller = |name: &str| std::env::var_os(name);
@@ -50,16 +43,19 @@ pub(crate) fn run(dir: &Path, typed: &cli::Run) -> Result<u8> {
     let secret_files = inputs::open_secrets(&layout.secrets, &mut inputs)?;
     let kept_out = redact::secrets(&secrets, &secret_files);
     plan.exact_output = typed.exact_output;
+    if terminal.is_some() {
+        plan::give_terminal(&mut plan, &caller);
+    }
     redact::refuse_arguments(&plan, &secrets)?;
     let mut warnings = redact::warnings(&kept_out, plan.exact_output);
     warnings.extend(backend::docker::unheard(backend));
-    backend::docker::refuse_root(backend, &plan)?;
+    backend::docker::refuse(backend, &plan)?;
     let project = match project {
         Some(project) => project,
         None => Project::create(&settings.project, &backend::own_home())?,
     };
     let (stdin, input) = match typed.interactive {
-        true => view::input_pipe().map(|(theirs, ours)| (Some(theirs), Some(ours)))?,
+        true => view::input_pipe().map(|(theirs, ours)| (theirs, Some(ours)))?,
         false => (None, None),
     };
     let job = Job {
@@ -74,10 +70,23 @@ pub(crate) fn run(dir: &Path, typed: &cli::Run) -> Result<u8> {
         hidden: layout.hidden(),
         warnings,
         stdin,
+        window: terminal.as_ref().and_then(Terminal::window),
         hold: ready.hold,
         backend,
     };
-    watch(typed, &project, job, input)
+    watch(typed, &project, job, input, terminal)
+}
+
+/// Where the task will run, what was assumed, and what a file passes on to it.
+fn announce(settings: &Settings, sandbox: Option<&Sandbox>) -> Result<()> {
+    match sandbox {
+        Some(sandbox) => {
+            say(&format!("in sandbox {}, which has {} left", sandbox.id(), words::took(time_left(sandbox)?)));
+        }
+        None => settings.assumed().iter().for_each(|assumed| say(assumed)),
+    }
+    passed_on(settings);
+    Ok(())
 }
 
 /// The project's evidence and the sandbox to run in: the named one, the current one, or none.
@@ -140,11 +149,17 @@ fn time_left(sandbox: &Sandbox) -> Result<u64> {
     }
 }
 
-fn watch(typed: &cli::Run, project: &Project, job: Job, input: Option<std::os::fd::OwnedFd>) -> Result<u8> {
-    let mut signals = view::catch_signals()?;
+fn watch(
+    typed: &cli::Run,
+    project: &Project,
+    job: Job,
+    input: Option<view::Sink>,
+    terminal: Option<Terminal>,
+) -> Result<u8> {
+    let mut signals = view::catch_signals(terminal.is_some())?;
     let quiet = typed.quiet;
-    let mut patience = Patience::new(job.plan.deadline)?;
-    let supervisor = supervise::start(job, input)?;
+    let mut patience = Patience::new(job.plan.deadline, backend::building_ms(job.backend))?;
+    let supervisor = supervise::start::start(job, input)?;
     if typed.detach {
         return detach(&supervisor, project, &mut patience, quiet);
     }
@@ -159,7 +174,9 @@ fn watch(typed: &cli::Run, project: &Project, job: Job, input: Option<std::os::f
         }
     };
     let Supervisor { input: stdin, link, process } = supervisor;
-    let show = Show { raw: typed.raw, output: !typed.json, stdin, begun: &mut begun, ready: &mut ready };
+    // Who asked for a terminal asked for what steers it.
+    let raw = typed.raw || typed.tty;
+    let show = Show { raw, output: !typed.json, stdin, terminal, begun: &mut begun, ready: &mut ready };
     let (ended, unseen) = view::watch(&process, &link, &mut signals, patience, show)?;
     fault::point("run.ended");
     drop(link);

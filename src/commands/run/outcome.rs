@@ -6,7 +6,7 @@ use crate::commands::{explained, warn};
 use crate::explain::{Explanation, Source};
 use crate::recover;
 use crate::summary::Summary;
-use crate::supervise::Child;
+use crate::supervise::start::Child;
 use crate::view::{Ended, Overdue};
 use crate::words::{self, say};
 use aido_evidence::{Project, Run, plain_json};

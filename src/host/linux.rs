@@ -1,0 +1,30 @@
+//! Linux: a forked supervisor, packets, signals by descriptor, and poll. The files lie where their subjects are.
+
+#[path = "../supervise/ears.rs"]
+pub(crate) mod ears;
+#[path = "linux/files.rs"]
+pub(crate) mod files;
+#[path = "../fresh.rs"]
+pub(crate) mod fresh;
+#[path = "../interrupt.rs"]
+pub(crate) mod interrupt;
+#[path = "../keeper.rs"]
+pub(crate) mod keeper;
+#[path = "../supervise/link.rs"]
+pub(crate) mod link;
+#[path = "linux/native.rs"]
+pub(crate) mod native;
+#[path = "../process.rs"]
+pub(crate) mod process;
+#[path = "../rights.rs"]
+pub(crate) mod rights;
+#[path = "../root/mod.rs"]
+pub(crate) mod root;
+#[path = "../supervise/start.rs"]
+pub(crate) mod start;
+#[path = "../commands/image/mod.rs"]
+pub(crate) mod store;
+#[path = "linux/streams.rs"]
+pub(crate) mod streams;
+#[path = "../view/mod.rs"]
+pub(crate) mod view;

@@ -1,0 +1,16 @@
+//! macOS and Windows: the supervisor is this program executed anew, lines of JSON, and threads where Linux polls.
+
+mod bell;
+pub(crate) mod ears;
+pub(crate) mod files;
+pub(crate) mod fresh;
+mod handover;
+pub(crate) mod keeper;
+pub(crate) mod link;
+pub(crate) mod native;
+pub(crate) mod process;
+pub(crate) mod root;
+pub(crate) mod start;
+pub(crate) mod store;
+pub(crate) mod streams;
+pub(crate) mod view;
