@@ -4,7 +4,7 @@ pub(crate) mod docker;
 
 use crate::inputs::Own;
 pub(crate) use crate::settings::Backend;
-use crate::settings::{self, At, BACKEND_VARIABLE, Policy, Told};
+use crate::settings::{self, At, BACKEND_VARIABLE, Filesystem, Policy, Settings, Told};
 use aido_evidence::Keyring;
 use aido_runtime::{Error, Runtime};
 pub(crate) use aido_runtime_linux::{SCRATCH, end_descendants, fault};
@@ -36,6 +36,17 @@ pub(crate) fn engine(backend: Backend, name: &str) -> Result<Box<dyn Runtime>, E
         Backend::Linux => Box::new(aido_runtime_linux::Linux::new(images().ok(), name)),
         Backend::Docker => Box::new(docker::of_the_caller(name)?),
     })
+}
+
+/// Only the kernel's own means keep what a person's tools obey from a task that may change the project itself.
+pub(crate) fn refuse_mutations(settings: &Settings, backend: Backend) -> settings::Result<()> {
+    if settings.filesystem != Filesystem::Open || backend == Backend::Linux {
+        return Ok(());
+    }
+    let what =
+        format!("on the backend `{backend}` nothing in the project could be kept from a task that may change it");
+    let at = At::Flag("--dangerous-allow-mutations".to_string());
+    Err(settings::Error::new(at, what).remedy("`--backend linux`, where this host has it"))
 }
 
 /// Ends what a run held, by the engine that held it, whichever is chosen now.

@@ -11,6 +11,7 @@ pub mod inputs;
 mod interrupt;
 mod keeper;
 mod listing;
+mod mutated;
 mod owed;
 pub mod plan;
 mod process;

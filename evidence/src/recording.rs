@@ -6,7 +6,7 @@ use crate::checkpoint::{self, CHECKPOINT, KEY, OUTPUT};
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::fault;
-use crate::files::{EVENTS, PLAN, Stream};
+use crate::files::{CHANGES, EVENTS, PLAN, Stream};
 use crate::folder::{Folder, For};
 use crate::id::{Id, Of};
 use crate::lock;
@@ -183,6 +183,12 @@ impl Recording {
         let digest = format!("sha256:{}", sha256_hex(bytes));
         self.event("plan", json!({"digest": digest}))?;
         Ok(digest)
+    }
+
+    /// Stores what the task changed in the project (`changes.diff`); returns its digest (`sha256:…`).
+    pub fn changes(&mut self, bytes: &[u8]) -> Result<String> {
+        self.folder.replace(CHANGES, bytes, false)?;
+        Ok(format!("sha256:{}", sha256_hex(bytes)))
     }
 
     /// The hash of the last event. What the summary states must be asked for after the last one.

@@ -85,7 +85,7 @@ fn find(facts: &Facts<'_>, path: &str) -> Place {
     };
     let within = || below(path, WORKSPACE).unwrap_or_default().to_string();
     match &mount.kind {
-        MountKind::Input { hidden, .. } | MountKind::Layered { hidden, .. } => {
+        MountKind::Input { hidden, .. } | MountKind::Layered { hidden, .. } | MountKind::Open { hidden, .. } => {
             let by = hidden.iter().find(|hidden| below(&format!("/{inside}"), &format!("/{hidden}")).is_some());
             let base = below(&mount.target, WORKSPACE).unwrap_or_default();
             match by {

@@ -86,6 +86,8 @@ pub enum Filesystem {
     ReadOnly,
     /// Whatever it likes, in a layer of the sandbox's own: nothing of it is seen outside.
     Overlay,
+    /// Whatever it likes, to the project itself. Typed, never written in a file.
+    Open,
 }
 
 impl Settings {

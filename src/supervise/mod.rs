@@ -5,11 +5,13 @@
 mod fork;
 mod laid;
 pub(crate) mod link;
+mod mutations;
 mod record;
 pub(crate) mod stop;
 
 use crate::backend::{self, Backend, SCRATCH, fault};
 use crate::inputs::InputDigest;
+use crate::mutated::Mutated;
 use crate::process::{Held, Process};
 use crate::redact;
 use crate::summary::{self, Bytes, SUMMARY_VERSION, Streams, Summary};
@@ -189,9 +191,12 @@ fn conduct(job: Job, sandbox: &Sandbox, mut recorder: Recorder) -> Result<u8, ()
         inputs: job.inputs,
         hidden: job.hidden,
         plan_digest: None,
+        mutated: None,
         started,
     };
+    let mut before = None;
     let result = prepare(&mut draft, &mut recorder).and_then(|()| {
+        before = mutations::before(&job.plan, sandbox, &mut recorder)?;
         let outputs = sandbox.fresh_outputs().map_err(|e| Error::new(e.to_string()))?;
         let engine = engine?;
         let layer = laid::layer(&job.plan, sandbox)?;
@@ -207,6 +212,7 @@ fn conduct(job: Job, sandbox: &Sandbox, mut recorder: Recorder) -> Result<u8, ()
     {
         recorder.warnings.push(error.to_string());
     }
+    draft.mutated = mutations::after(before, sandbox, (&job.plan, &job.kept_out), &mut recorder);
     // From here on the image may go: nothing of the run uses it any more.
     drop(job.hold);
     // The engine removes what it can; a task may leave folders that are closed, or deeper than descriptors go.
@@ -256,6 +262,7 @@ struct Draft<'a> {
     inputs: Vec<InputDigest>,
     hidden: Vec<String>,
     plan_digest: Option<String>,
+    mutated: Option<Mutated>,
     started: String,
 }
 
@@ -295,6 +302,7 @@ fn seal(draft: Draft<'_>, mut recorder: Recorder, outcome: Outcome, error: Optio
         inputs: draft.inputs,
         hidden: draft.hidden,
         outputs: recorder.collected.clone(),
+        mutated: draft.mutated,
         output: Streams { stdout: bytes(Stream::Stdout), stderr: bytes(Stream::Stderr) },
         redacted: recorder.streams.total(),
         plan_digest: draft.plan_digest,

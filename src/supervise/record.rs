@@ -30,6 +30,8 @@ const CHECKPOINT: Duration = Duration::from_secs(2);
 struct Pulse {
     timer: TimerFd,
     until: Instant,
+    /// When the command line heard it last.
+    said: Instant,
 }
 
 /// Writes a run's record while it goes, and listens to the command line.
@@ -172,16 +174,19 @@ impl Recorder {
         if timer.set(every, TimerSetTimeFlags::empty()).is_ok()
             && self.wake.add(&timer, EpollEvent::new(EpollFlags::EPOLLIN, 0)).is_ok()
         {
-            self.pulse = Some(Pulse { timer, until: Instant::now() + self.collecting });
+            self.pulse = Some(Pulse { timer, until: Instant::now() + self.collecting, said: Instant::now() });
         }
     }
 
-    fn beat(&mut self) {
-        let Some(pulse) = &self.pulse else { return };
+    pub(super) fn beat(&mut self) {
+        let Some(pulse) = &mut self.pulse else { return };
         // Never blocks; what it says is only how often.
         let _ = pulse.timer.wait();
-        if let Some(link) = &self.link {
+        if let Some(link) = &self.link
+            && pulse.said.elapsed() > BEAT / 2
+        {
             link.say(&News::Closing);
+            pulse.said = Instant::now();
         }
         if Instant::now() > pulse.until {
             self.warnings.push(format!("the outputs were not brought out within {:?}", self.collecting));

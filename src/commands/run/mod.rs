@@ -6,6 +6,7 @@ use super::warn;
 use crate::backend::{self, Backend, fault};
 use crate::cli;
 use crate::inputs;
+use crate::mutated;
 use crate::plan;
 use crate::redact;
 use crate::root;
@@ -33,6 +34,7 @@ pub(crate) fn run(dir: &Path, typed: &cli::Run) -> Result<u8> {
     if !quiet {
         passed_on(&settings);
     }
+    backend::refuse_mutations(&settings, backend)?;
     let invocation = Invocation::read(&settings.project, &typed.task)?;
     let layout = inputs::lay_out(&settings, invocation.script(), &backend::own_folders_in(&settings.project))?;
     let shown = progress::shown(quiet);
@@ -52,6 +54,7 @@ pub(crate) fn run(dir: &Path, typed: &cli::Run) -> Result<u8> {
     redact::refuse_arguments(&plan, &secrets)?;
     let mut warnings = redact::warnings(&kept_out, plan.exact_output);
     warnings.extend(backend::docker::unheard(backend));
+    warnings.extend(mutated::warning(&plan));
     backend::docker::refuse_root(backend, &plan)?;
     let project = match project {
         Some(project) => project,
