@@ -6,13 +6,11 @@
 use super::listing::{Listing, Seen, What, as_bytes, shown};
 use crate::collected::why_active;
 use crate::inputs::is_active_folder;
-use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags, openat2, renameat_with, statat, symlinkat,
-};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, fstat, openat, renameat_with, statat, symlinkat};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -34,6 +32,7 @@ pub(crate) struct Aside {
 }
 
 const SET_ID: &str = "whoever executes it gets its owner's rights";
+const FOLDERS: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 const REPLACED: &str = "it was kept from the task, and was replaced from outside while that ran; it may be the task's";
 const REPOSITORY: &str = "git takes the folder for a repository, and obeys it";
 
@@ -117,45 +116,69 @@ fn replaced(kept: &HashSet<String>, before: &Listing, after: &Listing) -> Vec<As
     paths.into_iter().map(told).collect()
 }
 
-fn folder(project: &Path, path: &str) -> Result<(OwnedFd, Vec<u8>), Errno> {
-    let bytes = as_bytes(path);
-    let (above, name) = match bytes.iter().rposition(|byte| *byte == b'/') {
-        Some(at) => (&bytes[..at], &bytes[at + 1..]),
-        None => (&b"."[..], &bytes[..]),
-    };
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let root = rustix::fs::open(project, flags | OFlags::NOFOLLOW, Mode::empty())?;
-    let how = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
-    Ok((openat2(&root, OsStr::from_bytes(above), flags, Mode::empty(), how)?, name.to_vec()))
+/// The folder that something lies in, and folders on the way that a task had closed to us; they are as before in the end.
+struct Way {
+    folder: OwnedFd,
+    lifted: Vec<(OwnedFd, Mode)>,
+}
+
+impl Way {
+    /// Goes step by step through no link and onto no other file system; what is left is the name.
+    fn to(project: &Path, path: &[u8]) -> Result<(Way, OsString), Errno> {
+        let folder = rustix::fs::open(project, FOLDERS, Mode::empty())?;
+        let device = fstat(&folder)?.st_dev;
+        let mut way = Way { folder, lifted: Vec::new() };
+        let mut steps = path.split(|byte| *byte == b'/').map(OsStr::from_bytes);
+        let name = steps.next_back().unwrap_or_default().to_os_string();
+        for step in steps {
+            let next = openat(&way.folder, step, FOLDERS, Mode::empty())?;
+            let seen = fstat(&next)?;
+            if seen.st_dev != device {
+                return Err(Errno::XDEV);
+            }
+            way.open_up(&next, seen.st_mode)?;
+            way.folder = next;
+        }
+        Ok((way, name))
+    }
+
+    fn open_up(&mut self, folder: &OwnedFd, mode: u32) -> Result<(), Errno> {
+        let mode = Mode::from_raw_mode(mode & 0o7777);
+        if !mode.contains(Mode::RWXU) {
+            lift(folder.as_fd(), mode | Mode::RWXU)?;
+            self.lifted.push((rustix::io::fcntl_dupfd_cloexec(folder, 3)?, mode));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Way {
+    fn drop(&mut self) {
+        for (folder, mode) in self.lifted.iter().rev() {
+            let _ = lift(folder.as_fd(), *mode);
+        }
+    }
 }
 
 fn out(project: &Path, path: &str, seen: &Seen, to: &Path) -> std::io::Result<()> {
-    let (from, name) = folder(project, path)?;
-    let name = OsStr::from_bytes(&name);
-    if statat(&from, name, AtFlags::SYMLINK_NOFOLLOW)?.st_ino != seen.inode {
+    let (way, name) = Way::to(project, &as_bytes(path))?;
+    let found = statat(&way.folder, &name, AtFlags::SYMLINK_NOFOLLOW)?;
+    if found.st_ino != seen.inode {
         return Err(std::io::Error::other("it was replaced meanwhile"));
     }
+    let mode = Mode::from_raw_mode(found.st_mode & 0o7777);
+    if seen.kind() == FileType::Directory && !mode.contains(Mode::RWXU) {
+        // A folder that goes elsewhere is written to: it has a new one above it.
+        lift(openat(&way.folder, &name, FOLDERS, Mode::empty())?.as_fd(), mode | Mode::RWXU)?;
+    }
     std::fs::create_dir_all(to)?;
-    let to = rustix::fs::open(to, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    let rename = || renameat_with(&from, name, &to, name, RenameFlags::NOREPLACE);
-    match rename() {
-        Err(Errno::ACCESS) => {
-            // A task may have closed the folder to us, or what is to be moved, which the kernel asks of folders.
-            let mode = Mode::from_raw_mode(rustix::fs::fstat(&from)?.st_mode & 0o7777);
-            lift(from.as_fd(), mode | Mode::RWXU)?;
-            let moved =
-                if seen.kind() == FileType::Directory { lifted(&from, name).and_then(|()| rename()) } else { rename() };
-            lift(from.as_fd(), mode)?;
-            moved?;
-        }
-        moved => moved?,
+    let to = rustix::fs::open(to, FOLDERS, Mode::empty())?;
+    renameat_with(&way.folder, &name, &to, &name, RenameFlags::NOREPLACE)?;
+    if seen.kind() == FileType::RegularFile && seen.mode & 0o6000 != 0 {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        lift(openat(&to, &name, flags, Mode::empty())?.as_fd(), Mode::from_raw_mode(seen.mode & 0o777))?;
     }
     Ok(())
-}
-
-fn lifted(from: &OwnedFd, name: &OsStr) -> Result<(), Errno> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    lift(rustix::fs::openat(from, name, flags, Mode::empty())?.as_fd(), Mode::RWXU)
 }
 
 /// Sets the mode of what is held by a descriptor that opens nothing.
@@ -164,8 +187,8 @@ pub(super) fn lift(fd: BorrowedFd<'_>, mode: Mode) -> Result<(), Errno> {
 }
 
 fn put_back(project: &Path, path: &str, link: &str) {
-    if let Ok((folder, name)) = folder(project, path) {
-        let _ = symlinkat(OsStr::from_bytes(&as_bytes(link)), &folder, OsStr::from_bytes(&name));
+    if let Ok((way, name)) = Way::to(project, &as_bytes(path)) {
+        let _ = symlinkat(OsStr::from_bytes(&as_bytes(link)), &way.folder, &name);
     }
 }
 
@@ -199,8 +222,9 @@ mod tests {
         }
         fs::remove_file(project.join("AGENTS.md")).unwrap();
         fs::write(project.join("AGENTS.md"), "obey").unwrap();
-        fs::set_permissions(project.join("sub"), fs::Permissions::from_mode(0o555)).unwrap();
-        fs::set_permissions(project.join("sub/.git"), fs::Permissions::from_mode(0o555)).unwrap();
+        for closed in ["sub/.git", "sub", "bare/deep", "bare"] {
+            fs::set_permissions(project.join(closed), fs::Permissions::from_mode(0)).unwrap();
+        }
         let after = Listing::of(&project, &[]).unwrap();
         let changes = before.compare(&after);
         let taken = take(&project, &sandbox, &HashSet::new(), (&before, &after), &changes);
@@ -208,10 +232,15 @@ mod tests {
         let paths: Vec<&str> = taken.iter().map(|aside| aside.path.as_str()).collect();
         assert_eq!(paths, ["AGENTS.md", "bare/config", "bare/deep/tool", "sub/.envrc", "sub/.git"]);
         assert_eq!(fs::read_link(project.join("AGENTS.md")).unwrap(), Path::new("orders"));
+        for closed in ["sub", "bare", "bare/deep"] {
+            assert_eq!(fs::metadata(project.join(closed)).unwrap().permissions().mode() & 0o777, 0, "{closed}");
+            fs::set_permissions(project.join(closed), fs::Permissions::from_mode(0o755)).unwrap();
+        }
         assert!(project.join("plain").exists() && project.join("Makefile").exists());
         assert!(!project.join("sub/.git").exists() && !project.join("sub/.envrc").exists());
         let hook = sandbox.join(taken[4].at.as_ref().unwrap()).join(".git/hooks/pre-commit");
         assert_eq!(fs::read_to_string(hook).unwrap(), "sub/.git/hooks/pre-commit");
-        fs::set_permissions(project.join("sub"), fs::Permissions::from_mode(0o755)).unwrap();
+        let tool = sandbox.join(taken[2].at.as_ref().unwrap()).join("tool");
+        assert_eq!(fs::metadata(tool).unwrap().permissions().mode() & 0o7777, 0o755);
     }
 }
