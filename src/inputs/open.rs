@@ -38,6 +38,10 @@ fn kept(project: &Path, hidden: &[String]) -> Result<BTreeSet<String>> {
         // A name that is no UTF-8 is in no table.
         let Some(path) = path.to_str() else { return Ok(true) };
         if hidden.contains(path) {
+            // It has no other name that could be written by.
+            if kind == Kind::File {
+                note(project, path, &mut names);
+            }
             return Ok(false);
         }
         let active = match kind {
@@ -74,7 +78,7 @@ fn kept(project: &Path, hidden: &[String]) -> Result<BTreeSet<String>> {
         kept.extend(Some(format!("{folder}/hooks")).filter(|hooks| project.join(hooks).is_dir()));
     }
     for same in names.into_values() {
-        if same.iter().any(|path| kept.contains(path)) {
+        if same.iter().any(|path| kept.contains(path) || hidden.contains(path.as_str())) {
             kept.extend(same);
         }
     }
@@ -124,14 +128,17 @@ mod tests {
             "bare/config",
             "bare/hooks/x",
             "Makefile",
+            "secret.pem",
         ] {
             fs::create_dir_all(project.join(file).parent().unwrap()).unwrap();
             fs::write(project.join(file), "").unwrap();
         }
         fs::hard_link(project.join("src/.envrc"), project.join("other-name")).unwrap();
+        fs::hard_link(project.join("secret.pem"), project.join("twin")).unwrap();
         symlink("docs/orders.txt", project.join("AGENTS.md")).unwrap();
         symlink("/etc/passwd", project.join("CLAUDE.md")).unwrap();
-        let found: Vec<String> = kept(&project, &[".git".to_string()]).unwrap().into_iter().collect();
+        let found: Vec<String> =
+            kept(&project, &[".git".to_string(), "secret.pem".to_string()]).unwrap().into_iter().collect();
         let expected = [
             ".github/workflows",
             ".vscode",
@@ -140,6 +147,7 @@ mod tests {
             "docs/orders.txt",
             "other-name",
             "src/.envrc",
+            "twin",
         ];
         assert_eq!(found, expected);
     }

@@ -32,6 +32,7 @@ pub(super) struct Found {
     /// The state of the project's files.
     pub(super) tree: String,
     top: PathBuf,
+    objects: PathBuf,
     /// Where the project lies in the work tree: empty, or with a slash at its end.
     prefix: String,
 }
@@ -67,12 +68,10 @@ impl<'a> Git<'a> {
         self.run(self.command(&init), &[], &[0])?;
         let objects = self.path(&["rev-parse", "--git-path", "objects"])?;
         let failed = |e: std::io::Error| e.to_string();
-        fs::write(own.join("objects/info/alternates"), [objects.as_os_str().as_bytes(), b"\n"].concat())
-            .map_err(failed)?;
         copy(&self.path(&["rev-parse", "--git-path", "index"])?, &own.join("index")).map_err(failed)?;
         fs::create_dir_all(own.join("info")).map_err(failed)?;
         copy(&self.path(&["rev-parse", "--git-path", "info/exclude"])?, &own.join("info/exclude")).map_err(failed)?;
-        let mut found = Found { head: None, branch: None, dirty: None, tree: String::new(), top, prefix };
+        let mut found = Found { head: None, branch: None, dirty: None, tree: String::new(), top, prefix, objects };
         self.look(&mut found)?;
         self.forget_flags(&found)?;
         self.take(&mut found, listing)?;
@@ -95,7 +94,7 @@ impl<'a> Git<'a> {
         args.extend(["--no-color", "--src-prefix=a/", "--dst-prefix=b/"]);
         args.extend(Some(relative.as_str()).filter(|_| !before.prefix.is_empty()));
         args.extend([before.tree.as_str(), after.tree.as_str()]);
-        let patch = self.bounded(self.apart(before, &args), &[], &[0], most + 1)?;
+        let patch = self.bounded(self.reading(before, &args), &[], &[0], most + 1)?;
         Ok(Some(patch).filter(|patch| patch.len() as u64 <= most))
     }
 
@@ -143,7 +142,7 @@ impl<'a> Git<'a> {
             None => None,
             Some(head) => {
                 let args = ["diff-tree", "-r", "--name-only", "--no-renames", "-z", head, &found.tree];
-                let names = self.run(self.apart(found, &args), &[], &[0])?;
+                let names = self.run(self.reading(found, &args), &[], &[0])?;
                 Some(names.iter().filter(|byte| **byte == 0).count())
             }
         };
@@ -171,6 +170,19 @@ impl<'a> Git<'a> {
         let settings = ["-c", "core.bare=false", "-c", "core.untrackedCache=false", "-c", "gc.auto=0"];
         let mut command = self.command(&[settings.as_slice(), args].concat());
         command.env("GIT_DIR", self.room.join("git")).env("GIT_WORK_TREE", &found.top);
+        command
+    }
+
+    /// The same where the real repository's objects are read. A git that writes would set their times.
+    fn reading(&self, found: &Found, args: &[&str]) -> Command {
+        let mut quoted = b"\"".to_vec();
+        for byte in found.objects.as_os_str().as_bytes() {
+            quoted.extend(Some(b'\\').filter(|_| matches!(byte, b'"' | b'\\')));
+            quoted.push(*byte);
+        }
+        quoted.push(b'"');
+        let mut command = self.apart(found, args);
+        command.env("GIT_ALTERNATE_OBJECT_DIRECTORIES", OsString::from_vec(quoted));
         command
     }
 

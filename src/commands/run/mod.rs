@@ -53,8 +53,7 @@ pub(crate) fn run(dir: &Path, typed: &cli::Run) -> Result<u8> {
     plan.exact_output = typed.exact_output;
     redact::refuse_arguments(&plan, &secrets)?;
     let mut warnings = redact::warnings(&kept_out, plan.exact_output);
-    warnings.extend(backend::docker::unheard(backend));
-    warnings.extend(mutated::warning(&plan));
+    warnings.extend(backend::docker::unheard(backend).into_iter().chain(mutated::warning(&plan)));
     backend::docker::refuse_root(backend, &plan)?;
     let project = match project {
         Some(project) => project,
