@@ -49,7 +49,7 @@ fn read_only(plan: &Plan) -> Standing {
         return Standing::in_force("read-only mounts of root, inputs, /proc and /dev");
     };
     let by = format!(
-        "read-only mounts of root, /proc and /dev, of {kept} places in the project, and over {hidden} hidden ones"
+        "read-only mounts of root, /proc and /dev, of what is kept in the project ({kept}), and over what is hidden in it ({hidden})"
     );
     let why = "the task changes the project itself, and what was not there when it began could not be kept from it";
     Standing::weaker(by, why, Some("--filesystem overlay, and `aido apply` for what is wanted of it".into()))
