@@ -223,7 +223,7 @@ mod tests {
         fs::remove_file(project.join("AGENTS.md")).unwrap();
         fs::write(project.join("AGENTS.md"), "obey").unwrap();
         for closed in ["sub/.git", "sub", "bare/deep", "bare"] {
-            fs::set_permissions(project.join(closed), fs::Permissions::from_mode(0)).unwrap();
+            fs::set_permissions(project.join(closed), fs::Permissions::from_mode(0o000)).unwrap();
         }
         let after = Listing::of(&project, &[]).unwrap();
         let changes = before.compare(&after);

@@ -45,8 +45,8 @@ impl Seen {
         Seen {
             mode: stat.st_mode,
             size: u64::try_from(stat.st_size).unwrap_or_default(),
-            mtime: (stat.st_mtime as i64, stat.st_mtime_nsec as i64),
-            ctime: (stat.st_ctime as i64, stat.st_ctime_nsec as i64),
+            mtime: (stat.st_mtime, stat.st_mtime_nsec.cast_signed()),
+            ctime: (stat.st_ctime, stat.st_ctime_nsec.cast_signed()),
             inode: stat.st_ino,
             link,
         }
@@ -222,7 +222,7 @@ mod tests {
         fs::write(project.join(odd), "").unwrap();
         fs::write(project.join("hidden/y"), "").unwrap();
         fs::write(project.join("deep/b"), "").unwrap();
-        fs::set_permissions(project.join("deep"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(project.join("deep"), fs::Permissions::from_mode(0o000)).unwrap();
         let after = Listing::of(project, &hidden).unwrap();
         let changes = before.compare(&after);
         let changes: Vec<(Vec<u8>, What)> = changes.into_iter().map(|(path, what)| (as_bytes(path), what)).collect();
