@@ -302,6 +302,8 @@ fn after_sigkill_the_next_command_tells_what_was_changed() {
     send(me, Signal::SIGKILL);
     send(held, Signal::SIGKILL);
     run.wait().unwrap();
+    let gone = || (!Path::new(&format!("/proc/{held}")).exists()).then_some(());
+    until(Duration::from_secs(20), gone).expect("the supervisor does not end");
     p.aido(["runs"]).ok().says("was interrupted");
     assert_eq!(p.read("a"), "half\n");
     assert!(!p.path().join(".envrc").exists());
