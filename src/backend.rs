@@ -27,16 +27,25 @@ fn by_variable() -> settings::Result<Option<Told<Backend>>> {
     Ok(Some(Told::new(value, at)))
 }
 
-/// A layer over the project is the Linux engine's, in namespaces: elsewhere it is refused before anything is made.
-pub(crate) fn refuse_layer(settings: &Settings, backend: Backend) -> settings::Result<()> {
-    let (flag, what) = match (settings.filesystem, backend, settings.isolation) {
-        (Filesystem::Overlay, Backend::Docker, _) => ("--backend", "docker"),
-        (Filesystem::Overlay, _, Isolation::Landlock) => ("--isolation", "landlock"),
+/// A task that may write over the project or into it is the Linux engine's, in namespaces: elsewhere nothing could keep a
+/// layer apart, nor what a person's tools obey from the task. Refused before anything is made.
+pub(crate) fn refuse_writing(settings: &Settings, backend: Backend) -> settings::Result<()> {
+    let (flag, what) = match (backend, settings.isolation) {
+        (Backend::Docker, _) => ("--backend", "docker"),
+        (_, Isolation::Landlock) => ("--isolation", "landlock"),
         _ => return Ok(()),
     };
-    let what = format!("with `{what}` the project can have no layer of its own (`filesystem: overlay`)");
-    let remedy =
-        "write `filesystem: readonly`, or use `--backend linux` with `--isolation full`, where this host allows it";
+    let (what, other) = match settings.filesystem {
+        Filesystem::ReadOnly => return Ok(()),
+        Filesystem::Overlay => (
+            format!("with `{what}` the project can have no layer of its own (`filesystem: overlay`)"),
+            "write `filesystem: readonly`, or ",
+        ),
+        Filesystem::Open => {
+            (format!("with `{what}` nothing in the project could be kept from a task that may change it"), "")
+        }
+    };
+    let remedy = format!("{other}use `--backend linux` with `--isolation full`, where this host allows it");
     Err(settings::Error::new(At::Flag(flag.to_string()), what).remedy(remedy))
 }
 

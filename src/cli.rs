@@ -196,6 +196,10 @@ pub(crate) struct Wanted {
     #[arg(long, value_name = "KIND")]
     pub(crate) filesystem: Option<String>,
 
+    /// Let the task write into the project itself: no layer, no way back; what it changed is on record
+    #[arg(long, conflicts_with = "filesystem")]
+    pub(crate) dangerous_allow_mutations: bool,
+
     /// Start even where the host can hold these limits in a weaker form only: memory, cpus, pids
     #[arg(long, value_name = "LIMITS", value_delimiter = ',', value_parser = weaker)]
     pub(crate) accept_weaker: Vec<Control>,
@@ -243,6 +247,7 @@ impl Wanted {
             pids: self.pids.clone(),
             disk: self.disk.clone(),
             filesystem: self.filesystem.clone(),
+            mutations: self.dangerous_allow_mutations,
             accept_weaker: self.accept_weaker.clone(),
             syscalls: self.syscalls.clone(),
             made_with: None,

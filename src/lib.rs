@@ -9,6 +9,7 @@ mod explain;
 mod host;
 pub mod inputs;
 mod listing;
+mod mutated;
 mod owed;
 pub mod plan;
 mod progress;

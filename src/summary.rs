@@ -1,6 +1,7 @@
 //! `summary.json`: what a run was, how it ended, what held.
 
 use crate::inputs::InputDigest;
+use crate::mutated::Mutated;
 use crate::redact::Redacted;
 use aido_evidence::Facts;
 use aido_runtime::{Collected, Enforced, Isolation, Outcome, Root, Task};
@@ -40,6 +41,9 @@ pub struct Summary {
     /// Paths of the project that were kept from the task.
     pub hidden: Vec<String>,
     pub outputs: Collected,
+    /// What the task did to the project itself, where it could.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mutated: Option<Mutated>,
     pub output: Streams,
     /// What was replaced in the task's two streams.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -8,6 +8,7 @@ use crate::hear::{Ear, Scene};
 use crate::ids::IdMap;
 use crate::layer::{self, Meter};
 use crate::layout::Ground;
+use crate::open;
 use crate::prepare::{host_ground, script, script_alone};
 use crate::probe;
 use crate::script::{Script, Step};
@@ -129,6 +130,12 @@ fn stand_alone(plan: &Plan) -> Result<(Enforced, Filters, u32), Error> {
     if layer::wanted(plan) {
         return Err(Error::new("without namespaces the project can have no layer of its own")
             .remedy("filesystem: readonly, or --isolation full where this host allows it"));
+    }
+    if open::wanted(plan) {
+        return Err(Error::new(
+            "without namespaces nothing in the project could be kept from a task that may change it",
+        )
+        .remedy("--isolation full where this host allows it"));
     }
     if plan.root != Root::Host {
         return Err(Error::new("without namespaces there is no other root than the host's")

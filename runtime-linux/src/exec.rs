@@ -2,6 +2,7 @@
 
 use crate::ids::IdMap;
 use crate::layer;
+use crate::open;
 use crate::script::{Exec, Strings};
 use crate::seccomp::Filters;
 use crate::source::c_string;
@@ -43,8 +44,8 @@ pub(crate) fn compile(
     }
     let variables = env.iter().map(|(name, value)| c_string(format!("{name}={value}"))).collect::<Result<_, _>>()?;
     let mut rlimits = vec![(libc::RLIMIT_CORE, 0)];
-    // A layer is measured and has no quota: one file alone cannot run ahead of that.
-    rlimits.extend(layer::wanted(plan).then_some((libc::RLIMIT_FSIZE, plan.limits.disk.value)));
+    // A layer is measured and has no quota: one file alone cannot run ahead of that. In an open folder that is all there is.
+    rlimits.extend((layer::wanted(plan) || open::wanted(plan)).then_some((libc::RLIMIT_FSIZE, plan.limits.disk.value)));
     rlimits.extend(weaker.address_space.map(|bytes| (libc::RLIMIT_AS, bytes)));
     rlimits.extend(weaker.processes.map(|count| (libc::RLIMIT_NPROC, count)));
     Ok(Exec {

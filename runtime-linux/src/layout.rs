@@ -68,6 +68,8 @@ struct Place {
     /// A folder of the host, shown through a layer that holds its holes and hides what is hidden.
     layered: bool,
     source: Option<crate::source::Seen>,
+    /// A folder of the host that is changed itself.
+    open: bool,
     /// Where changes of it go.
     upper: Option<Upper>,
     number: usize,
@@ -104,6 +106,7 @@ fn places(ground: &Ground, mounts: &[Mount], layer: Option<&Layer>) -> Result<Ve
                 (format!("p{number}"), Some(seen), layered)
             }
             MountKind::Layered { source, .. } => (format!("p{number}"), Some(look_exactly(source)?), true),
+            MountKind::Open { source, .. } => (format!("p{number}"), Some(look_exactly(source)?), false),
             MountKind::OutputFolder { path } | MountKind::OutputFile { path } => (output_path(path)?, None, false),
             MountKind::Scratch { .. } => (format!("s{number}"), None, false),
             MountKind::Text { .. } => (format!("t{number}"), None, false),
@@ -121,7 +124,8 @@ fn places(ground: &Ground, mounts: &[Mount], layer: Option<&Layer>) -> Result<Ve
             (MountKind::Layered { .. }, None) => return Err(Error::new(format!("{target} has no layer"))),
             _ => None,
         };
-        places.push(Place { target, parent, stage, layered, source, upper, number });
+        let open = matches!(mount.kind, MountKind::Open { .. });
+        places.push(Place { target, parent, stage, layered, source, open, upper, number });
     }
     Ok(places)
 }
@@ -146,7 +150,7 @@ fn relative(target: &str) -> Result<String, Error> {
     rest.map(str::to_string).ok_or_else(|| Error::new(format!("{target:?} is no place for a mount")))
 }
 
-fn plain(path: &str) -> bool {
+pub(crate) fn plain(path: &str) -> bool {
     !path.is_empty() && path.split('/').all(|part| !matches!(part, "" | "." | ".."))
 }
 
@@ -255,6 +259,8 @@ impl Builder {
         let hole = match place.parent {
             None => format!("{}/{}", ground.top(), place.target),
             Some(parent) if place.target == places[parent].target => String::new(),
+            // Nothing is made there: what lies in it lies over what is there.
+            Some(parent) if places[parent].open => String::new(),
             Some(parent) => {
                 let inside = &place.target[places[parent].target.len() + 1..];
                 format!("{}/{inside}", places[parent].stage)
@@ -282,7 +288,7 @@ impl Builder {
                     self.whiteout(&format!("{}/{path}", place.stage))?;
                 }
             }
-            MountKind::Input { .. } | MountKind::Layered { .. } => {}
+            MountKind::Input { .. } | MountKind::Layered { .. } | MountKind::Open { .. } => {}
             MountKind::OutputFolder { .. } => self.folder(&place.stage, 0o755, true)?,
             MountKind::OutputFile { .. } => self.file(&place.stage, "", 0o644, true)?,
             MountKind::Scratch { mode } => self.folder(&place.stage, *mode, true)?,
@@ -377,6 +383,14 @@ impl Builder {
                     self.overlay(&at, &shown, Vec::new(), Some(upper))?;
                 }
                 Op::Move { path: c_string(at)?, target, attributes: WRITABLE }
+            }
+            MountKind::Open { source, hidden, kept } => {
+                let Some(seen) = place.source.take() else {
+                    return Err(Error::new(format!("{} was not looked at", source.display())));
+                };
+                self.ops.push(Op::Bind { source: seen.source, target, attributes: WRITABLE });
+                self.ops.extend(crate::open::guards(&place.target, source, hidden, kept)?);
+                return Ok(());
             }
             MountKind::OutputFolder { .. } | MountKind::OutputFile { .. } | MountKind::Scratch { .. } => {
                 staged(WRITABLE)

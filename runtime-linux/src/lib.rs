@@ -30,6 +30,7 @@ mod ids;
 mod layer;
 mod layout;
 mod mapped;
+mod open;
 mod prepare;
 mod probe;
 mod proof;

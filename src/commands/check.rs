@@ -78,7 +78,7 @@ pub(super) fn check(dir: &Path, asked: &Check) -> Result<u8> {
     if asked.pin && super::pin::pin(&settings, asked)? {
         settings = load()?;
     }
-    backend::refuse_layer(&settings, backend)?;
+    backend::refuse_writing(&settings, backend)?;
     let layout = lay_out(&settings, None, &backend::own_folders())?;
     let mut granted = granted(&settings, &layout, &|name| std::env::var_os(name).is_some());
     granted.backend = backend.name();

@@ -3,6 +3,7 @@
 use crate::backend::{self, Backend, fault};
 use crate::cli;
 use crate::inputs;
+use crate::mutated;
 use crate::plan;
 use crate::redact;
 use crate::root;
@@ -11,7 +12,7 @@ use crate::task::Invocation;
 use crate::words::say;
 use crate::{keeper, listing, progress, recover, words};
 use aido_evidence::{Kind, NewSandbox, Project, Sandbox, State};
-use aido_runtime::{Isolation, Plan, Root};
+use aido_runtime::{Isolation, MountKind, Plan, Root};
 use anyhow::{Result, anyhow, bail};
 use serde_json::json;
 use std::path::Path;
@@ -51,7 +52,7 @@ pub(crate) fn fork(dir: &Path, typed: &cli::Fork) -> Result<u8> {
 
 /// Checks that a sandbox can be had here, then makes it.
 fn make(settings: &Settings, backend: Backend, first: Option<&Sandbox>, quiet: bool) -> Result<u8> {
-    backend::refuse_layer(settings, backend)?;
+    backend::refuse_writing(settings, backend)?;
     let layout = inputs::lay_out(settings, None, &backend::own_folders_in(&settings.project))?;
     let shown = progress::shown(quiet);
     let ready = root::ready(settings, backend, &shown)?;
@@ -61,6 +62,9 @@ fn make(settings: &Settings, backend: Backend, first: Option<&Sandbox>, quiet: b
     let caller = |name: &str| std::env::var_os(name);
     let (plan, secrets) = plan::assemble(settings, &ready.facts, &probe, false, &layout, &caller)?;
     let enforced = backend::engine(backend, "probe")?.up(&plan)?;
+    if let Some(warning) = mutated::warning(&plan) {
+        super::warn(&warning);
+    }
     if !quiet {
         for (control, standing) in enforced.lacking() {
             super::warn(&format!("{control} will be weaker or absent: {}", standing.why.as_deref().unwrap_or("")));
@@ -125,6 +129,7 @@ pub(crate) fn refuse_reshaping(wanted: &cli::Wanted, sandbox: &Sandbox) -> Resul
         ("--pids", wanted.pids.is_some()),
         ("--disk", wanted.disk.is_some()),
         ("--filesystem", wanted.filesystem.is_some()),
+        ("--dangerous-allow-mutations", wanted.dangerous_allow_mutations),
         ("--syscalls", wanted.syscalls.is_some()),
         ("--record", wanted.record.is_some()),
         ("--isolation", wanted.isolation != Isolation::Full),
@@ -176,6 +181,7 @@ pub(crate) fn as_made(mut overrides: Overrides, sandbox: &Sandbox) -> Result<Ove
     overrides.accept_weaker.extend(plan.accept_weaker);
     overrides.made_with = Some(plan.syscalls);
     overrides.isolation = plan.isolation;
+    overrides.mutations = plan.mounts.iter().any(|mount| matches!(mount.kind, MountKind::Open { .. }));
     Ok(overrides)
 }
 

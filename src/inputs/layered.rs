@@ -10,9 +10,12 @@ const MOST_HIDDEN: usize = 4096;
 
 /// What the task must not find of the project, given what it is to see.
 pub(super) fn hidden(project: &Path, inputs: &[Entry]) -> Result<Vec<String>> {
-    for entry in inputs.iter().filter(|entry| entry.source != project.join(&entry.path)) {
+    if let Some(entry) = inputs.iter().find(|entry| entry.source != project.join(&entry.path)) {
         let real = entry.source.strip_prefix(project).unwrap_or(&entry.source).display().to_string();
-        let what = format!("`{}` is a link to `{real}`, and with `filesystem: overlay` it stays a link", entry.path);
+        let what = format!(
+            "`{}` is a link to `{real}`, and where the task may change the project it stays a link",
+            entry.path
+        );
         return Err(Error::new(At::Nowhere, what).remedy(format!("name `{real}` as an input, too, or instead")));
     }
     let mut hidden = Vec::new();

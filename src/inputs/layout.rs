@@ -16,11 +16,11 @@ pub const HOME: &str = "/home/aido";
 
 /// The outputs folder, inputs, outputs, scratch places. An output may lie in an input folder that has nothing at its place:
 /// to make room there is the engine's part.
-/// `layered`: the project can be changed, and this is what of it is hidden.
+/// `workspace`: the project as one folder that can be changed.
 pub(super) fn mounts(
     project: &Path,
     inputs: &[Entry],
-    layered: Option<Vec<String>>,
+    workspace: Option<MountKind>,
     secrets: &[SecretFile],
     outputs: &[Output],
 ) -> Vec<Mount> {
@@ -28,10 +28,12 @@ pub(super) fn mounts(
     let mut mounts = vec![mount(OUTPUTS, MountKind::OutputFolder { path: String::new() })];
     // What an output covers needs no hiding.
     let covered = |path: &str| covers(outputs, path) || secrets.iter().any(|secret| secret.entry.path == path);
-    match layered {
-        Some(mut hidden) => {
-            hidden.retain(|path| !covered(path));
-            mounts.push(mount(WORKSPACE, MountKind::Layered { source: project.to_path_buf(), hidden }));
+    match workspace {
+        Some(mut whole) => {
+            if let MountKind::Layered { hidden, .. } | MountKind::Open { hidden, .. } = &mut whole {
+                hidden.retain(|path| !covered(path));
+            }
+            mounts.push(mount(WORKSPACE, whole));
         }
         None => {
             if !inputs.iter().any(|entry| entry.path.is_empty()) {

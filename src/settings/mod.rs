@@ -86,6 +86,8 @@ pub enum Filesystem {
     ReadOnly,
     /// Whatever it likes, in a layer of the sandbox's own: nothing of it is seen outside.
     Overlay,
+    /// Whatever it likes, to the project itself. Typed, never written in a file.
+    Open,
 }
 
 impl Settings {
@@ -132,6 +134,9 @@ impl Settings {
             return None;
         }
         let inputs = match &self.inputs {
+            None if self.filesystem == Filesystem::Open => {
+                "the project folder itself, without .git, .aido and what looks like secrets"
+            }
             None => "the project folder read-only, without .git, .aido and what looks like secrets",
             Some(inputs) if inputs.is_empty() => "no inputs",
             Some(_) => "the inputs of the command line",

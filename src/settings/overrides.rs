@@ -22,6 +22,8 @@ pub struct Overrides {
     pub disk: Option<String>,
     /// `readonly` or `overlay`.
     pub filesystem: Option<String>,
+    /// The task may change the project itself; no file can say that.
+    pub mutations: bool,
     pub accept_weaker: Vec<Control>,
     /// A name, or a file of the user's.
     pub syscalls: Option<String>,

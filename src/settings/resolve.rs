@@ -49,7 +49,10 @@ pub(super) fn settings(
         accept_weaker: overrides.accept_weaker.iter().copied().collect(),
         syscalls: profile(&asked, overrides, &project)?,
         isolation: overrides.isolation,
-        filesystem: asked.filesystem.as_ref().map(filesystem).transpose()?.unwrap_or_default(),
+        filesystem: match overrides.mutations {
+            true => policy.check_mutations(overrides.isolation).map(|()| Filesystem::Open)?,
+            false => asked.filesystem.as_ref().map(filesystem).transpose()?.unwrap_or_default(),
+        },
         record: asked.record.as_ref().map(record).transpose()?.unwrap_or_default(),
         workdir: overrides.workdir.as_deref().map(|text| workdir(flagged("--workdir", text))).transpose()?,
         offline: overrides.offline,

@@ -56,6 +56,9 @@ fn laid(target: &str, kind: &MountKind) -> Value {
         MountKind::Layered { source, hidden } => {
             json!({"target": target, "kind": "layered", "writable": true, "source": source, "hidden": hidden.len()})
         }
+        MountKind::Open { source, hidden, kept } => json!({
+            "target": target, "kind": "open", "writable": true, "source": source, "hidden": hidden.len(), "kept": kept.len(),
+        }),
         MountKind::OutputFolder { .. } => json!({"target": target, "kind": "output_folder", "writable": true}),
         MountKind::OutputFile { .. } => json!({"target": target, "kind": "output_file", "writable": true}),
         MountKind::Scratch { .. } => json!({"target": target, "kind": "scratch", "writable": true}),

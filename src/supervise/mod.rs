@@ -4,6 +4,7 @@
 
 mod changes;
 mod laid;
+mod mutations;
 pub(crate) mod news;
 mod record;
 pub(crate) mod stop;
@@ -11,6 +12,7 @@ pub(crate) mod stop;
 use crate::backend::{self, Backend, SCRATCH, fault};
 pub(crate) use crate::host::{link, start};
 use crate::inputs::InputDigest;
+use crate::mutated::Mutated;
 use crate::process::Process;
 use crate::redact;
 use crate::root;
@@ -117,9 +119,12 @@ fn conduct(job: Job, sandbox: &Sandbox, mut recorder: Recorder) -> Result<u8, ()
         hidden: job.hidden,
         changes: None,
         plan_digest: None,
+        mutated: None,
         started,
     };
+    let mut before = None;
     let result = prepare(&mut draft, &mut recorder).and_then(|()| {
+        before = mutations::before(&job.plan, sandbox, &mut recorder)?;
         let outputs = sandbox.fresh_outputs().map_err(|e| Error::new(e.to_string()))?;
         let engine = engine?;
         let layer = laid::layer(&job.plan, sandbox)?;
@@ -135,6 +140,7 @@ fn conduct(job: Job, sandbox: &Sandbox, mut recorder: Recorder) -> Result<u8, ()
     {
         recorder.warnings.push(error.to_string());
     }
+    draft.mutated = mutations::after(before, sandbox, (&job.plan, &job.kept_out), &mut recorder);
     // From here on the image may go: nothing of the run uses it any more.
     drop(job.hold);
     // The engine removes what it can; a task may leave folders that are closed, or deeper than descriptors go.
@@ -186,6 +192,7 @@ struct Draft<'a> {
     hidden: Vec<String>,
     changes: Option<Changed>,
     plan_digest: Option<String>,
+    mutated: Option<Mutated>,
     started: String,
 }
 
@@ -225,6 +232,7 @@ fn seal(draft: Draft<'_>, mut recorder: Recorder, outcome: Outcome, error: Optio
         inputs: draft.inputs,
         hidden: draft.hidden,
         outputs: recorder.collected.clone(),
+        mutated: draft.mutated,
         output: Streams { stdout: bytes(Stream::Stdout), stderr: bytes(Stream::Stderr) },
         redacted: recorder.streams.total(),
         changes: draft.changes,

@@ -33,6 +33,7 @@ mod images;
 mod imports;
 mod keeper;
 mod limits;
+mod mutations;
 mod names;
 mod older;
 mod overlay;

@@ -4,6 +4,7 @@ use crate::cli;
 use crate::collected;
 use crate::commands::{explained, warn};
 use crate::explain::{Explanation, Source};
+use crate::mutated::Mutated;
 use crate::recover;
 use crate::summary::Summary;
 use crate::supervise::start::Child;
@@ -93,12 +94,16 @@ fn listed(said: &[String]) -> String {
 fn tell(typed: &cli::Run, run: &Run) -> Result<Option<u8>> {
     let Some(summary) = run.summary::<Summary>()? else { return Ok(None) };
     cut_output(&summary);
+    summary.mutated.iter().flat_map(Mutated::taken_out).for_each(|said| warn(&said));
     if typed.json {
         let explanations = explained::of(run, &summary);
         let value = explained::beside(serde_json::to_value(&summary)?, &explanations);
         words::print(&plain_json(serde_json::to_string_pretty(&value)? + "\n"));
     } else if !typed.quiet {
         say(&closing_words(run, &summary));
+        if let Some(mutated) = &summary.mutated {
+            say(&format!("the project itself was open to the task: {}", mutated.words()));
+        }
         active(&summary);
         if !is_plain(&summary) {
             denied(&summary, &explained::of(run, &summary));

@@ -67,6 +67,10 @@ fn as_json(run: &Run, status: Status) -> Result<String> {
 /// The story in its order: what ran, how it went, what it did, what was denied, what it left.
 fn sealed(page: &mut Page, run: &Run, told: &Summary, explanations: &[Explanation]) {
     page.title(run, &format!("{}{}", sentence(&told.outcome.end), alone(told)));
+    if let Some(mutated) = &told.mutated {
+        let words = format!("was open to the task itself (--dangerous-allow-mutations): {}", mutated.words());
+        page.row(&"project".red().to_string(), words);
+    }
     page.row("task", inert(&words::command_line(&told.task)));
     page.row("sandbox", format!("{} ({})", run.sandbox().id(), inert(&told.name)));
     let image = told.image_digest.as_deref().map(|digest| format!(" = {}", inert(digest))).unwrap_or_default();
