@@ -5,6 +5,7 @@ mod doctor;
 mod evidence;
 mod image;
 mod key;
+mod sandbox;
 mod shell;
 
 pub(crate) use changes::*;
@@ -12,6 +13,7 @@ pub(crate) use doctor::*;
 pub(crate) use evidence::*;
 pub(crate) use image::*;
 pub(crate) use key::*;
+pub(crate) use sandbox::*;
 pub(crate) use shell::*;
 
 use crate::settings::{Backend, Overrides};
@@ -276,50 +278,6 @@ fn weaker(text: &str) -> Result<Control, String> {
         "pids" => Ok(Control::Pids),
         _ => Err("a weaker form exists of: memory, cpus, pids".to_string()),
     }
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Sandbox {
-    /// Make a sandbox and print its ID; `aido run --sandbox ID` uses it
-    Up(Box<SandboxUp>),
-    /// List the sandboxes of this project with the time they have left
-    List(SandboxList),
-    /// Make a sandbox that begins with what another one changed, and print its ID
-    Fork(Fork),
-    /// End what runs in sandboxes and remove them with all they have kept
-    Destroy(SandboxDestroy),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct SandboxUp {
-    #[command(flatten)]
-    pub(crate) wanted: Wanted,
-
-    /// Say nothing but errors; the ID is still printed
-    #[arg(short, long)]
-    pub(crate) quiet: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct SandboxList {
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct SandboxDestroy {
-    /// IDs, unique beginnings of them, or `latest`
-    #[arg(value_name = "ID", required_unless_present_any = ["all", "expired"])]
-    pub(crate) ids: Vec<String>,
-
-    /// All sandboxes of this project
-    #[arg(long, conflicts_with_all = ["ids", "expired"])]
-    pub(crate) all: bool,
-
-    /// Those whose time is over, single runs that have ended among them
-    #[arg(long, conflicts_with = "ids")]
-    pub(crate) expired: bool,
 }
 
 #[derive(Debug, Args)]

@@ -5,10 +5,14 @@
 //! place is writable, a layer over what it shows where it is read-only. So nothing is ever created in
 //! a folder of the host, and no mount point is a name that an image or a project chose.
 
+mod places;
+
 use crate::host::{self, Piece};
-use crate::script::{FIRST_SLOT, OUTPUTS, Op, ROOT, Source};
-use crate::source::{c_string, look, look_exactly};
+use crate::script::{FIRST_SLOT, Op, ROOT, Source};
+use crate::source::{c_string, look};
 use aido_runtime::{Error, Layer, Mount, MountKind};
+pub(crate) use places::plain;
+use places::{Place, Upper, places};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
@@ -57,115 +61,9 @@ pub(crate) fn compile(
     Ok(builder.ops)
 }
 
-/// Where a mount lies and what it needs.
-struct Place {
-    /// Without the leading slash.
-    target: String,
-    /// Index of the mount that it lies in; none: the root.
-    parent: Option<usize>,
-    /// Where holes in it are made, below the base.
-    stage: String,
-    /// A folder of the host, shown through a layer that holds its holes and hides what is hidden.
-    layered: bool,
-    source: Option<crate::source::Seen>,
-    /// A folder of the host that is changed itself.
-    open: bool,
-    /// Where changes of it go.
-    upper: Option<Upper>,
-    number: usize,
-}
-
-/// The folders of a layer that takes changes, and of those below it that do not.
-struct Upper {
-    content: Source,
-    work: Source,
-    below: Vec<Source>,
-}
-
-impl Upper {
-    fn look(layer: &Layer) -> Result<Upper, Error> {
-        let look = |path: PathBuf| look_exactly(&path).map(|seen| seen.source);
-        Ok(Upper {
-            content: look(layer.folder.join(UPPER))?,
-            work: look(layer.folder.join(WORK))?,
-            below: layer.below.iter().map(|layer| look(layer.join(UPPER))).collect::<Result<_, _>>()?,
-        })
-    }
-}
-
-fn places(ground: &Ground, mounts: &[Mount], layer: Option<&Layer>) -> Result<Vec<Place>, Error> {
-    let mut places: Vec<Place> = Vec::new();
-    for (number, mount) in mounts.iter().enumerate() {
-        let target = relative(&mount.target)?;
-        let parent = places.iter().rposition(|place| within(&target, &place.target));
-        let (stage, source, layered) = match &mount.kind {
-            MountKind::Input { source, .. } => {
-                let seen = look_exactly(source)?;
-                // Through a layer the task cannot reach a socket or a pipe that the host makes there later.
-                let layered = seen.folder;
-                (format!("p{number}"), Some(seen), layered)
-            }
-            MountKind::Layered { source, .. } => (format!("p{number}"), Some(look_exactly(source)?), true),
-            MountKind::Open { source, .. } => (format!("p{number}"), Some(look_exactly(source)?), false),
-            MountKind::OutputFolder { path } | MountKind::OutputFile { path } => (output_path(path)?, None, false),
-            MountKind::Scratch { .. } => (format!("s{number}"), None, false),
-            MountKind::Text { .. } => (format!("t{number}"), None, false),
-            // On the host root, which is a folder of ours, a plain folder is enough.
-            MountKind::Empty => match (ground, parent) {
-                (Ground::Host { .. }, None) => (format!("root/{target}"), None, false),
-                _ => (format!("p{number}"), None, false),
-            },
-        };
-        if let Some(parent) = parent {
-            holds_holes(mount, &mounts[parent], &places[parent])?;
-        }
-        let upper = match (&mount.kind, layer) {
-            (MountKind::Layered { .. }, Some(layer)) => Some(Upper::look(layer)?),
-            (MountKind::Layered { .. }, None) => return Err(Error::new(format!("{target} has no layer"))),
-            _ => None,
-        };
-        let open = matches!(mount.kind, MountKind::Open { .. });
-        places.push(Place { target, parent, stage, layered, source, open, upper, number });
-    }
-    Ok(places)
-}
-
-fn holds_holes(mount: &Mount, parent: &Mount, place: &Place) -> Result<(), Error> {
-    let file = matches!(parent.kind, MountKind::OutputFile { .. } | MountKind::Text { .. })
-        || place.source.as_ref().is_some_and(|seen| !seen.folder);
-    if file {
-        return Err(Error::new(format!("{} cannot lie in {}, which is a file", mount.target, parent.target)));
-    }
-    Ok(())
-}
-
 /// Where the project is shown to layers that lie over it.
 fn shown_below(number: usize) -> String {
     format!("b{number}")
-}
-
-/// A target without its leading slash; what climbs or repeats slashes is refused.
-fn relative(target: &str) -> Result<String, Error> {
-    let rest = target.strip_prefix('/').filter(|rest| plain(rest));
-    rest.map(str::to_string).ok_or_else(|| Error::new(format!("{target:?} is no place for a mount")))
-}
-
-pub(crate) fn plain(path: &str) -> bool {
-    !path.is_empty() && path.split('/').all(|part| !matches!(part, "" | "." | ".."))
-}
-
-fn output_path(path: &str) -> Result<String, Error> {
-    let out = OUTPUTS.to_string_lossy();
-    match path {
-        "" => Ok(out.into_owned()),
-        path if plain(path) => Ok(format!("{out}/{path}")),
-        path => Err(Error::new(format!("{path:?} is no place for an output"))),
-    }
-}
-
-/// Whether `inner` is `outer` or lies below it.
-fn within(inner: &str, outer: &str) -> bool {
-    inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 #[derive(Default)]
