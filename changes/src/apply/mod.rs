@@ -40,6 +40,9 @@ pub struct Act {
     pub doing: Doing,
     /// Bytes written.
     pub bytes: u64,
+    /// SHA-256 of the content or of the link's target that is there now, in hexadecimal; `None`: nothing, or a folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
 }
 
 /// What is done at a path.
@@ -200,7 +203,8 @@ impl Step {
             (Some(_), Some(_)) if self.is_mode_only() => (Doing::SetMode, 0),
             (_, Some(to)) => (Doing::Write, bytes(to)),
         };
-        Act { path: self.path.clone(), doing, bytes }
+        let sha256 = self.to.as_ref().and_then(|to| to.digest.clone());
+        Act { path: self.path.clone(), doing, bytes, sha256 }
     }
 
     fn is_mode_only(&self) -> bool {
