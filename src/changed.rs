@@ -1,12 +1,18 @@
 //! What the tasks of a sandbox changed of the project, read from its layers.
 
 use crate::collected;
-use aido_changes::{Changes, Folder, Limits, RelPath, Stack};
+use aido_changes::{Base, Changes, Folder, Limits, RelPath, Stack};
 use aido_evidence::{Project, Run, Sandbox};
 use aido_runtime::{MountKind, Plan};
 use anyhow::{Context, Result, anyhow, bail};
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
+
+/// Of a sandbox: what the project was where its tasks changed it.
+const BASE: &str = "base.json";
 
 /// The changes of a sandbox; None where its tasks could change nothing, or have not yet.
 pub(crate) fn of(sandbox: &Sandbox) -> Result<Option<Changes>> {
@@ -30,6 +36,81 @@ pub(crate) fn some(sandbox: &Sandbox) -> Result<Changes> {
             sandbox.id()
         )
     })
+}
+
+/// `base.json` of a sandbox.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Known {
+    #[serde(flatten)]
+    base: Base,
+    /// When a run began that was not looked at since: it goes on, or it was interrupted. Milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unlooked_since_ms: Option<u64>,
+}
+
+/// What the project was where tasks of the sandbox changed it, as far as that is known.
+pub(crate) fn base(sandbox: &Sandbox) -> Result<Base> {
+    Ok(known(sandbox)?.base)
+}
+
+/// Takes over what the project is now where an apply wrote.
+pub(crate) fn settle(sandbox: &Sandbox, left: &Base) -> Result<()> {
+    if left.files.is_empty() {
+        return Ok(());
+    }
+    let mut known = known(sandbox)?;
+    known.base.replace(left.clone());
+    keep(sandbox, &known)
+}
+
+/// A run begins that may change the project's layer.
+pub(crate) fn run_begins(sandbox: &Sandbox) -> Result<()> {
+    let mut known = known(sandbox)?;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    known.unlooked_since_ms.get_or_insert(u64::try_from(now.as_millis()).unwrap_or(u64::MAX));
+    keep(sandbox, &known)
+}
+
+/// It is over: what the project is now was the base of its changes, unless it was written meanwhile.
+pub(crate) fn run_is_over(sandbox: &Sandbox, changes: &Changes) -> Result<()> {
+    let mut known = known(sandbox)?;
+    let began = match known.unlooked_since_ms.take() {
+        Some(began) => SystemTime::UNIX_EPOCH + Duration::from_millis(began),
+        None => self::began(sandbox)?,
+    };
+    known.base.add(&changes.base, began);
+    keep(sandbox, &known)
+}
+
+/// A fork's changes begin with those of the first.
+pub(crate) fn hand_base_over(first: &Sandbox, second: &Sandbox) -> Result<()> {
+    keep(second, &known(first)?)
+}
+
+fn known(sandbox: &Sandbox) -> Result<Known> {
+    let path = sandbox.folder().join(BASE);
+    match fs::read(&path) {
+        Ok(bytes) => serde_json::from_slice(&bytes).with_context(|| path.display().to_string()),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(Known::default()),
+        Err(e) => Err(e).with_context(|| path.display().to_string()),
+    }
+}
+
+fn keep(sandbox: &Sandbox, known: &Known) -> Result<()> {
+    let path = sandbox.folder().join(BASE);
+    let fresh = path.with_extension("new");
+    fs::write(&fresh, serde_json::to_vec(known)?)
+        .and_then(|()| fs::rename(&fresh, &path))
+        .with_context(|| path.display().to_string())
+}
+
+/// With the changes goes what they were changes of.
+pub(crate) fn forget_base(sandbox: &Sandbox) -> Result<()> {
+    let path = sandbox.folder().join(BASE);
+    match fs::remove_file(&path) {
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(e).with_context(|| path.display().to_string()),
+        _ => Ok(()),
+    }
 }
 
 /// The sandbox that was meant: by its own ID, or by that of a run in it; without a word the newest run's.

@@ -26,6 +26,9 @@ pub struct Was {
     pub permissions: u32,
     pub modified: Stamp,
     pub changed: Stamp,
+    /// It was written while the run that changed it went on: the task may have seen another.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub touched: bool,
 }
 
 /// What the project had at each path that changed; `None`: nothing.
@@ -54,7 +57,15 @@ impl Was {
             permissions: st_mode & 0o7777,
             modified: Stamp { seconds: st_mtime, nanoseconds: st_mtime_nsec as i64 },
             changed: Stamp { seconds: st_ctime, nanoseconds: st_ctime_nsec as i64 },
+            touched: false,
         }
+    }
+
+    /// What an apply left, where the project has something else by now: no look at it finds it unwritten.
+    fn gone(entry: &Entry) -> Self {
+        let never = Stamp { seconds: 0, nanoseconds: 0 };
+        let entry = entry.clone();
+        Was { entry, inode: 0, permissions: 0, modified: never, changed: never, touched: false }
     }
 
     /// Whether the kernel says that it is the same file, not written since.
@@ -78,6 +89,31 @@ impl Default for Base {
 }
 
 impl Base {
+    /// Takes over what another one knows of paths that this one does not know yet. `began`: the run that changed them.
+    pub fn add(&mut self, other: &Base, began: SystemTime) {
+        for (path, was) in &other.files {
+            self.files
+                .entry(path.clone())
+                .or_insert_with(|| was.clone().map(|was| Was { touched: was.touched || was.is_after(began), ..was }));
+        }
+    }
+
+    /// Takes over all of what another one knows.
+    pub fn replace(&mut self, other: Base) {
+        self.files.extend(other.files);
+    }
+
+    /// What the project was left with at a path. Somebody else may have written there since.
+    pub(crate) fn left(&mut self, project: &Folder, path: &RelPath, entry: Option<&Entry>) {
+        let mut budget = Budget::new(&Limits::default());
+        let is = read::look(project, path, &mut budget).ok().flatten().as_ref().map(Was::of);
+        let was = match (entry, is) {
+            (Some(entry), Some(is)) if is.entry.is_same(entry) => Some(is),
+            (entry, _) => entry.map(Was::gone),
+        };
+        self.files.insert(path.clone(), was);
+    }
+
     /// Where the project is no longer as recorded, or was touched after `started`.
     pub fn since(&self, project: &Folder, started: Option<SystemTime>) -> Result<Vec<Drift>> {
         self.is_readable()?;
@@ -112,7 +148,8 @@ pub(crate) fn drift(
         (Some(was), Some(is)) if was.is_untouched(is) => true,
         _ => entry::same(entries.0, entries.1),
     };
-    let touched = same && started.is_some_and(|started| is.as_ref().is_some_and(|is| is.is_after(started)));
+    let late = started.is_some_and(|started| is.as_ref().is_some_and(|is| is.is_after(started)));
+    let touched = same && (late || was.is_some_and(|was| was.touched));
     let drifted = !same || touched;
     Ok(drifted.then(|| Drift { path: path.clone(), was: entries.0.cloned(), is: entries.1.cloned(), touched }))
 }

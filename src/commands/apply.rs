@@ -3,7 +3,7 @@
 use crate::changed;
 use crate::cli::{Apply, Discard, records};
 use crate::words::{self, inert, say};
-use aido_changes::{Act, Applied, Base, Branch, Branched, Changes, Doing, Folder, Options, Refusal, Selection, undo};
+use aido_changes::{Act, Applied, Branch, Branched, Changes, Doing, Folder, Options, Refusal, Selection, undo};
 use aido_evidence::{Project, Sandbox, plain_json, sha256_hex};
 use anyhow::{Context, Result, bail};
 use serde_json::json;
@@ -12,8 +12,6 @@ use std::process::{Command, Stdio};
 
 /// Version of the JSON form. 1: first.
 const VERSION: u32 = 1;
-/// Of a sandbox: what applies of it left in the project.
-const SETTLED: &str = "applied.json";
 /// Of a record: it was taken back.
 const UNDONE: &str = "undone";
 
@@ -41,13 +39,12 @@ fn bring_in(
     selection: Selection,
     typed: &Apply,
 ) -> Result<u8> {
-    let settled = settled(sandbox)?;
+    let base = changed::base(sandbox)?;
     let record = new_record(project, sandbox)?;
     let options = Options {
         selection,
-        base: None,
+        base: Some(&base),
         started: Some(changed::began(sandbox)?),
-        settled: settled.as_ref(),
         active: &changed::active,
         allow_active: typed.allow_active,
         allow_links_out: typed.allow_links_out,
@@ -55,8 +52,10 @@ fn bring_in(
         record: &record,
     };
     let applied = changes.apply(&options)?;
+    if !typed.dry_run {
+        changed::settle(sandbox, &applied.left)?;
+    }
     if applied.written {
-        settle(sandbox, &applied)?;
         let list = serde_json::to_vec(&applied.acts)?;
         let run = sandbox.runs()?.into_iter().next().map(|run| run.id().to_string());
         let line = json!({"sandbox": sandbox.id(), "of_run": run, "files": applied.acts.len(),
@@ -205,6 +204,10 @@ fn take_back(project: &Project, typed: &Apply) -> Result<u8> {
     let Some(record) = last_record(project)? else { bail!("there is no apply to take back") };
     let undone = undo(&record, &Folder::open(changed::project_folder(project))?)?;
     let name = record.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    // The sandbox may be gone: then nobody applies it again.
+    if let Some(sandbox) = name.split_once('-').and_then(|(_, id)| project.sandbox(id).ok()) {
+        changed::settle(&sandbox, &undone.left)?;
+    }
     let line = json!({"record": name, "files": undone.acts.len(), "refused": undone.refused.len()});
     project.ledger().append_durably("apply_undone", &line)?;
     if typed.json {
@@ -248,36 +251,12 @@ fn last_record(project: &Project) -> Result<Option<PathBuf>> {
     Ok(found.into_iter().rev().find(|record| !record.join(UNDONE).exists()))
 }
 
-fn settled(sandbox: &Sandbox) -> Result<Option<Base>> {
-    let path = sandbox.folder().join(SETTLED);
-    match std::fs::read(&path) {
-        Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes).with_context(|| path.display().to_string())?)),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(e).with_context(|| path.display().to_string()),
-    }
-}
-
-/// Remembers what the project has now where this apply wrote: a later one of the same sandbox finds it so.
-fn settle(sandbox: &Sandbox, applied: &Applied) -> Result<()> {
-    let now = changed::some(sandbox)?.base;
-    let mut all = settled(sandbox)?.unwrap_or_default();
-    for act in &applied.acts {
-        if let Some(left) = now.files.get(&act.path) {
-            all.files.insert(act.path.clone(), left.clone());
-        }
-    }
-    let path = sandbox.folder().join(SETTLED);
-    let fresh = path.with_extension("new");
-    std::fs::write(&fresh, serde_json::to_vec(&all)?)
-        .and_then(|()| std::fs::rename(&fresh, &path))
-        .with_context(|| path.display().to_string())
-}
-
 pub(crate) fn discard(dir: &Path, typed: &Discard) -> Result<u8> {
     let project = super::past::project(dir)?;
     let sandbox = changed::sandbox(&project, typed.what.as_deref())?;
     let changes = changed::some(&sandbox)?;
     sandbox.discard_changes()?;
+    changed::forget_base(&sandbox)?;
     say(&format!("dropped what was changed in sandbox {}: {}", sandbox.id(), words::count(changes.list.len(), "file")));
     Ok(0)
 }

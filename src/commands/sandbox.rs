@@ -1,6 +1,7 @@
 //! `aido sandbox up|list|destroy`.
 
 use crate::backend::{self, Backend, fault};
+use crate::changed;
 use crate::cli;
 use crate::inputs;
 use crate::mutated;
@@ -98,6 +99,9 @@ fn make(settings: &Settings, backend: Backend, first: Option<&Sandbox>, quiet: b
             false => error.into(),
         }
     })?;
+    if let Some(first) = first {
+        changed::hand_base_over(first, &sandbox)?;
+    }
     fault::point("up.published");
     keeper.let_go();
     println!("{}", sandbox.id());

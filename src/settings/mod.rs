@@ -134,10 +134,13 @@ impl Settings {
             return None;
         }
         let inputs = match &self.inputs {
-            None if self.filesystem == Filesystem::Open => {
-                "the project folder itself, without .git, .aido and what looks like secrets"
-            }
-            None => "the project folder read-only, without .git, .aido and what looks like secrets",
+            None => match self.filesystem {
+                Filesystem::ReadOnly => "the project folder read-only, without .git, .aido and what looks like secrets",
+                Filesystem::Overlay => {
+                    "the project folder below a layer for changes, without .git, .aido and what looks like secrets"
+                }
+                Filesystem::Open => "the project folder itself, without .git, .aido and what looks like secrets",
+            },
             Some(inputs) if inputs.is_empty() => "no inputs",
             Some(_) => "the inputs of the command line",
         };

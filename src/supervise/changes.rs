@@ -27,9 +27,22 @@ fn limits() -> Limits {
     Limits { file_bytes: 256 << 20, all_bytes: 2 << 30, ..Limits::default() }
 }
 
+/// Whether a plan's task may change the project in a layer.
+fn is_layered(plan: &Plan) -> bool {
+    plan.mounts.iter().any(|mount| matches!(mount.kind, MountKind::Layered { .. }))
+}
+
+/// Before anything starts.
+pub(super) fn begin(sandbox: &Sandbox, plan: &Plan) -> std::result::Result<(), aido_runtime::Error> {
+    if !is_layered(plan) {
+        return Ok(());
+    }
+    changed::run_begins(sandbox).map_err(|error| aido_runtime::Error::new(format!("{error:#}")))
+}
+
 /// Records what lies in the sandbox's layers now. None where the task could change nothing.
 pub(super) fn note(recorder: &mut Recorder, sandbox: &Sandbox, plan: &Plan, secrets: &Secrets) -> Option<Changed> {
-    if !plan.mounts.iter().any(|mount| matches!(mount.kind, MountKind::Layered { .. })) {
+    if !is_layered(plan) {
         return None;
     }
     let noted = read(recorder, sandbox, plan.limits.output.value, secrets)
@@ -52,8 +65,11 @@ fn read(recorder: &Recorder, sandbox: &Sandbox, bound: u64, secrets: &Secrets) -
     std::thread::scope(|scope| {
         let (done, waits) = channel();
         let reading = scope.spawn(move || {
-            let found = changed::within(sandbox, &limits())
-                .and_then(|changes| changes.map(|changes| found(&changes, bound, secrets)).transpose());
+            let found = changed::within(sandbox, &limits()).and_then(|changes| {
+                let Some(changes) = changes else { return Ok(None) };
+                changed::run_is_over(sandbox, &changes)?;
+                found(&changes, bound, secrets).map(Some)
+            });
             drop(done);
             found
         });

@@ -124,6 +124,7 @@ fn conduct(job: Job, sandbox: &Sandbox, mut recorder: Recorder) -> Result<u8, ()
     };
     let mut before = None;
     let result = prepare(&mut draft, &mut recorder).and_then(|()| {
+        changes::begin(sandbox, &job.plan)?;
         before = mutations::before(&job.plan, sandbox, &mut recorder)?;
         let outputs = sandbox.fresh_outputs().map_err(|e| Error::new(e.to_string()))?;
         let engine = engine?;

@@ -124,7 +124,7 @@ fn it_is_a_flag_alone_and_said_aloud() {
     p.aido(["run", "--dangerous-allow-mutations", "--", "true"]).refused(&["out/", "a place apart"]);
     fs::remove_file(p.path().join("sandbox.yaml")).unwrap();
     p.aido(["run", "--dangerous-allow-mutations", "--isolation", "landlock", "--", "true"])
-        .refused(&["--isolation: with `landlock`", "kept from a task"]);
+        .refused(&["without namespaces", "kept from a task"]);
     p.aido(["run", "--dangerous-allow-mutations", "--backend", "docker", "--runtime", "x", "--", "true"])
         .refused(&["--backend: with `docker`", "kept from a task"]);
     let policy = p.home().join(".config/aido");

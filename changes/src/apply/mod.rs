@@ -18,12 +18,10 @@ use std::time::SystemTime;
 /// What is brought into the project, and what is let pass.
 pub struct Options<'a> {
     pub selection: Selection,
-    /// What the project was when the changes were first read, if that was before now.
+    /// What the project was when the run that changed it was over, or what an apply since has left there.
     pub base: Option<&'a Base>,
-    /// When the sandbox started: a file touched after that may never have been what the task saw.
+    /// Of paths that the base does not know: a file touched after this time may never have been what the task saw.
     pub started: Option<SystemTime>,
-    /// What earlier applies of this sandbox left in the project: that it was touched there is no surprise.
-    pub settled: Option<&'a Base>,
     /// Why a person's tools would act on a file at this path by themselves.
     pub active: &'a dyn Fn(&RelPath) -> Option<String>,
     pub allow_active: bool,
@@ -42,6 +40,9 @@ pub struct Act {
     pub doing: Doing,
     /// Bytes written.
     pub bytes: u64,
+    /// SHA-256 of the content or of the link's target that is there now, in hexadecimal; `None`: nothing, or a folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
 }
 
 /// What is done at a path.
@@ -105,6 +106,9 @@ pub struct Applied {
     /// The project is there already.
     pub already: Vec<RelPath>,
     pub written: bool,
+    /// What the project has now at the paths that were chosen, for the base of the next time.
+    #[serde(skip)]
+    pub left: Base,
 }
 
 /// What was put back.
@@ -113,6 +117,9 @@ pub struct Undone {
     pub acts: Vec<Act>,
     /// Files that are no longer as they were applied; they were left alone.
     pub refused: Vec<Refusal>,
+    /// What the project has now where something was put back.
+    #[serde(skip)]
+    pub left: Base,
 }
 
 /// One move of a path from one state to another, as the record has it.
@@ -134,13 +141,16 @@ impl Changes {
     pub fn apply(&self, options: &Options<'_>) -> Result<Applied> {
         let plan = plan::Plan::make(self, options)?;
         let acts: Vec<Act> = plan.steps.iter().map(Step::act).collect();
-        let applied = Applied { acts, refused: plan.refused, already: plan.already, written: false };
+        let left = plan.left(&self.project);
+        let applied = Applied { acts, refused: plan.refused, already: plan.already, written: false, left };
         if options.dry_run || !applied.refused.is_empty() || plan.steps.is_empty() {
             return Ok(applied);
         }
         let record = Record::make(options.record, &self.project, plan.steps)?;
         let refused = forth(&record, &self.project, &self.stack)?;
-        Ok(Applied { written: true, refused, ..applied })
+        let mut left = applied.left;
+        left.replace(ends(&record.steps, &refused, &self.project));
+        Ok(Applied { written: true, refused, left, ..applied })
     }
 }
 
@@ -154,7 +164,17 @@ pub fn undo(record: &Path, project: &Folder) -> Result<Undone> {
     if refused.is_empty() {
         record.mark("undone")?;
     }
-    Ok(Undone { acts, refused })
+    let left = ends(&steps, &refused, project);
+    Ok(Undone { acts, refused, left })
+}
+
+/// What the steps that were taken have left.
+fn ends(steps: &[Step], refused: &[Refusal], project: &Folder) -> Base {
+    let mut left = Base::default();
+    for step in steps.iter().filter(|step| refused.iter().all(|refusal| refusal.path != step.path)) {
+        left.left(project, &step.path, step.to.as_ref());
+    }
+    left
 }
 
 /// Finishes an apply that was ended half-way.
@@ -183,7 +203,8 @@ impl Step {
             (Some(_), Some(_)) if self.is_mode_only() => (Doing::SetMode, 0),
             (_, Some(to)) => (Doing::Write, bytes(to)),
         };
-        Act { path: self.path.clone(), doing, bytes }
+        let sha256 = self.to.as_ref().and_then(|to| to.digest.clone());
+        Act { path: self.path.clone(), doing, bytes, sha256 }
     }
 
     fn is_mode_only(&self) -> bool {

@@ -5,7 +5,7 @@ use crate::base::{self, Was};
 use crate::change::Effect;
 use crate::path::names_git;
 use crate::read::{self, Budget};
-use crate::{Changes, Entry, Error, Mode, RelPath, Result, entry};
+use crate::{Base, Changes, Entry, Error, Folder, Limits, Mode, RelPath, Result, entry};
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Default)]
@@ -49,6 +49,17 @@ impl Plan {
         }
         Ok(planning.ordered())
     }
+
+    /// What the project has at the paths that need nothing.
+    pub(super) fn left(&self, project: &Folder) -> Base {
+        let mut left = Base::default();
+        for path in &self.already {
+            if let Ok(seen) = read::look(project, path, &mut Budget::new(&Limits::default())) {
+                left.files.insert(path.clone(), seen.as_ref().map(Was::of));
+            }
+        }
+        left
+    }
 }
 
 type Checked = std::result::Result<(), Why>;
@@ -63,7 +74,9 @@ impl Planning<'_> {
             Ok(absent) => absent,
             Err(why) => return Ok(Err(why)),
         };
-        let was = self.was(path);
+        let known = self.options.base.and_then(|base| base.files.get(path));
+        let started = self.options.started.filter(|_| known.is_none());
+        let was = known.or_else(|| self.changes.base.files.get(path)).cloned().flatten();
         let is = if absent {
             None
         } else {
@@ -73,23 +86,15 @@ impl Planning<'_> {
             self.plan.already.push(path.clone());
             return Ok(Ok(()));
         }
-        let settled = self.options.settled.and_then(|base| base.files.get(path));
-        let left_so = settled
-            .is_some_and(|left| entry::same(left.as_ref().map(|left| &left.entry), is.as_ref().map(|is| &is.entry)));
-        if !absent && !left_so {
+        if !absent {
             let project = &self.changes.project;
-            let drift = base::drift(project, path, was.as_ref(), self.options.started, &mut self.budget)?;
+            let drift = base::drift(project, path, was.as_ref(), started, &mut self.budget)?;
             if let Some(base::Drift { was, is, touched, .. }) = drift {
                 let becomes = effect.after.cloned();
                 return Ok(Err(Why::Changed(Box::new(Clash { was, is, becomes, touched }))));
             }
         }
         self.steps(path, &effect, is.as_ref())
-    }
-
-    fn was(&self, path: &RelPath) -> Option<Was> {
-        let given = self.options.base.and_then(|base| base.files.get(path));
-        given.or_else(|| self.changes.base.files.get(path)).cloned().flatten()
     }
 
     fn is_allowed(&self, path: &RelPath, effect: &Effect<'_>) -> Checked {

@@ -99,7 +99,6 @@ impl Room {
             selection: Selection::all(),
             base: None,
             started: None,
-            settled: None,
             active: &|_| None,
             allow_active: false,
             allow_links_out: false,

@@ -205,7 +205,6 @@ fn apply(changes: &aido_changes::Changes, record: &Path) -> Applied {
         selection: fit(changes),
         base: None,
         started: None,
-        settled: None,
         active: &|_| None,
         allow_active: false,
         allow_links_out: true,
