@@ -69,11 +69,7 @@ impl Runtime for Linux {
         let mut enforced = match plan.isolation {
             Isolation::Full => {
                 let (_, image) = self.ground(plan)?;
-                stand::by_construction(
-                    plan,
-                    &IdMap::choose(&plan.identity, image)?,
-                    &Filters::of(&plan.syscalls, plan.record)?,
-                )
+                stand::by_construction(plan, &IdMap::of(plan, image)?, &Filters::of(&plan.syscalls, plan.record)?)
             }
             Isolation::Landlock => stand_alone(plan)?.0,
         };
@@ -90,15 +86,22 @@ impl Runtime for Linux {
                     return Err(Error::new("the plan's layered folder was given no layer"));
                 }
                 let over = io.layer.clone();
-                over.as_ref().map_or(Ok(()), layer::make_ready)?;
-                let ids = IdMap::choose(&plan.identity, image)?;
+                if let Some(over) = &over {
+                    layer::make_ready(over)?;
+                    layer::give(over, plan)?;
+                }
+                let ids = IdMap::of(plan, image)?;
                 let enforced = stand::by_construction(plan, &ids, &filters);
                 let scripted = |weaker: &Weaker, secrets: &Secrets| {
                     let exec = exec::compile(plan, secrets, &ids, weaker, &filters)?;
                     script(plan, &ground, over.as_ref(), exec, &filters)
                 };
-                Conduct { name: &self.name, plan, filters: &filters, apart: Apart::Namespaces(&ids) }
-                    .run(enforced, &scripted, io, listener)
+                let outcome = Conduct { name: &self.name, plan, filters: &filters, apart: Apart::Namespaces(&ids) }
+                    .run(enforced, &scripted, io, listener);
+                if let Some(over) = &over {
+                    layer::leave(over);
+                }
+                outcome
             }
             Isolation::Landlock => {
                 let (enforced, filters, version) = stand_alone(plan)?;

@@ -44,8 +44,11 @@ pub(crate) fn compile(
     }
     let variables = env.iter().map(|(name, value)| c_string(format!("{name}={value}"))).collect::<Result<_, _>>()?;
     let mut rlimits = vec![(libc::RLIMIT_CORE, 0)];
-    // A layer is measured and has no quota: one file alone cannot run ahead of that. In an open folder that is all there is.
-    rlimits.extend((layer::wanted(plan) || open::wanted(plan)).then_some((libc::RLIMIT_FSIZE, plan.limits.disk.value)));
+    let disk = plan.limits.disk.value;
+    // A layer is measured and has no quota: one file alone cannot run ahead of that by more than shows in the measure.
+    rlimits.extend(layer::wanted(plan).then_some((libc::RLIMIT_FSIZE, disk.saturating_add(layer::BEYOND))));
+    // In an open folder that is all there is.
+    rlimits.extend(open::wanted(plan).then_some((libc::RLIMIT_FSIZE, disk)));
     rlimits.extend(weaker.address_space.map(|bytes| (libc::RLIMIT_AS, bytes)));
     rlimits.extend(weaker.processes.map(|count| (libc::RLIMIT_NPROC, count)));
     Ok(Exec {

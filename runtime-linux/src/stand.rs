@@ -66,7 +66,8 @@ fn disk(plan: &Plan) -> Standing {
     Standing::in_force(match layer::wanted(plan) {
         false => tmpfs,
         true => format!(
-            "{tmpfs}; the layer is measured, at least once a second and more often while the disk fills, and at {bytes} bytes or {files} files the run is ended; RLIMIT_FSIZE={bytes}"
+            "{tmpfs}; the layer is measured, at least once a second and more often while the disk fills, and at {bytes} bytes or {files} files the run is ended; RLIMIT_FSIZE={}",
+            bytes.saturating_add(layer::BEYOND)
         ),
     })
 }

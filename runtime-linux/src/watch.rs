@@ -124,9 +124,10 @@ pub(crate) fn watch(
         group.kill();
     }
     live.end();
-    drop(watch.meter.take());
+    let meter = watch.meter.take();
     result?;
     watch.drain(listener);
+    meter.map_or(Ok(()), |meter| watch.measure(meter))?;
     if let Some(hearing) = watch.hearing {
         watch.seen.heard = hearing.end(listener)?;
     }
@@ -231,6 +232,17 @@ impl Watch<'_> {
         }
         let ready = sources.iter().zip(&polled).filter(|(_, p)| p.revents().is_some_and(|r| !r.is_empty()));
         Ok(ready.map(|((source, _), _)| *source).collect())
+    }
+
+    /// A last look at the layer, with nothing alive that could write: how quick the task was must not matter, nor
+    /// whether it heeded that a file grew no further. What is being ended for another reason is not measured.
+    fn measure(&mut self, meter: Meter) -> Result<(), Error> {
+        let seen = &mut self.seen;
+        if let (Some(status), None, None, false) = (seen.status, seen.out_of_disk, seen.interrupted, seen.deadline) {
+            let stopped = libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGXFSZ;
+            seen.out_of_disk = meter.last(stopped)?;
+        }
+        Ok(())
     }
 
     fn started(&mut self, listener: &mut dyn Listener) -> Result<(), Error> {

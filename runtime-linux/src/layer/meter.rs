@@ -2,12 +2,13 @@
 //!
 //! A child process joins the sandbox's user namespace, so that folders of any owner and mode can be read, and looks:
 //! at how full the file system is, which costs nothing, and when that or the time says so, at every file of the layer.
-//! It tells once, when the bound is passed, and dies with the supervisor.
+//! It tells once, when the bound is passed or when it is asked for a last look, and dies with the supervisor.
 
 use crate::layout::UPPER;
 use crate::spawn::Live;
 use crate::{stand, sys};
 use aido_runtime::{Error, Layer, Plan};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags};
 use std::collections::HashSet;
 use std::io::Write;
@@ -20,6 +21,8 @@ const GLANCE: Duration = Duration::from_millis(50);
 const LOOK: Duration = Duration::from_secs(1);
 /// A look at every file may take one part in so many of the time.
 const SHARE: u32 = 20;
+/// How long the last look may take, when nothing writes any more.
+const LAST: Duration = Duration::from_secs(30);
 /// Folders in folders; one that is deeper passes the bound.
 const DEEPEST: usize = 1024;
 
@@ -30,10 +33,20 @@ pub(crate) struct Over {
     pub(crate) files: u64,
 }
 
+impl Over {
+    /// Whether a bound of so many bytes allows this.
+    fn within(self, most: u64) -> bool {
+        self.bytes <= most && self.files <= stand::inodes(most)
+    }
+}
+
 /// A process that measures.
 pub(crate) struct Meter {
     pid: i32,
     report: OwnedFd,
+    /// Its end asks for a last look.
+    ask: Option<OwnedFd>,
+    most: u64,
 }
 
 impl Meter {
@@ -45,19 +58,20 @@ impl Meter {
         let content = rustix::fs::open(layer.folder.join(UPPER), flags, Mode::empty()).map_err(|e| failed(e.into()))?;
         let flags = rustix::pipe::PipeFlags::CLOEXEC;
         let (report, writer) = rustix::pipe::pipe_with(flags).map_err(|e| failed(e.into()))?;
+        let (asked, ask) = rustix::pipe::pipe_with(flags).map_err(|e| failed(e.into()))?;
         let parent = std::process::id();
         let pid = sys::fork().map_err(|e| failed(e.into()))?;
         if pid == 0 {
-            let mut kept: Vec<_> = [&content, &writer].map(AsRawFd::as_raw_fd).into();
+            let mut kept: Vec<_> = [&content, &writer, &asked].map(AsRawFd::as_raw_fd).into();
             kept.extend(live.user_namespace.as_ref().map(AsRawFd::as_raw_fd));
             let alone = sys::close_all_but(3, &mut kept).is_ok();
             let joined = live.user_namespace.as_ref().map_or(Ok(()), |joins| sys::join_user_namespace(joins.as_fd()));
             // A change of namespace forgets the tie to the parent.
             let tied = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)).is_ok()
                 && std::os::unix::process::parent_id() == parent;
-            sys::leave(if alone && joined.is_ok() && tied { measure(plan, &content, writer) } else { 1 })
+            sys::leave(if alone && joined.is_ok() && tied { measure(plan, &content, writer, &asked) } else { 1 })
         }
-        Ok(Some(Meter { pid, report }))
+        Ok(Some(Meter { pid, report, ask: Some(ask), most: plan.limits.disk.value }))
     }
 
     /// Readable when the bound is passed, or when nothing measures any more.
@@ -76,6 +90,16 @@ impl Meter {
             _ => Err(Error::new("the process that measures what the task writes has ended")),
         }
     }
+
+    /// Asks, when nothing of the run lives any more, whether the bound was passed since the last look, or a single file
+    /// was `stopped` at it.
+    pub(crate) fn last(mut self, stopped: bool) -> Result<Option<Over>, Error> {
+        self.ask = None;
+        match wait_for(self.bell(), LAST) {
+            true => self.hear().map(|found| Some(found).filter(|found| stopped || !found.within(self.most))),
+            false => Err(Error::new(format!("what the task wrote was not measured after {LAST:?}"))),
+        }
+    }
 }
 
 impl Drop for Meter {
@@ -85,27 +109,46 @@ impl Drop for Meter {
     }
 }
 
+/// Whether something can be read there, or its writer has gone, within this time.
+fn wait_for(fd: BorrowedFd<'_>, most: Duration) -> bool {
+    let until = Instant::now() + most;
+    loop {
+        let left = PollTimeout::try_from(until.saturating_duration_since(Instant::now())).unwrap_or(PollTimeout::MAX);
+        match poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], left) {
+            Err(nix::errno::Errno::EINTR) => {}
+            Ok(ready) => return ready > 0,
+            Err(_) => return false,
+        }
+    }
+}
+
 /// The measuring child's whole life.
-fn measure(plan: &Plan, content: &OwnedFd, report: OwnedFd) -> i32 {
+fn measure(plan: &Plan, content: &OwnedFd, report: OwnedFd, asked: &OwnedFd) -> i32 {
     let (most, files) = (plan.limits.disk.value, stand::inodes(plan.limits.disk.value));
     let mut last = Look::default();
+    let mut ends = false;
     loop {
-        let due = last.ended.is_none_or(|ended| {
-            let pause = if last.is_far(content, most, files) { GLANCE } else { LOOK };
-            ended.elapsed() >= pause.max(last.took * SHARE)
-        });
+        let due = ends
+            || last.ended.is_none_or(|ended| {
+                let pause = if last.is_far(content, most, files) { GLANCE } else { LOOK };
+                ended.elapsed() >= pause.max(last.took * SHARE)
+            });
         if due {
             let begun = Instant::now();
             let mut sum = Sum::default();
-            let deep = sum.folder(content.as_fd(), 0).is_err();
-            if deep || sum.bytes > most || sum.files > files {
-                let told: Vec<u8> = [sum.bytes, sum.files].iter().flat_map(|number| number.to_le_bytes()).collect();
+            // What is too deep to be counted passes every bound.
+            if sum.folder(content.as_fd(), 0).is_err() {
+                sum.files = files + 1;
+            }
+            let found = Over { bytes: sum.bytes, files: sum.files };
+            if ends || !found.within(most) {
+                let told: Vec<u8> = [found.bytes, found.files].iter().flat_map(|number| number.to_le_bytes()).collect();
                 return i32::from(std::fs::File::from(report).write_all(&told).is_err());
             }
             let ended = Instant::now();
             last = Look { sum, room: room(content), took: ended - begun, ended: Some(ended) };
         }
-        std::thread::sleep(GLANCE);
+        ends = wait_for(asked.as_fd(), GLANCE);
     }
 }
 
