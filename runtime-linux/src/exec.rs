@@ -9,9 +9,6 @@ use crate::source::c_string;
 use aido_runtime::{Error, Plan};
 use std::collections::BTreeMap;
 
-/// Used where the task's environment has no `PATH`.
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
 /// The weaker bounds, for hosts that give no cgroup.
 #[derive(Default)]
 pub(crate) struct Weaker {
@@ -29,16 +26,10 @@ pub(crate) fn compile(
 ) -> Result<Exec, Error> {
     let task = &plan.task;
     let env = plan.task.environment(secrets)?;
-    let path = env.get("PATH").map_or(DEFAULT_PATH, String::as_str);
-    let mut candidates = Vec::new();
+    let candidates = task.candidates(&env)?.into_iter();
+    let candidates = candidates.map(|(number, file)| Ok((c_string(file)?, number))).collect::<Result<_, Error>>()?;
     let mut argv = Vec::new();
-    for (number, program) in task.programs.iter().enumerate() {
-        if program.is_empty() {
-            return Err(Error::new("the task's command is an empty word"));
-        }
-        for candidate in search(program, path) {
-            candidates.push((c_string(candidate)?, number));
-        }
+    for program in &task.programs {
         let words = std::iter::once(program).chain(&task.args).map(c_string).collect::<Result<Vec<_>, _>>()?;
         argv.push(Strings::new(words));
     }
@@ -64,28 +55,7 @@ pub(crate) fn compile(
         processors: weaker.processors,
         filter: filters.heard.unwrap_or(filters.plain).instructions(),
         heard: filters.heard.is_some(),
-        stdin_empty: !(task.stdin || task.tty),
+        stdin_empty: !task.is_typed_to(),
         terminal: task.tty,
     })
-}
-
-/// Where a program may be: itself if it is a path, else one candidate for each folder of `PATH`.
-fn search(program: &str, path: &str) -> Vec<String> {
-    if program.contains('/') {
-        return vec![program.to_string()];
-    }
-    path.split(':').filter(|folder| folder.starts_with('/')).map(|folder| format!("{folder}/{program}")).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_searched_in_absolute_folders_only() {
-        assert_eq!(search("ls", "/usr/bin:.::bin:/bin"), ["/usr/bin/ls", "/bin/ls"]);
-        assert_eq!(search("./run", "/bin"), ["./run"]);
-        assert_eq!(search("/bin/sh", ""), ["/bin/sh"]);
-        assert!(search("ls", "").is_empty());
-    }
 }

@@ -12,6 +12,7 @@ mod event;
 pub mod names;
 mod outcome;
 mod plan;
+mod task;
 
 pub use enforced::{Control, Enforced, Force, Standing};
 pub use engine::{Advice, Command, Io, Layer, Listener, Probe, Runtime, Stream, Wake, Window};
