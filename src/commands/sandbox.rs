@@ -13,7 +13,7 @@ use crate::task::Invocation;
 use crate::words::say;
 use crate::{keeper, listing, progress, recover, words};
 use aido_evidence::{Kind, NewSandbox, Project, Sandbox, State};
-use aido_runtime::{Isolation, MountKind, Plan, Root};
+use aido_runtime::{Enforced, Isolation, MountKind, Plan, Root};
 use anyhow::{Result, anyhow, bail};
 use serde_json::json;
 use std::path::Path;
@@ -63,14 +63,7 @@ fn make(settings: &Settings, backend: Backend, first: Option<&Sandbox>, quiet: b
     let caller = |name: &str| std::env::var_os(name);
     let (plan, secrets) = plan::assemble(settings, &ready.facts, &probe, false, &layout, &caller)?;
     let enforced = backend::engine(backend, "probe")?.up(&plan)?;
-    if let Some(warning) = mutated::warning(&plan) {
-        super::warn(&warning);
-    }
-    if !quiet {
-        for (control, standing) in enforced.lacking() {
-            super::warn(&format!("{control} will be weaker or absent: {}", standing.why.as_deref().unwrap_or("")));
-        }
-    }
+    warn_of(&plan, &enforced, quiet);
     let project = Project::create(&settings.project, &backend::own_home())?;
     let (_, stored) = redact::stored_plan(&redact::secrets(&secrets, &inputs::SecretFiles::new()), &plan)?;
     let draft = project.draft(&NewSandbox {
@@ -113,6 +106,17 @@ fn make(settings: &Settings, backend: Backend, first: Option<&Sandbox>, quiet: b
         ));
     }
     Ok(0)
+}
+
+fn warn_of(plan: &Plan, enforced: &Enforced, quiet: bool) {
+    if let Some(warning) = mutated::warning(plan) {
+        super::warn(&warning);
+    }
+    if !quiet {
+        for (control, standing) in enforced.lacking() {
+            super::warn(&format!("{control} will be weaker or absent: {}", standing.why.as_deref().unwrap_or("")));
+        }
+    }
 }
 
 /// The sandbox that runs go to: the newest that was made to be kept and has time left.
