@@ -103,7 +103,8 @@ impl Folder {
     /// The whole of a small file.
     pub(crate) fn read(&self, name: &str, at_most: u64) -> Result<Vec<u8>> {
         let path = self.path.join(name);
-        let mut bytes = Vec::new();
+        // Most are read by one call then.
+        let mut bytes = Vec::with_capacity(ONE_PAGE);
         let file = self.file(name, For::Reading)?;
         file.take(at_most + 1).read_to_end(&mut bytes).map_err(|e| Error::io("read", &path, e))?;
         if bytes.len() as u64 > at_most {

@@ -9,7 +9,7 @@ use crate::host::{self, Piece};
 use crate::script::{FIRST_SLOT, OUTPUTS, Op, ROOT, Source};
 use crate::source::{c_string, look, look_exactly};
 use aido_runtime::{Error, Mount, MountKind};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 pub(crate) const READ_ONLY: u64 = libc::MOUNT_ATTR_RDONLY | WRITABLE;
@@ -35,7 +35,11 @@ pub(crate) struct Text {
 
 /// Compiles root and mounts into operations.
 pub(crate) fn compile(ground: &Ground, mounts: &[Mount], texts: &[Text]) -> Result<Vec<Op>, Error> {
-    let mut builder = Builder::default();
+    let pieces = match ground {
+        Ground::Host { root } => host::pieces(root),
+        Ground::Layers(_) => Vec::new(),
+    };
+    let mut builder = Builder { pieces, ..Builder::default() };
     let mut places = places(ground, mounts)?;
     builder.skeleton(ground, texts)?;
     for (mount, place) in mounts.iter().zip(&places) {
@@ -65,9 +69,13 @@ struct Place {
 
 fn places(ground: &Ground, mounts: &[Mount]) -> Result<Vec<Place>, Error> {
     let mut places: Vec<Place> = Vec::new();
+    // The last place at each target: there may be very many.
+    let mut last: HashMap<String, usize> = HashMap::new();
     for (number, mount) in mounts.iter().enumerate() {
         let target = relative(&mount.target)?;
-        let parent = places.iter().rposition(|place| within(&target, &place.target));
+        let above = target.match_indices('/').map(|(at, _)| &target[..at]).chain([target.as_str()]);
+        let parent = above.filter_map(|path| last.get(path)).copied().max();
+        last.insert(target.clone(), number);
         let (stage, source, layered) = match &mount.kind {
             MountKind::Input { source, .. } => {
                 let seen = look_exactly(source)?;
@@ -120,16 +128,13 @@ fn output_path(path: &str) -> Result<String, Error> {
     }
 }
 
-/// Whether `inner` is `outer` or lies below it.
-fn within(inner: &str, outer: &str) -> bool {
-    inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
 #[derive(Default)]
 struct Builder {
     ops: Vec<Op>,
     /// What exists below the base.
     made: HashSet<String>,
+    /// Of the host's root, where that is the ground.
+    pieces: Vec<Piece>,
 }
 
 impl Builder {
@@ -200,7 +205,7 @@ impl Builder {
         self.file("void", "", 0o444, false)?;
         self.folder("void.d", 0o555, false)?;
         if let Ground::Host { root } = ground {
-            for piece in host::pieces(root) {
+            for piece in self.pieces.clone() {
                 match piece {
                     Piece::Link { name, target } => self.link(&format!("root/{name}"), &target)?,
                     Piece::Folder(path) => self.folder(&format!("root/{}", name_in(root, &path)), 0o755, false)?,
@@ -258,7 +263,7 @@ impl Builder {
         }
         self.ops.push(Op::EnterRoot { at: ROOT.to_owned() });
         if let Ground::Host { root } = ground {
-            for piece in host::pieces(root) {
+            for piece in std::mem::take(&mut self.pieces) {
                 if let Piece::Folder(path) | Piece::File(path) = piece {
                     let target = c_string(name_in(root, &path))?;
                     self.ops.push(Op::Bind { source: look(&path)?.source, target, attributes: READ_ONLY });
