@@ -152,18 +152,19 @@ class AidoWarm(Aido):
 
 class Crun(Bare):
     name, needs = "crun", ["crun"]
+    options = ["--cgroup-manager", "disabled"]
 
     def __init__(self, world):
         super().__init__(world)
-        self.state = world.place.dir / "home/crun"
+        self.state = world.place.dir / f"home/{self.name}"
         self.number = 0
 
     def bundle(self, task):
-        bundle = self.world.place.dir / "home/bundle"
+        bundle = self.world.place.dir / f"home/bundle-{self.name}"
         bundle.mkdir(exist_ok=True)
         with contextlib.suppress(FileNotFoundError):
             (bundle / "config.json").unlink()
-        subprocess.run(["crun", "spec", "--rootless"], cwd=bundle, check=True)
+        subprocess.run([self.name, "spec", "--rootless"], cwd=bundle, check=True)
         config = json.loads((bundle / "config.json").read_text())
         config["process"].update(terminal=False, args=task)
         config["root"] = {"path": str(self.world.root), "readonly": True}
@@ -174,7 +175,13 @@ class Crun(Bare):
     def command(self, task):
         bundle = self.bundle(task)
         self.number += 1
-        return ["crun", "--root", str(self.state), "--cgroup-manager", "disabled", "run", "-b", str(bundle), f"bench-{os.getpid()}-{self.number}"], None
+        return [self.name, "--root", str(self.state), *self.options, "run", "-b", str(bundle), f"bench-{os.getpid()}-{self.number}"], None
+
+
+class Runc(Crun):
+    """Where crun does not run: it refuses hosts with both versions of control groups."""
+    name, needs = "runc", ["runc"]
+    options = []
 
 
 def default_profile():
@@ -207,9 +214,14 @@ class Podman(Bare):
         done = subprocess.run([*self.tool, "load", "-q", "-i", world.image], env=self.env, capture_output=True, text=True)
         if done.returncode:
             raise Failed(f"podman load: {done.stderr.strip()[-200:]}")
+        # With crun where that runs.
+        self.groups = ["--cgroups", "disabled"]
+        command, _ = self.command([PROBE, "true"])
+        if subprocess.run(command, env=self.env, capture_output=True, stdin=subprocess.DEVNULL).returncode and shutil.which("runc"):
+            self.tool, self.groups = [*self.tool, "--runtime", "runc"], []
 
     def command(self, task):
-        return [*self.tool, "run", "--rm", "--cgroups", "disabled", "--network", "none", "--log-driver", "k8s-file", "localhost/aido-bench:latest", *task], None
+        return [*self.tool, "run", "--rm", *self.groups, "--network", "none", "--log-driver", "k8s-file", "localhost/aido-bench:latest", *task], None
 
 
 class Docker(Bare):
@@ -230,9 +242,11 @@ class Docker(Bare):
 
 
 def peers(world, kinds, absent):
-    """Those of them that are installed and run a task here."""
+    """Those of them that are installed and run a task here; runc stands in for crun."""
     found = []
     for kind in kinds:
+        if kind is Runc and any(isinstance(one, Crun) for one in found):
+            continue
         missing = [need for need in getattr(kind, "needs", []) if not shutil.which(need)]
         try:
             if missing:

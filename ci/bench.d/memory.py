@@ -9,7 +9,7 @@ import statistics
 import subprocess
 import time
 
-from contenders import PROBE, Aido, Bwrap, Crun, Docker, Podman, peers
+from contenders import PROBE, Aido, Bwrap, Crun, Docker, Podman, Runc, peers
 from measure import goal
 from place import Failed
 
@@ -99,7 +99,7 @@ def once(racer, looker):
 def memory(world, typed, absent):
     rows, looker = {}, world.place.looker
     print("\nmemory: PSS of a tool's own processes beside a sleeping task, MiB")
-    for racer in [Bwrap(world), Aido(world), *peers(world, (Crun, Podman, Docker), absent)]:
+    for racer in [Bwrap(world), Aido(world), *peers(world, (Crun, Runc, Podman, Docker), absent)]:
         try:
             found = [once(racer, looker) for _ in range(3)]
         except Failed as why:
