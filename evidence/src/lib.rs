@@ -31,6 +31,7 @@ mod ledger;
 mod lock;
 mod lookup;
 mod parts;
+mod pending;
 mod platform;
 mod project;
 mod prune;

@@ -181,11 +181,12 @@ impl Conduct<'_> {
         let lives_ms = plan.deadline.ttl_ms + plan.deadline.grace_ms + SCOPE_MARGIN_MS;
         let name = format!("aido-{}", self.name);
         // Before anything is made: whoever is killed in the middle leaves nothing that is not on record.
-        let places = cgroup::places(&name);
+        let here = cgroup::Here::look();
+        let places = cgroup::places(&here, &name);
         if let Some(leftover) = &places {
             listener.event(Event::Held { leftover: leftover.clone() })?;
         }
-        let (group, held) = cgroup::create(&name, &stand::want(plan), lives_ms);
+        let (group, held) = cgroup::create(here, &name, &stand::want(plan), lives_ms);
         fault::point("supervise.grouped");
         if let Some(leftover) = group.as_ref().map(Group::leftover).filter(|made| places.as_ref() != Some(made)) {
             listener.event(Event::Held { leftover })?;

@@ -47,7 +47,11 @@ pub(crate) fn compile(
     texts: &[Text],
     layer: Option<&Layer>,
 ) -> Result<Vec<Op>, Error> {
-    let mut builder = Builder::default();
+    let pieces = match ground {
+        Ground::Host { root } => host::pieces(root),
+        Ground::Layers(_) => Vec::new(),
+    };
+    let mut builder = Builder { pieces, ..Builder::default() };
     let mut places = places(ground, mounts, layer)?;
     builder.skeleton(ground, texts)?;
     for (mount, place) in mounts.iter().zip(&places) {
@@ -71,6 +75,8 @@ struct Builder {
     ops: Vec<Op>,
     /// What exists below the base.
     made: HashSet<String>,
+    /// Of the host's root, where that is the ground.
+    pieces: Vec<Piece>,
 }
 
 impl Builder {
@@ -141,7 +147,7 @@ impl Builder {
         self.file("void", "", 0o444, false)?;
         self.folder("void.d", 0o555, false)?;
         if let Ground::Host { root } = ground {
-            for piece in host::pieces(root) {
+            for piece in self.pieces.clone() {
                 match piece {
                     Piece::Link { name, target } => self.link(&format!("root/{name}"), &target)?,
                     Piece::Folder(path) => self.folder(&format!("root/{}", name_in(root, &path)), 0o755, false)?,
@@ -204,7 +210,7 @@ impl Builder {
         }
         self.ops.push(Op::EnterRoot { at: ROOT.to_owned() });
         if let Ground::Host { root } = ground {
-            for piece in host::pieces(root) {
+            for piece in std::mem::take(&mut self.pieces) {
                 if let Piece::Folder(path) | Piece::File(path) = piece {
                     let target = c_string(name_in(root, &path))?;
                     self.ops.push(Op::Bind { source: look(&path)?.source, target, attributes: READ_ONLY });

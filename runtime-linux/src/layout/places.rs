@@ -4,6 +4,7 @@ use super::{Ground, UPPER, WORK};
 use crate::script::{OUTPUTS, Source};
 use crate::source::{Seen, look_exactly};
 use aido_runtime::{Error, Layer, Mount, MountKind};
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 /// Where a mount lies and what it needs.
@@ -45,9 +46,13 @@ impl Upper {
 /// All mounts by what they need; each lies in the last one before it that is around it.
 pub(super) fn places(ground: &Ground, mounts: &[Mount], layer: Option<&Layer>) -> Result<Vec<Place>, Error> {
     let mut places: Vec<Place> = Vec::new();
+    // The last place at each target: there may be very many.
+    let mut last: HashMap<String, usize> = HashMap::new();
     for (number, mount) in mounts.iter().enumerate() {
         let target = relative(&mount.target)?;
-        let parent = places.iter().rposition(|place| within(&target, &place.target));
+        let above = target.match_indices('/').map(|(at, _)| &target[..at]).chain([target.as_str()]);
+        let parent = above.filter_map(|path| last.get(path)).copied().max();
+        last.insert(target.clone(), number);
         let (stage, source, layered) = match &mount.kind {
             MountKind::Input { source, .. } => {
                 let seen = look_exactly(source)?;
@@ -107,9 +112,4 @@ fn output_path(path: &str) -> Result<String, Error> {
         path if plain(path) => Ok(format!("{out}/{path}")),
         path => Err(Error::new(format!("{path:?} is no place for an output"))),
     }
-}
-
-/// Whether `inner` is `outer` or lies below it.
-fn within(inner: &str, outer: &str) -> bool {
-    inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
