@@ -258,3 +258,51 @@ fn refused(path: &Path, barred: Barred) -> Error {
         remedy: "aido does not write through it; remove it and try again".into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_written_over_in_place_and_never_keeps_an_end_of_what_it_held() {
+        let scratch = tempfile::tempdir().unwrap();
+        let folder = Folder::open(scratch.path()).unwrap();
+        let held = |name: &str| std::fs::read_to_string(scratch.path().join(name)).unwrap();
+        folder.overwrite("a", b"{\"long\": \"one\"}\n").unwrap();
+        let same = |name: &str| File::open(scratch.path().join(name)).unwrap();
+        // Held open: were it replaced, this would go on to show the old text.
+        let (mut before, mut text) = (same("a"), String::new());
+        folder.overwrite("a", b"{}\n").unwrap();
+        before.read_to_string(&mut text).unwrap();
+        assert_eq!((text.trim_end(), held("a").len()), ("{}", b"{\"long\": \"one\"}\n".len()));
+        assert!(held("a").ends_with('\n') && held("a").matches('\n').count() == 1);
+        folder.overwrite("a", b"{\"longer\": \"than before\"}\n").unwrap();
+        assert_eq!(held("a"), "{\"longer\": \"than before\"}\n");
+        let large = format!("{}\n", "x".repeat(2 * ONE_PAGE));
+        for text in [large.as_str(), "{}\n"] {
+            folder.overwrite("a", text.as_bytes()).unwrap();
+            assert_eq!(held("a"), text, "more than a page is replaced, and nothing is filled up to that");
+        }
+        let names = folder.names().unwrap();
+        assert_eq!(names, ["a"], "nothing half written stays");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn nothing_is_written_over_through_a_link() {
+        let (scratch, other) = (tempfile::tempdir().unwrap(), tempfile::NamedTempFile::new().unwrap());
+        std::os::unix::fs::symlink(other.path(), scratch.path().join("a")).unwrap();
+        assert!(Folder::open(scratch.path()).unwrap().overwrite("a", b"{}\n").is_err());
+        assert_eq!(std::fs::read(other.path()).unwrap(), b"");
+    }
+
+    #[test]
+    fn a_file_without_a_name_goes_with_its_value() {
+        let scratch = tempfile::tempdir().unwrap();
+        let folder = Folder::open(scratch.path()).unwrap();
+        drop(folder.unnamed("a", b"x").unwrap());
+        assert!(folder.names().unwrap().is_empty());
+        folder.unnamed("a", b"x").unwrap().name("a").unwrap();
+        assert_eq!(folder.names().unwrap(), ["a"]);
+    }
+}
