@@ -37,6 +37,11 @@ pub(crate) fn why_active(path: &str) -> Option<&'static str> {
     active::why_unasked(path)
 }
 
+/// Whether whatever lies in a folder is acted on.
+pub(crate) fn is_active_folder(path: &str) -> bool {
+    why_active(path).is_some() || why_active(&format!("{path}/\u{1}")).is_some()
+}
+
 /// What of it a tool of the user may act on by itself, and why.
 pub(crate) fn active(collected: &Collected) -> impl Iterator<Item = (&str, &str)> {
     collected.artifacts.iter().filter_map(|artifact| Some((artifact.path.as_str(), artifact.active.as_deref()?)))

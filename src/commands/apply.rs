@@ -1,7 +1,8 @@
 //! `aido apply`: brings into the project what tasks changed in a sandbox, or takes that back; `aido discard` drops it.
 
-use crate::changed;
-use crate::cli::{Apply, Discard, records};
+use crate::cli::{Apply, Discard};
+use crate::commands::past;
+use crate::host::changed;
 use crate::words::{self, inert, say};
 use aido_changes::{Act, Applied, Branch, Branched, Changes, Doing, Folder, Options, Refusal, Selection, undo};
 use aido_evidence::{Project, Sandbox, plain_json, sha256_hex};
@@ -12,11 +13,15 @@ use std::process::{Command, Stdio};
 
 /// Version of the JSON form. 1: first.
 const VERSION: u32 = 1;
+/// The exit status where nothing was written, and why is said.
+const REFUSED: u8 = 1;
+/// Below the project's evidence: the records of applies.
+const RECORDS: &str = "applied";
 /// Of a record: it was taken back.
 const UNDONE: &str = "undone";
 
 pub(crate) fn apply(dir: &Path, typed: &Apply) -> Result<u8> {
-    let project = super::past::project(dir)?;
+    let project = past::project(dir)?;
     if typed.undo {
         return take_back(&project, typed);
     }
@@ -65,7 +70,7 @@ fn bring_in(
     let committed =
         if applied.written && typed.commit { Some(commit(project, sandbox, &applied, typed)?) } else { None };
     tell(&applied, committed.as_deref(), sandbox, typed)?;
-    Ok(if applied.refused.is_empty() { 0 } else { Apply::REFUSED })
+    Ok(if applied.refused.is_empty() { 0 } else { REFUSED })
 }
 
 fn tell(applied: &Applied, commit: Option<&str>, sandbox: &Sandbox, typed: &Apply) -> Result<()> {
@@ -194,7 +199,7 @@ fn message(sandbox: &Sandbox, typed: &Apply) -> Result<String> {
     if let Some(message) = &typed.message {
         return Ok(message.clone());
     }
-    let task = sandbox.runs()?.into_iter().next().and_then(|run| super::past::planned_task(&run)).unwrap_or_default();
+    let task = sandbox.runs()?.into_iter().next().and_then(|run| past::planned_task(&run)).unwrap_or_default();
     let task: String = inert(&words::command_line(&task)).chars().take(60).collect();
     Ok(format!("{task}\n\nBy a task in aido's sandbox {}.\n", sandbox.id()))
 }
@@ -229,19 +234,19 @@ fn take_back(project: &Project, typed: &Apply) -> Result<u8> {
             left => say(&format!("{} changed since, and left alone", words::count(left, "file"))),
         }
     }
-    Ok(if undone.refused.is_empty() { 0 } else { Apply::REFUSED })
+    Ok(if undone.refused.is_empty() { 0 } else { REFUSED })
 }
 
 /// A folder for the record of an apply: sorted by time.
 fn new_record(project: &Project, sandbox: &Sandbox) -> Result<PathBuf> {
-    let all = records(project.folder());
+    let all = project.folder().join(RECORDS);
     std::fs::create_dir_all(&all).with_context(|| all.display().to_string())?;
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_nanos();
     Ok(all.join(format!("{now:020}-{}", sandbox.id())))
 }
 
 fn last_record(project: &Project) -> Result<Option<PathBuf>> {
-    let all = records(project.folder());
+    let all = project.folder().join(RECORDS);
     let mut found: Vec<PathBuf> = match std::fs::read_dir(&all) {
         Ok(entries) => entries.flatten().map(|entry| entry.path()).collect(),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),
@@ -252,7 +257,7 @@ fn last_record(project: &Project) -> Result<Option<PathBuf>> {
 }
 
 pub(crate) fn discard(dir: &Path, typed: &Discard) -> Result<u8> {
-    let project = super::past::project(dir)?;
+    let project = past::project(dir)?;
     let sandbox = changed::sandbox(&project, typed.what.as_deref())?;
     let changes = changed::some(&sandbox)?;
     sandbox.discard_changes()?;
