@@ -4,10 +4,11 @@ use crate::cli::{Apply, Discard};
 use crate::commands::past;
 use crate::host::changed;
 use crate::words::{self, inert, say};
-use aido_changes::{Act, Applied, Branch, Branched, Changes, Doing, Folder, Options, Refusal, Selection, undo};
+use aido_changes::{Act, Applied, Branch, Branched, Changes, Doing, Folder, Options, Refusal, Selection, Why, undo};
 use aido_evidence::{Project, Sandbox, plain_json, sha256_hex};
 use anyhow::{Context, Result, bail};
 use serde_json::json;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -63,12 +64,15 @@ fn bring_in(
     if applied.written {
         let list = serde_json::to_vec(&applied.acts)?;
         let run = sandbox.runs()?.into_iter().next().map(|run| run.id().to_string());
-        let line = json!({"sandbox": sandbox.id(), "of_run": run, "files": applied.acts.len(),
+        let line = json!({"sandbox": sandbox.id(), "of_run": run, "files": applied.acts.len(), "refused": applied.refused.len(),
             "digest": format!("sha256:{}", sha256_hex(&list)), "record": record.file_name().map(|n| n.to_string_lossy())});
         project.ledger().append_durably("changes_applied", &line)?;
     }
-    let committed =
-        if applied.written && typed.commit { Some(commit(project, sandbox, &applied, typed)?) } else { None };
+    let committed = if applied.written && applied.refused.is_empty() && typed.commit {
+        Some(commit(project, sandbox, &applied, typed)?)
+    } else {
+        None
+    };
     tell(&applied, committed.as_deref(), sandbox, typed)?;
     Ok(if applied.refused.is_empty() { 0 } else { REFUSED })
 }
@@ -96,6 +100,11 @@ fn tell(applied: &Applied, commit: Option<&str>, sandbox: &Sandbox, typed: &Appl
             say(&format!("{} done{committed}; `aido apply --undo` takes it back", words::count(done, "change")));
         }
         (0, ..) => {}
+        (refused, done, true) => say(&format!(
+            "the project changed under way: {} done, {} refused; `aido apply --undo` takes back what was done",
+            words::count(done, "change"),
+            words::count(refused, "change")
+        )),
         (refused, ..) => say(&format!(
             "nothing was written: {} refused; `--only` chooses the others{}",
             words::count(refused, "change"),
@@ -106,7 +115,7 @@ fn tell(applied: &Applied, commit: Option<&str>, sandbox: &Sandbox, typed: &Appl
 }
 
 fn is_active(refused: &Refusal) -> bool {
-    matches!(refused.why, aido_changes::Why::Active(_))
+    matches!(refused.why, Why::Active(_))
 }
 
 fn line(act: &Act) -> String {
@@ -133,6 +142,29 @@ fn branch(
     name: &str,
     typed: &Apply,
 ) -> Result<u8> {
+    // A commit has whole files: what the user changed since would be undone by it.
+    let base = changed::base(sandbox)?;
+    let options = Options {
+        selection: selection.clone(),
+        base: Some(&base),
+        started: Some(changed::began(sandbox)?),
+        active: &changed::active,
+        allow_active: typed.allow_active,
+        allow_links_out: true,
+        dry_run: true,
+        record: Path::new(""),
+    };
+    let refused: Vec<Refusal> = changes.apply(&options)?.refused;
+    let refused: Vec<Refusal> =
+        refused.into_iter().filter(|refused| matches!(refused.why, Why::Changed(_) | Why::Active(_))).collect();
+    if !refused.is_empty() {
+        refusals(&refused);
+        say(&format!(
+            "no branch was made: {} refused; `--only` chooses the others",
+            words::count(refused.len(), "change")
+        ));
+        return Ok(REFUSED);
+    }
     let message = message(sandbox, typed)?;
     let wanted = Branch { project: changed::project_folder(project), name, message: &message, selection };
     let Branched { commit, ignored, left_out, uncommitted } = changes.branch(&wanted)?;
@@ -163,9 +195,16 @@ fn branch(
 fn commit(project: &Project, sandbox: &Sandbox, applied: &Applied, typed: &Apply) -> Result<String> {
     let folder = changed::project_folder(project);
     let mut paths = Vec::new();
-    for act in applied.acts.iter().filter(|act| !matches!(act.doing, Doing::MakeFolder | Doing::RemoveFolder)) {
+    let tracked = tracked(folder)?;
+    // What git never knew it cannot forget.
+    let known = |act: &&Act| act.doing != Doing::Remove || tracked.contains(act.path.as_bytes());
+    let files = applied.acts.iter().filter(|act| !matches!(act.doing, Doing::MakeFolder | Doing::RemoveFolder));
+    for act in files.filter(known) {
         paths.extend_from_slice(act.path.as_bytes());
         paths.push(0);
+    }
+    if paths.is_empty() {
+        bail!("the changes are in the project, and git keeps none of them: they are folders alone");
     }
     let git = |args: &[&str]| -> Result<Vec<u8>> {
         let mut child = Command::new("git")
@@ -193,6 +232,16 @@ fn commit(project: &Project, sandbox: &Sandbox, applied: &Applied, typed: &Apply
     git(&["add", "--all", "--force", from[0], from[1]])?;
     git(&["commit", "--quiet", "--only", "-m", &message(sandbox, typed)?, from[0], from[1]])?;
     Ok(String::from_utf8_lossy(&git(&["rev-parse", "HEAD"])?).trim().to_string())
+}
+
+/// The files in git's index.
+fn tracked(folder: &Path) -> Result<HashSet<Vec<u8>>> {
+    let listed = Command::new("git").arg("-C").arg(folder).args(["ls-files", "-z"]).output().context("git")?;
+    if !listed.status.success() {
+        let said = String::from_utf8_lossy(&listed.stderr);
+        bail!("the changes are in the project, and git did not commit them: {}", inert(said.trim()));
+    }
+    Ok(listed.stdout.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect())
 }
 
 fn message(sandbox: &Sandbox, typed: &Apply) -> Result<String> {

@@ -45,7 +45,8 @@ fn kept(project: &Path, hidden: &[String]) -> Result<BTreeSet<String>> {
             return Ok(false);
         }
         let active = match kind {
-            Kind::Folder => is_active_folder(path),
+            // A link may stand for a folder of which everything is acted on.
+            Kind::Folder | Kind::Link => is_active_folder(path),
             _ => why_active(path).is_some(),
         };
         match kind {

@@ -54,7 +54,11 @@ fn why(before: &Listing, after: &Listing, path: &str, seen: &Seen, what: What) -
     if seen.kind() == FileType::RegularFile && seen.mode & 0o6000 & !had != 0 {
         return Some(SET_ID);
     }
-    why_active(&text).or_else(|| {
+    let as_folder = || {
+        let link = seen.kind() == FileType::Symlink;
+        link.then(|| why_active(&format!("{text}/\u{1}"))).flatten()
+    };
+    why_active(&text).or_else(as_folder).or_else(|| {
         let head = format!("{}HEAD", path.strip_suffix("config")?);
         let whole = path == "config" || path.ends_with("/config");
         (whole && after.entries.contains_key(&head)).then_some(REPOSITORY)
