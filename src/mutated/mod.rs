@@ -88,7 +88,7 @@ impl Before {
     /// Takes what tools would obey out of the project, and tells what else has changed. `most`: bytes of the diff.
     pub(crate) fn after(self, sandbox: &Sandbox, most: u64, beat: &mut dyn FnMut()) -> After {
         let mut warnings = Vec::new();
-        let after = match Listing::of(&self.project, &self.hidden) {
+        let after = match self.listing.again(&self.project, &self.hidden) {
             Ok(after) => after,
             Err(e) => {
                 warnings.push(format!("what the task changed in the project is not known: it cannot be listed: {e}"));
@@ -122,7 +122,9 @@ impl Before {
         data["set_aside"] = json!(summary.set_aside);
         let state = json!({"entries": after.entries.len(), "gaps": after.gaps, "git": git.as_ref().map(Found::told)});
         warnings.extend(summary.taken_out());
-        warnings.extend(after.gaps.iter().map(|gap| format!("not looked into for changes: {gap}")));
+        warnings.extend(after.gaps.iter().map(|gap| {
+            format!("not all was looked into, and what tools act on by themselves may be left there: {gap}")
+        }));
         if let Err(error) = sandbox.discard(ROOM) {
             warnings.push(error.to_string());
         }
