@@ -142,10 +142,8 @@ pub(crate) fn began(sandbox: &Sandbox) -> Result<SystemTime> {
 
 /// Why a person's own tools would act on a file by themselves.
 pub(crate) fn active(path: &RelPath) -> Option<String> {
-    let path = String::from_utf8_lossy(path.as_bytes());
     // A link may stand for a folder of which everything is acted on.
-    let below = || collected::why_active(&format!("{path}/\u{1}"));
-    collected::why_active(&path).or_else(below).map(str::to_string)
+    collected::why_active_folder(&String::from_utf8_lossy(path.as_bytes())).map(str::to_string)
 }
 
 /// What the last task was not shown, by the plan that it ran by.

@@ -4,7 +4,7 @@
 //! descriptor and through no link, and what is moved is what was seen.
 
 use super::listing::{Listing, Seen, What, as_bytes, shown};
-use crate::collected::{is_active_folder, why_active};
+use crate::collected::{why_active, why_active_folder};
 use crate::mutation::Aside;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, fstat, openat, renameat_with, statat, symlinkat};
 use rustix::io::Errno;
@@ -47,18 +47,17 @@ fn why(before: &Listing, after: &Listing, path: &str, seen: &Seen, what: What) -
     let text = shown(path);
     if seen.kind() == FileType::Directory {
         // One that was there is the person's; what is new in it is told by itself.
-        let new = what == What::Added && is_active_folder(&text);
-        return new.then(|| why_active(&text).or_else(|| why_active(&format!("{text}/\u{1}")))).flatten();
+        return why_active_folder(&text).filter(|_| what == What::Added);
     }
     let had = before.entries.get(path).map_or(0, |before| before.mode);
     if seen.kind() == FileType::RegularFile && seen.mode & 0o6000 & !had != 0 {
         return Some(SET_ID);
     }
-    let as_folder = || {
-        let link = seen.kind() == FileType::Symlink;
-        link.then(|| why_active(&format!("{text}/\u{1}"))).flatten()
+    let named = match seen.kind() {
+        FileType::Symlink => why_active_folder(&text),
+        _ => why_active(&text),
     };
-    why_active(&text).or_else(as_folder).or_else(|| {
+    named.or_else(|| {
         let head = format!("{}HEAD", path.strip_suffix("config")?);
         let whole = path == "config" || path.ends_with("/config");
         (whole && after.entries.contains_key(&head)).then_some(REPOSITORY)
