@@ -66,7 +66,7 @@ fn start(live: &Live, io: &Io, plan: &Plan) -> Result<Copying, String> {
 }
 
 /// Dies with the parent; false if that is gone already.
-fn with_its_parent(parent: u32) -> bool {
+pub(crate) fn with_its_parent(parent: u32) -> bool {
     let set = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
     set.is_ok() && std::os::unix::process::parent_id() == parent
 }

@@ -10,6 +10,7 @@
 
 mod alone;
 mod apparmor;
+mod beside;
 mod cause;
 mod cgroup;
 mod child;
@@ -51,6 +52,7 @@ mod wire;
 
 pub use alone::{adopt_orphans, end_descendants};
 pub use apparmor::apparmor_profile;
+pub use beside::Beside;
 pub use engine::{Linux, SCRATCH};
 pub use ids::image_ownership;
 pub use mapped::{with_image_ids, with_image_ids_and_caller, with_image_rights, with_image_rights_and_caller};

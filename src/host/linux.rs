@@ -16,6 +16,8 @@ pub(crate) mod fresh;
 pub(crate) mod interrupt;
 #[path = "../keeper.rs"]
 pub(crate) mod keeper;
+#[path = "../supervise/late.rs"]
+pub(crate) mod late;
 #[path = "../supervise/link.rs"]
 pub(crate) mod link;
 #[path = "../mutated/mod.rs"]

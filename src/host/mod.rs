@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `start` | makes the supervisor: `Supervisor`, `Child` |
 //! | `link` | what supervisor and command line tell each other |
+//! | `late` | digests of large folders, taken while the task runs |
 //! | `ears` | what a supervisor hears beside its engine: the link, signals, its own clocks |
 //! | `view` | the command line while a run goes on |
 //! | `process` | processes that are on record |

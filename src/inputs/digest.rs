@@ -25,12 +25,15 @@ use std::collections::HashSet;
 use std::fs::{File, Metadata};
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 const TREE_ENTRIES: usize = 4096;
 const TREE_BYTES: u64 = 32 << 20;
 const FILE_BYTES: u64 = 256 << 20;
 const METADATA_ENTRIES: usize = 65_536;
 const MOST_THREADS: usize = 4;
+/// How far a file system's times are behind the clock at most: one tick of the slowest kernels.
+const TICK: Duration = Duration::from_millis(10);
 
 /// What an input was when the run began.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,12 +49,27 @@ pub struct InputDigest {
     /// Whether there were more of them.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub partial: bool,
+    /// Whether it was still to be taken when this was written: it is missing where no later event has it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pending: bool,
+    /// Whether something of it changed after the run had begun and before the digest was taken.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub changed_during: bool,
     /// Whether its content is kept out of the record.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub secret: bool,
     /// Bytes, of a secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
+}
+
+impl InputDigest {
+    /// Stands from here on where it was pending.
+    pub(crate) fn take_its_place(self, inputs: &mut [InputDigest]) {
+        if let Some(place) = inputs.iter_mut().find(|input| input.pending && input.path == self.path) {
+            *place = self;
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,21 +80,59 @@ pub enum InputKind {
     Metadata,
 }
 
-/// One digest for each input; reads the files.
-pub fn digests(inputs: &[Entry]) -> Result<Vec<InputDigest>> {
-    inputs.iter().map(digest).collect()
+/// One digest for each input, and the large folders whose digests wait for [`digest_late`]; reads the files.
+pub fn digests(inputs: &[Entry]) -> Result<(Vec<InputDigest>, Vec<Entry>)> {
+    let mut later = Vec::new();
+    let mut one = |entry: &Entry| {
+        if !is_large(entry)? {
+            return digest(entry, MOST_THREADS, None);
+        }
+        later.push(entry.clone());
+        Ok(InputDigest { pending: true, ..told(entry, InputKind::Metadata, String::new(), 0, false) })
+    };
+    let told = inputs.iter().map(&mut one).collect::<Result<_>>()?;
+    Ok((told, later))
 }
 
-fn digest(entry: &Entry) -> Result<InputDigest> {
-    let done = |kind, hash: Sha256, entries, partial| InputDigest {
-        path: entry.path.clone(),
-        kind,
-        digest: hex(&hash.finalize()),
-        entries,
-        partial,
-        secret: false,
-        size: None,
-    };
+/// One digest for each input; none waits.
+pub fn digests_at_once(inputs: &[Entry]) -> Result<Vec<InputDigest>> {
+    inputs.iter().map(|entry| digest(entry, MOST_THREADS, None)).collect()
+}
+
+/// The digests that waited. What cannot be read stays missing; what has changed since now is told. Uses one thread.
+pub fn digest_late(folders: &[Entry]) -> Vec<InputDigest> {
+    // The file system's times are the clock's as of its last tick.
+    let now = SystemTime::now().checked_sub(TICK);
+    folders.iter().filter_map(|folder| digest(folder, 1, now).ok()).collect()
+}
+
+/// Whether a folder holds more entries than a digest of contents covers: no more of it is listed than that.
+fn is_large(entry: &Entry) -> Result<bool> {
+    if !entry.folder {
+        return Ok(false);
+    }
+    let hidden: HashSet<&str> = entry.hidden.iter().map(String::as_str).collect();
+    let mut seen = 0;
+    walk(&entry.source, &mut Budget::new(), &mut |path, kind| {
+        let shown = !matches!(kind, Kind::Other | Kind::Closed);
+        if shown && seen <= TREE_ENTRIES && !path.to_str().is_some_and(|path| hidden.contains(path)) {
+            seen += 1;
+            return Ok(seen <= TREE_ENTRIES);
+        }
+        Ok(false)
+    })?;
+    Ok(seen > TREE_ENTRIES)
+}
+
+fn told(entry: &Entry, kind: InputKind, digest: String, entries: usize, partial: bool) -> InputDigest {
+    let path = entry.path.clone();
+    let (pending, changed_during, secret, size) = (false, false, false, None);
+    InputDigest { path, kind, digest, entries, partial, pending, changed_during, secret, size }
+}
+
+/// `since`: what changed after it is told.
+fn digest(entry: &Entry, threads: usize, since: Option<SystemTime>) -> Result<InputDigest> {
+    let done = |kind, hash: Sha256, entries, partial| told(entry, kind, hex(&hash.finalize()), entries, partial);
     if !entry.folder {
         let metadata = entry.source.symlink_metadata().map_err(|e| unreadable(&entry.source, &e))?;
         let mut hash = Sha256::new();
@@ -88,7 +144,7 @@ fn digest(entry: &Entry) -> Result<InputDigest> {
         add_content(&mut hash, &entry.source)?;
         return Ok(done(InputKind::File, hash, 1, false));
     }
-    let (seen, partial) = list(entry)?;
+    let (seen, partial) = list(entry, threads)?;
     let bytes: u64 = seen.iter().map(|s| s.metadata.len()).sum();
     let mut hash = Sha256::new();
     if partial || seen.len() > TREE_ENTRIES || bytes > TREE_BYTES {
@@ -96,7 +152,11 @@ fn digest(entry: &Entry) -> Result<InputDigest> {
         for s in &seen {
             add_metadata(&mut hash, s.letter, &s.path, &s.metadata);
         }
-        return Ok(done(InputKind::Metadata, hash, seen.len(), partial));
+        let changed_during = since.is_some_and(|since| {
+            let root = entry.source.symlink_metadata();
+            root.iter().chain(seen.iter().map(|s| &s.metadata)).any(|metadata| changed(metadata) >= Some(since))
+        });
+        return Ok(InputDigest { changed_during, ..done(InputKind::Metadata, hash, seen.len(), partial) });
     }
     hash.update(b"aido-tree-1\n");
     for s in &seen {
@@ -112,7 +172,7 @@ struct Seen {
 }
 
 /// What the task can see of a folder, and whether that was cut.
-fn list(entry: &Entry) -> Result<(Vec<Seen>, bool)> {
+fn list(entry: &Entry, threads: usize) -> Result<(Vec<Seen>, bool)> {
     let (mut names, mut partial) = (Vec::new(), false);
     let hidden: HashSet<&str> = entry.hidden.iter().map(String::as_str).collect();
     walk(&entry.source, &mut Budget::new(), &mut |path, kind| {
@@ -132,17 +192,17 @@ fn list(entry: &Entry) -> Result<(Vec<Seen>, bool)> {
         names.push((letter, path.to_path_buf()));
         Ok(true)
     })?;
-    Ok((look(&entry.source, names), partial))
+    Ok((look(&entry.source, names, threads), partial))
 }
 
 /// Looks at each of many names, on all processors where that pays.
-fn look(root: &Path, names: Vec<(u8, PathBuf)>) -> Vec<Seen> {
+fn look(root: &Path, names: Vec<(u8, PathBuf)>, most: usize) -> Vec<Seen> {
     let one = |(letter, path): (u8, PathBuf)| {
         // What went away between two looks is not part of the input.
         let metadata = root.join(&path).symlink_metadata().ok()?;
         Some(Seen { letter, path, metadata })
     };
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(most);
     if threads == 1 || names.len() <= TREE_ENTRIES {
         return names.into_iter().filter_map(one).collect();
     }
@@ -219,6 +279,19 @@ fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+/// When the inode changed last, which nobody can set.
+#[cfg(unix)]
+fn changed(metadata: &Metadata) -> Option<SystemTime> {
+    use std::os::unix::fs::MetadataExt;
+    let (seconds, nanoseconds) = (u64::try_from(metadata.ctime()).ok()?, u32::try_from(metadata.ctime_nsec()).ok()?);
+    Some(SystemTime::UNIX_EPOCH + Duration::new(seconds, nanoseconds))
+}
+
+#[cfg(not(unix))]
+fn changed(metadata: &Metadata) -> Option<SystemTime> {
+    metadata.modified().ok()
 }
 
 #[cfg(unix)]

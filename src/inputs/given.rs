@@ -108,6 +108,8 @@ pub fn open_secrets(files: &[SecretFile], told: &mut Vec<InputDigest>) -> Result
             digest: String::new(),
             entries: 1,
             partial: false,
+            pending: false,
+            changed_during: false,
             secret: true,
             size: Some(content.len() as u64),
         });

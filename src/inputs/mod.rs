@@ -11,7 +11,7 @@ mod secrets;
 mod select;
 mod walk;
 
-pub use digest::{InputDigest, InputKind, digests};
+pub use digest::{InputDigest, InputKind, digest_late, digests, digests_at_once};
 pub use given::{SecretFile, SecretFiles, open_secrets};
 pub use layout::{HOME, OUTPUTS, WORKSPACE};
 pub use outputs::Output;

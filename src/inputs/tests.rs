@@ -318,7 +318,7 @@ fn the_script_is_shown_where_no_input_covers_it() {
 #[test]
 fn digests_tell_every_change_that_the_task_could_see() {
     let p = Project::new(&["t/a", "t/b/c", "t/.env"]);
-    let digest = || digests(&p.lay_out("inputs: [t]").inputs).unwrap().remove(0);
+    let digest = || digests_at_once(&p.lay_out("inputs: [t]").inputs).unwrap().remove(0);
     let first = digest();
     assert_eq!((first.kind, first.entries, first.path.as_str()), (InputKind::Tree, 3, "t"));
     let mut seen = vec![first.digest.clone()];
@@ -341,7 +341,7 @@ fn digests_tell_every_change_that_the_task_could_see() {
     let before = digest();
     std::fs::write(p.path("t/.env"), "other").unwrap();
     assert_eq!(digest(), before, "a hidden file is no input");
-    let file = digests(&p.lay_out("inputs: [t/b/d]").inputs).unwrap().remove(0);
+    let file = digests_at_once(&p.lay_out("inputs: [t/b/d]").inputs).unwrap().remove(0);
     assert_eq!(file.kind, InputKind::File);
     // sha256 of "t/b/c", by another tool
     assert_eq!(file.digest, KNOWN);
@@ -355,7 +355,7 @@ fn a_large_folder_gets_a_digest_of_its_metadata() {
     for n in 0..4097 {
         std::fs::File::create(p.path(&format!("big/{n}"))).unwrap();
     }
-    let digest = || digests(&p.lay_out("inputs: [big]").inputs).unwrap().remove(0);
+    let digest = || digests_at_once(&p.lay_out("inputs: [big]").inputs).unwrap().remove(0);
     let first = digest();
     assert_eq!((first.kind, first.entries, first.partial), (InputKind::Metadata, 4097, false));
     assert_eq!(digest(), first);

@@ -52,6 +52,11 @@ impl Told {
                     (self.inputs, self.hidden) = (inputs, hidden);
                 }
             }
+            "input" => {
+                if let Some(input) = data::<InputDigest>(record) {
+                    input.take_its_place(&mut self.inputs);
+                }
+            }
             "outcome" => self.outcome = data(record).map(|Ended { outcome }| outcome),
             "redacted" => self.redacted(data(record)),
             "plan" => self.plan_digest = record.data.get("digest").and_then(|d| d.as_str()).map(str::to_owned),

@@ -10,8 +10,9 @@ mod record;
 pub(crate) mod stop;
 
 use crate::backend::{self, Backend, SCRATCH, fault};
+use crate::host::late::Late;
 pub(crate) use crate::host::{link, start};
-use crate::inputs::InputDigest;
+use crate::inputs::{Entry, InputDigest};
 use crate::mutation::Mutated;
 use crate::process::Process;
 use crate::redact;
@@ -42,6 +43,8 @@ pub(crate) struct Job {
     /// All of them, to be kept out of the record.
     pub(crate) kept_out: Secrets,
     pub(crate) inputs: Vec<InputDigest>,
+    /// Those of them whose digests are taken while the task runs.
+    pub(crate) later: Vec<Entry>,
     pub(crate) hidden: Vec<String>,
     pub(crate) warnings: Vec<String>,
     pub(crate) stdin: Option<PipeReader>,
@@ -109,6 +112,8 @@ fn conduct(job: Job, sandbox: &Sandbox, mut recorder: Recorder) -> Result<u8, ()
     let fresh = job.sandbox.is_none();
     recorder.warnings = job.warnings;
     let started = aido_evidence::now();
+    let late = Late::begin(&job.later);
+    fault::point("supervise.late");
     let engine = backend::engine(job.backend, recorder.recording.id().as_str());
     fault::point("supervise.engine");
     let mut draft = Draft {
@@ -150,6 +155,7 @@ fn conduct(job: Job, sandbox: &Sandbox, mut recorder: Recorder) -> Result<u8, ()
         recorder.warnings.push(error.to_string());
     }
     draft.changes = changes::note(&mut recorder, sandbox, draft.plan, draft.secrets);
+    note_late(late, &mut draft.inputs, &mut recorder);
     if fresh {
         // Before the seal: whoever is killed in between leaves a run that is closed, and then this is done too.
         let _ = sandbox.end("its run ended");
@@ -163,6 +169,21 @@ fn conduct(job: Job, sandbox: &Sandbox, mut recorder: Recorder) -> Result<u8, ()
             let outcome = Outcome { end, usage: Usage::default(), refused: Vec::new(), executed: Vec::new() };
             seal(draft, recorder, outcome, Some(error))
         }
+    }
+}
+
+/// The digests that were taken meanwhile. One that is missing stays so in the record.
+fn note_late(late: Late, inputs: &mut [InputDigest], recorder: &mut Recorder) {
+    for found in late.finish(&mut || recorder.beat()) {
+        let noted = serde_json::to_value(&found).map_err(|e| Error::new(e.to_string()));
+        match noted.and_then(|data| recorder.note("input", data)) {
+            Ok(()) => found.take_its_place(inputs),
+            Err(error) => recorder.warnings.push(format!("the record lacks an event `input`: {error}")),
+        }
+    }
+    for input in inputs.iter().filter(|input| input.pending) {
+        let path = if input.path.is_empty() { "." } else { &input.path };
+        recorder.warnings.push(format!("the digest of the input {path} could not be taken while the task ran"));
     }
 }
 

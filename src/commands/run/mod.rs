@@ -5,6 +5,7 @@ mod outcome;
 use super::warn;
 use crate::backend::{self, Backend, fault};
 use crate::cli;
+use crate::host::late;
 use crate::inputs;
 use crate::mutation;
 use crate::plan;
@@ -40,7 +41,10 @@ pub(crate) fn run(dir: &Path, typed: &cli::Run) -> Result<u8> {
         plan.deadline.ttl_ms = plan.deadline.ttl_ms.min(time_left(sandbox)?);
     }
     // Before the first run makes its own folder in the project.
-    let mut inputs = inputs::digests(&layout.inputs)?;
+    let (mut inputs, later) = match late::is_possible(&plan, backend) {
+        true => inputs::digests(&layout.inputs)?,
+        false => (inputs::digests_at_once(&layout.inputs)?, Vec::new()),
+    };
     let secret_files = inputs::open_secrets(&layout.secrets, &mut inputs)?;
     let kept_out = redact::secrets(&secrets, &secret_files);
     plan.exact_output = typed.exact_output;
@@ -68,6 +72,7 @@ pub(crate) fn run(dir: &Path, typed: &cli::Run) -> Result<u8> {
         secret_files,
         kept_out,
         inputs,
+        later,
         hidden: layout.hidden(),
         warnings,
         stdin,

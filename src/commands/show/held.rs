@@ -44,6 +44,7 @@ fn in_force(held: &[&str], told: &Summary) -> String {
 fn input(input: &InputDigest) -> String {
     let path = if input.path.is_empty() { "the project folder".to_owned() } else { inert(&input.path) };
     let more = if input.partial { " and more" } else { "" };
+    let changed = if input.changed_during { "; some of it changed while the task ran" } else { "" };
     let entries = if input.entries == 1 { "1 entry".to_owned() } else { format!("{} entries", input.entries) };
     match input.kind {
         InputKind::File if input.secret => {
@@ -51,6 +52,7 @@ fn input(input: &InputDigest) -> String {
         }
         InputKind::File => path,
         InputKind::Tree => format!("{path} ({entries}{more})"),
-        InputKind::Metadata => format!("{path} ({entries}{more}, by name, size and time only)"),
+        InputKind::Metadata if input.pending => format!("{path} (its digest is missing)"),
+        InputKind::Metadata => format!("{path} ({entries}{more}, by name, size and time only{changed})"),
     }
 }

@@ -69,6 +69,7 @@ impl Handover {
             secret_files: self.secret_files,
             kept_out,
             inputs: self.inputs,
+            later: Vec::new(),
             hidden: self.hidden,
             warnings: self.warnings,
             stdin,

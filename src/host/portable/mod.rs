@@ -9,6 +9,7 @@ pub(crate) mod files;
 pub(crate) mod fresh;
 mod handover;
 pub(crate) mod keeper;
+pub(crate) mod late;
 pub(crate) mod link;
 pub(crate) mod mutated;
 pub(crate) mod native;
