@@ -22,6 +22,8 @@ pub(crate) mod late;
 pub(crate) mod link;
 #[path = "../mutated/mod.rs"]
 pub(crate) mod mutated;
+#[path = "linux/names.rs"]
+pub(crate) mod names;
 #[path = "linux/native.rs"]
 pub(crate) mod native;
 #[path = "../process.rs"]

@@ -12,6 +12,7 @@
 //! | `changed`, `diff`, `apply`, `mutated` | what tasks changed of the project, in a layer or in itself |
 //! | `root`, `store` | images: aido's own store, or the engine's |
 //! | `native` | the engine that needs no other, and how this program begins |
+//! | `names` | the names in a folder |
 //! | `fresh`, `files`, `streams` | small things of files and terminals |
 //!
 //! Linux has one way of its own. macOS and Windows share the other, which `--cfg aido_portable` takes on Linux too, so

@@ -80,11 +80,11 @@ pub enum InputKind {
     Metadata,
 }
 
-/// One digest for each input, and the large folders whose digests wait for [`digest_late`]; reads the files.
-pub fn digests(inputs: &[Entry]) -> Result<(Vec<InputDigest>, Vec<Entry>)> {
+/// One digest for each input, and the large folders whose digests wait for [`digest_late`], where any may; reads the files.
+pub fn digests(inputs: &[Entry], may_wait: bool) -> Result<(Vec<InputDigest>, Vec<Entry>)> {
     let mut later = Vec::new();
     let mut one = |entry: &Entry| {
-        if !is_large(entry)? {
+        if !may_wait || !is_large(entry)? {
             return digest(entry, MOST_THREADS, None);
         }
         later.push(entry.clone());
@@ -92,11 +92,6 @@ pub fn digests(inputs: &[Entry]) -> Result<(Vec<InputDigest>, Vec<Entry>)> {
     };
     let told = inputs.iter().map(&mut one).collect::<Result<_>>()?;
     Ok((told, later))
-}
-
-/// One digest for each input; none waits.
-pub fn digests_at_once(inputs: &[Entry]) -> Result<Vec<InputDigest>> {
-    inputs.iter().map(|entry| digest(entry, MOST_THREADS, None)).collect()
 }
 
 /// The digests that waited. What cannot be read stays missing; what has changed since now is told. Uses one thread.
@@ -131,7 +126,7 @@ fn told(entry: &Entry, kind: InputKind, digest: String, entries: usize, partial:
 }
 
 /// `since`: what changed after it is told.
-fn digest(entry: &Entry, threads: usize, since: Option<SystemTime>) -> Result<InputDigest> {
+pub(super) fn digest(entry: &Entry, threads: usize, since: Option<SystemTime>) -> Result<InputDigest> {
     let done = |kind, hash: Sha256, entries, partial| told(entry, kind, hex(&hash.finalize()), entries, partial);
     if !entry.folder {
         let metadata = entry.source.symlink_metadata().map_err(|e| unreadable(&entry.source, &e))?;

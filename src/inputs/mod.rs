@@ -11,7 +11,7 @@ mod secrets;
 mod select;
 mod walk;
 
-pub use digest::{InputDigest, InputKind, digest_late, digests, digests_at_once};
+pub use digest::{InputDigest, InputKind, digest_late, digests};
 pub use given::{SecretFile, SecretFiles, open_secrets};
 pub use layout::{HOME, OUTPUTS, WORKSPACE};
 pub use outputs::Output;
@@ -19,6 +19,7 @@ pub use own::Own;
 pub use secrets::looks_secret;
 pub use select::Entry;
 pub(crate) use select::near;
+pub(crate) use walk::Kind;
 
 use crate::settings::{At, Filesystem, Result, Settings, Told};
 use aido_runtime::{Mount, MountKind};

@@ -77,7 +77,7 @@ pub(super) fn names_secret(path: &str) -> bool {
     if is_closed(name) {
         return true;
     }
-    if !may_be_secret(name) {
+    if !may_be_secret(name.as_bytes()) {
         return false;
     }
     let name = name.to_ascii_lowercase();
@@ -94,9 +94,14 @@ pub(super) fn is_closed(name: &str) -> bool {
     FOLDERS.iter().any(|folder| folder.eq_ignore_ascii_case(name))
 }
 
+/// Whether [`names_secret`] has to be asked of a file with this name, by its bytes alone. All that is closed begins with a dot.
+pub(super) fn may_be_hidden(name: &[u8]) -> bool {
+    name.first() == Some(&b'.') || may_be_secret(name)
+}
+
 /// Whether a name begins or ends with a letter that some rule asks for: most names do not, and there are many.
-fn may_be_secret(name: &str) -> bool {
-    let (Some(first), Some(last)) = (name.bytes().next(), name.bytes().next_back()) else { return false };
+fn may_be_secret(name: &[u8]) -> bool {
+    let (Some(first), Some(last)) = (name.first(), name.last()) else { return false };
     FIRST[usize::from(first.to_ascii_lowercase())] || LAST[usize::from(last.to_ascii_lowercase())]
 }
 

@@ -1,8 +1,8 @@
 //! `inputs:`: from patterns to files and folders of the project.
 
 use super::given::SecretFile;
-use super::secrets::{EVIDENCE, is_closed, looks_secret, names_secret};
-use super::walk::{Budget, Kind, walk};
+use super::secrets::{EVIDENCE, is_closed, looks_secret, may_be_hidden, names_secret};
+use super::walk::{Budget, Kind, walk, walk_unsorted};
 use crate::settings::{At, Error, Result, Told, distance};
 use globset::{GlobBuilder, GlobMatcher};
 use std::collections::BTreeMap;
@@ -204,11 +204,16 @@ fn show(outer: &mut Entry, inner: &Entry, project: &Path, budget: &mut Budget) -
 /// What of a folder is not shown: what looks like a secret, and doors to the outside.
 fn hidden(folder: &Path, project: &Path, budget: &mut Budget) -> Result<Vec<String>> {
     let mut hidden = Vec::new();
-    walk(folder, budget, &mut |path, kind| {
+    walk_unsorted(folder, budget, &mut |path, kind| {
+        let name = path.file_name().unwrap_or_default();
+        // Most names end here, and there are many.
+        if matches!(kind, Kind::File | Kind::Link) && !may_be_hidden(name.as_encoded_bytes()) {
+            return Ok(false);
+        }
         let shown = path.to_string_lossy();
         let hide = match kind {
             Kind::Other | Kind::Closed => true,
-            Kind::Folder => path.file_name().is_some_and(|n| is_closed(&n.to_string_lossy())),
+            Kind::Folder => is_closed(&name.to_string_lossy()),
             // No folder on the way is closed: those are not gone into.
             Kind::File | Kind::Link => names_secret(&shown),
         };

@@ -362,3 +362,41 @@ fn a_large_folder_gets_a_digest_of_its_metadata() {
     std::fs::write(p.path("big/7"), "x").unwrap();
     assert_ne!(digest().digest, first.digest);
 }
+
+#[test]
+fn a_digest_that_is_taken_late_is_the_same_and_tells_what_changed_meanwhile() {
+    use std::os::unix::ffi::OsStrExt;
+    let p = Project::new(&["big/sub/", "small/a"]);
+    for n in 0..4097 {
+        std::fs::File::create(p.path(&format!("big/{n}"))).unwrap();
+    }
+    std::fs::write(p.path("big/.env"), "KEY=1").unwrap();
+    std::os::unix::fs::symlink("..", p.path("big/sub/loop")).unwrap();
+    std::os::unix::fs::symlink("nowhere", p.path("big/broken")).unwrap();
+    std::fs::write(p.path("big").join(std::ffi::OsStr::from_bytes(b"\xff\xfe")), "x").unwrap();
+    let _door = std::os::unix::net::UnixListener::bind(p.path("big/door")).unwrap();
+    let inputs = p.lay_out("inputs: [big, small]").inputs;
+    let (told, later) = digests(&inputs, true).unwrap();
+    let at_once = digests_at_once(&inputs).unwrap();
+    assert_eq!((told[0].pending, told[0].digest.as_str()), (true, ""));
+    assert_eq!((&told[1], later.len()), (&at_once[1], 1));
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    assert_eq!(digest_late(&later), at_once[..1]);
+    // A time that can be set does not hide a change.
+    let began = std::time::SystemTime::now();
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    assert!(!super::digest::digest(&later[0], 1, Some(began)).unwrap().changed_during);
+    let file = std::fs::File::options().write(true).open(p.path("big/7")).unwrap();
+    file.set_modified(std::time::UNIX_EPOCH).unwrap();
+    assert!(super::digest::digest(&later[0], 1, Some(began)).unwrap().changed_during);
+    // What takes the place of what was pending is of the same path only.
+    let (mut told, other) = (told, InputDigest { path: "other".into(), ..at_once[0].clone() });
+    other.take_its_place(&mut told);
+    assert!(told[0].pending);
+    at_once[0].clone().take_its_place(&mut told);
+    assert_eq!(told, at_once);
+}
+
+fn digests_at_once(inputs: &[Entry]) -> Result<Vec<InputDigest>> {
+    digests(inputs, false).map(|(told, _)| told)
+}

@@ -1,5 +1,6 @@
 //! Walks a folder of the project by names and types alone: nothing is opened but folders, no link is followed.
 
+use crate::host::names::each_name;
 use crate::settings::{At, Error, Result};
 use std::ffi::OsString;
 use std::io::ErrorKind;
@@ -8,8 +9,9 @@ use std::path::{Path, PathBuf};
 /// Entries that all walks of one command may see together.
 const MAX_ENTRIES: usize = 200_000;
 
+/// What lies at a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     File,
     Folder,
     Link,
@@ -35,10 +37,22 @@ impl Budget {
 
 /// Visits what lies below `root`, depth first, names in the order of their bytes. The visitor gets the path relative to
 /// `root` and says whether to go into a folder.
-pub(super) fn walk(root: &Path, budget: &mut Budget, visit: &mut dyn FnMut(&Path, Kind) -> Result<bool>) -> Result<()> {
+pub(super) fn walk(root: &Path, budget: &mut Budget, visit: &mut Visit<'_>) -> Result<()> {
+    go(root, true, budget, visit)
+}
+
+/// The same, names as the folders have them: for whoever sorts what was found.
+pub(super) fn walk_unsorted(root: &Path, budget: &mut Budget, visit: &mut Visit<'_>) -> Result<()> {
+    go(root, false, budget, visit)
+}
+
+/// Who is shown each entry.
+type Visit<'a> = dyn FnMut(&Path, Kind) -> Result<bool> + 'a;
+
+fn go(root: &Path, sorted: bool, budget: &mut Budget, visit: &mut Visit<'_>) -> Result<()> {
     // The folders that are open now, each with the names in it that wait, and one path for all of them: a hundred
     // thousand names are looked at before a task starts.
-    let mut open = vec![list(root, Path::new(""), budget)?.unwrap_or_default()];
+    let mut open = vec![list(root, Path::new(""), sorted, budget)?.unwrap_or_default()];
     let mut path = PathBuf::new();
     while let Some(waiting) = open.last_mut() {
         let Some((name, kind)) = waiting.pop() else {
@@ -48,7 +62,7 @@ pub(super) fn walk(root: &Path, budget: &mut Budget, visit: &mut dyn FnMut(&Path
         };
         path.push(name);
         if visit(&path, kind)? && kind == Kind::Folder {
-            match list(root, &path, budget)? {
+            match list(root, &path, sorted, budget)? {
                 Some(entries) => {
                     open.push(entries);
                     continue;
@@ -64,29 +78,30 @@ pub(super) fn walk(root: &Path, budget: &mut Budget, visit: &mut dyn FnMut(&Path
 }
 
 /// The entries of one folder, the last first. `None`: this user may not list it.
-fn list(root: &Path, folder: &Path, budget: &mut Budget) -> Result<Option<Vec<(OsString, Kind)>>> {
+fn list(root: &Path, folder: &Path, sorted: bool, budget: &mut Budget) -> Result<Option<Vec<(OsString, Kind)>>> {
     let full = root.join(folder);
     let fail = |e: std::io::Error| Error::new(At::Nowhere, format!("cannot list {}: {e}", full.display()));
     let mut names: Vec<(OsString, Kind)> = Vec::new();
-    let reader = match std::fs::read_dir(&full) {
-        Ok(reader) => reader,
-        Err(e) if e.kind() == ErrorKind::PermissionDenied => return Ok(None),
+    let mut over = false;
+    let listed = each_name(&full, &mut |name, kind| {
+        over = budget.0 == 0;
+        budget.0 = budget.0.saturating_sub(1);
+        names.push((name.to_os_string(), kind));
+        !over
+    });
+    match listed {
+        Ok(()) if over => return Err(too_many(root)),
+        Ok(()) => {}
+        Err(e) if e.kind() == ErrorKind::PermissionDenied && names.is_empty() => return Ok(None),
         // It went away between two looks.
-        Err(e) if e.kind() == ErrorKind::NotFound && !folder.as_os_str().is_empty() => return Ok(Some(Vec::new())),
+        Err(e) if e.kind() == ErrorKind::NotFound && !folder.as_os_str().is_empty() && names.is_empty() => {
+            return Ok(Some(Vec::new()));
+        }
         Err(e) => return Err(fail(e)),
-    };
-    for entry in reader {
-        let entry = entry.map_err(fail)?;
-        budget.0 = budget.0.checked_sub(1).ok_or_else(|| too_many(root))?;
-        let kind = match entry.file_type() {
-            Ok(t) if t.is_dir() => Kind::Folder,
-            Ok(t) if t.is_file() => Kind::File,
-            Ok(t) if t.is_symlink() => Kind::Link,
-            _ => Kind::Other,
-        };
-        names.push((entry.file_name(), kind));
     }
-    names.sort_unstable_by(|a, b| b.0.cmp(&a.0));
+    if sorted {
+        names.sort_unstable_by(|a, b| b.0.cmp(&a.0));
+    }
     Ok(Some(names))
 }
 

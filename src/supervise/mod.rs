@@ -113,7 +113,6 @@ fn conduct(job: Job, sandbox: &Sandbox, mut recorder: Recorder) -> Result<u8, ()
     recorder.warnings = job.warnings;
     let started = aido_evidence::now();
     let late = Late::begin(&job.later);
-    fault::point("supervise.late");
     let engine = backend::engine(job.backend, recorder.recording.id().as_str());
     fault::point("supervise.engine");
     let mut draft = Draft {
@@ -141,12 +140,7 @@ fn conduct(job: Job, sandbox: &Sandbox, mut recorder: Recorder) -> Result<u8, ()
     });
     recorder.finish_output();
     recorder.settle();
-    // Half of the outputs is none: what lies there is what is listed.
-    if recorder.collected.is_lost()
-        && let Err(error) = sandbox.fresh_outputs()
-    {
-        recorder.warnings.push(error.to_string());
-    }
+    drop_half(sandbox, &mut recorder);
     draft.mutated = mutations::after(before, sandbox, (&job.plan, &job.kept_out), &mut recorder);
     // From here on the image may go: nothing of the run uses it any more.
     drop(job.hold);
@@ -169,6 +163,15 @@ fn conduct(job: Job, sandbox: &Sandbox, mut recorder: Recorder) -> Result<u8, ()
             let outcome = Outcome { end, usage: Usage::default(), refused: Vec::new(), executed: Vec::new() };
             seal(draft, recorder, outcome, Some(error))
         }
+    }
+}
+
+/// Half of the outputs is none: what lies there is what is listed.
+fn drop_half(sandbox: &Sandbox, recorder: &mut Recorder) {
+    if recorder.collected.is_lost()
+        && let Err(error) = sandbox.fresh_outputs()
+    {
+        recorder.warnings.push(error.to_string());
     }
 }
 

@@ -33,6 +33,7 @@ mod hostile;
 mod images;
 mod imports;
 mod keeper;
+mod late;
 mod limits;
 mod mutations;
 mod names;

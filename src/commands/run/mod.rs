@@ -41,10 +41,7 @@ pub(crate) fn run(dir: &Path, typed: &cli::Run) -> Result<u8> {
         plan.deadline.ttl_ms = plan.deadline.ttl_ms.min(time_left(sandbox)?);
     }
     // Before the first run makes its own folder in the project.
-    let (mut inputs, later) = match late::is_possible(&plan, backend) {
-        true => inputs::digests(&layout.inputs)?,
-        false => (inputs::digests_at_once(&layout.inputs)?, Vec::new()),
-    };
+    let (mut inputs, later) = inputs::digests(&layout.inputs, late::is_possible(&plan, backend))?;
     let secret_files = inputs::open_secrets(&layout.secrets, &mut inputs)?;
     let kept_out = redact::secrets(&secrets, &secret_files);
     plan.exact_output = typed.exact_output;

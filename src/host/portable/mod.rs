@@ -12,6 +12,7 @@ pub(crate) mod keeper;
 pub(crate) mod late;
 pub(crate) mod link;
 pub(crate) mod mutated;
+pub(crate) mod names;
 pub(crate) mod native;
 pub(crate) mod process;
 pub(crate) mod root;
