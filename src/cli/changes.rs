@@ -93,9 +93,10 @@ pub(crate) struct Apply {
     #[arg(short, long, value_name = "TEXT")]
     pub(crate) message: Option<String>,
 
-    /// Take the last apply back, where the files are still as it left them
-    #[arg(long, conflicts_with_all = ["only", "what"])]
-    pub(crate) undo: bool,
+    /// Take an apply back, where the files are still as it left them [default: the last one that was not yet];
+    /// `list` names them all
+    #[arg(long, value_name = "RECORD|list", num_args = 0..=1, default_missing_value = "last", conflicts_with_all = ["only", "what"])]
+    pub(crate) undo: Option<String>,
 
     /// Print JSON
     #[arg(long)]

@@ -1,6 +1,6 @@
 //! Linux: a forked supervisor, packets, signals by descriptor, and poll. The files lie where their subjects are.
 
-#[path = "../commands/apply.rs"]
+#[path = "../commands/apply/mod.rs"]
 pub(crate) mod apply;
 #[path = "../changed/mod.rs"]
 pub(crate) mod changed;

@@ -142,6 +142,30 @@ fn an_undo_leaves_alone_what_was_changed_since() {
 }
 
 #[test]
+fn an_undo_that_left_something_alone_is_not_in_the_way_of_earlier_applies() {
+    let p = Project::with(&FILES);
+    let id = up(&p);
+    within(&p, &id, "echo first > src/b.txt").ok();
+    apply(&p, &[&id]).ok();
+    within(&p, &id, "echo second > src/a.txt; echo n > new").ok();
+    apply(&p, &[&id]).ok();
+    p.write("src/a.txt", "mine\n");
+    apply(&p, &["--undo"]).code(1).says("src/a.txt").says("tries again").says("goes on");
+    assert_eq!((p.read("src/b.txt"), p.path().join("new").exists()), ("first\n".into(), false));
+    apply(&p, &["--undo"]).ok().says("taken back");
+    assert_eq!(p.read("src/b.txt"), "b\n");
+    apply(&p, &["--undo"]).refused(&["no apply to take back", "--undo list"]);
+    let listed = apply(&p, &["--undo", "list"]).ok().text();
+    let newest = listed.lines().nth(1).unwrap().split_whitespace().next().unwrap().to_string();
+    assert!(newest.ends_with(&id) && listed.contains("1 of them") && listed.contains("yes"), "{listed}");
+    p.write("src/a.txt", "second\n");
+    apply(&p, &["--undo", &newest]).ok().says("taken back");
+    assert_eq!(p.read("src/a.txt"), "one\n");
+    apply(&p, &["--undo", &newest]).refused(&["taken back already"]);
+    apply(&p, &["--undo", "nothing"]).refused(&["there is no record"]);
+}
+
+#[test]
 fn a_commit_has_what_was_brought_in_and_nothing_else() {
     let p = repository(&FILES);
     p.write("staged", "s\n");

@@ -30,6 +30,17 @@ pub(super) struct Carry<'a> {
     touched: BTreeSet<RelPath>,
 }
 
+/// How far the steps came.
+#[derive(Default)]
+pub(super) struct Came {
+    pub(super) acts: Vec<Act>,
+    pub(super) refused: Vec<Refusal>,
+    /// What ended it half-way.
+    pub(super) failed: Option<Error>,
+    /// Paths at which nothing is left to do.
+    pub(super) done: BTreeSet<RelPath>,
+}
+
 type Took = std::result::Result<bool, Why>;
 
 impl<'a> Carry<'a> {
@@ -39,39 +50,50 @@ impl<'a> Carry<'a> {
         Carry { project, id, content, budget: Budget::new(&limits), touched: BTreeSet::new() }
     }
 
-    /// Takes all steps that are not taken yet. Where one is refused, the rest is taken all the same or nothing more is.
-    pub(super) fn all(&mut self, steps: &[Step], go_on: bool) -> Result<(Vec<Act>, Vec<Refusal>)> {
-        let (mut acts, mut refused) = (Vec::new(), Vec::new());
+    /// Takes all steps that are not taken yet, those at paths that are done left out. Where one is refused, the rest is
+    /// taken all the same or nothing more is.
+    pub(super) fn all(&mut self, steps: &[Step], done: &BTreeSet<RelPath>, go_on: bool) -> Came {
+        let mut came = Came::default();
+        let ended = self.each(steps, done, go_on, &mut came).and_then(|()| self.flush());
+        // What was not finished goes in any case; the first failure is the one that is told.
+        came.failed = ended.and(self.sweep(steps)).err();
+        for refused in &came.refused {
+            came.done.remove(&refused.path);
+        }
+        came
+    }
+
+    fn each(&mut self, steps: &[Step], done: &BTreeSet<RelPath>, go_on: bool, came: &mut Came) -> Result<()> {
         self.sweep(steps)?;
         let mut paths = HashSet::new();
         let twice: HashSet<&RelPath> =
             steps.iter().map(|step| &step.path).filter(|path| !paths.insert(*path)).collect();
-        for (n, step) in steps.iter().enumerate() {
+        for (n, step) in steps.iter().enumerate().filter(|(_, step)| !done.contains(&step.path)) {
             if step.to.is_none() {
                 // What comes is on the disk before anything goes.
                 self.flush()?;
             }
             let later = if twice.contains(&step.path) { &steps[n + 1..] } else { &[] };
             let took = match self.step(n, step, later) {
-                Ok(took) => took,
                 Err(Error::Refused(what)) => Err(Why::Through(what)),
-                Err(e) => {
-                    self.sweep(steps)?;
-                    return Err(e);
-                }
+                other => other?,
             };
+            let is_folder = step.act().doing == Doing::RemoveFolder;
+            // A path is done when the last of its steps is.
+            let is_last = later.iter().all(|other| other.path != step.path);
             match took {
-                Ok(true) => acts.push(step.act()),
-                Ok(false) => {}
-                Err(why) => refused.push(Refusal { path: step.path.clone(), why }),
+                Ok(took) => {
+                    came.acts.extend(took.then(|| step.act()));
+                    // A folder that holds something stays, and may go later.
+                    came.done.extend((is_last && (took || !is_folder)).then(|| step.path.clone()));
+                }
+                Err(why) => came.refused.push(Refusal { path: step.path.clone(), why }),
             }
-            if !refused.is_empty() && !go_on {
+            if !came.refused.is_empty() && !go_on {
                 break;
             }
         }
-        self.flush()?;
-        self.sweep(steps)?;
-        Ok((acts, refused))
+        Ok(())
     }
 
     fn step(&mut self, n: usize, step: &Step, later: &[Step]) -> Result<Took> {

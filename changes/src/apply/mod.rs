@@ -9,10 +9,10 @@ mod tests;
 mod words;
 
 use crate::{Base, Changes, Entry, Folder, RelPath, Result, Selection, Stack};
-use carry::{Carry, Content};
+use carry::{Came, Carry, Content};
 use record::Record;
 use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -107,6 +107,9 @@ pub struct Applied {
     /// The project is there already.
     pub already: Vec<RelPath>,
     pub written: bool,
+    /// What ended it half-way, in words: `acts` is what was done up to there, and the record can be undone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed: Option<String>,
     /// What the project has now at the paths that were chosen, for the base of the next time.
     #[serde(skip)]
     pub left: Base,
@@ -118,9 +121,37 @@ pub struct Undone {
     pub acts: Vec<Act>,
     /// Files that are no longer as they were applied; they were left alone.
     pub refused: Vec<Refusal>,
+    /// What ended it half-way, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed: Option<String>,
     /// What the project has now where something was put back.
     #[serde(skip)]
     pub left: Base,
+}
+
+/// How far a record was taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct State {
+    /// How many changes it has.
+    pub steps: usize,
+    /// How many paths were taken back by an undo that left others alone.
+    pub undone: usize,
+    /// Such an undo there was.
+    pub tried: bool,
+    /// All of it was taken back.
+    pub whole: bool,
+}
+
+impl State {
+    /// Whether an undo has looked at it.
+    pub fn is_touched(&self) -> bool {
+        self.tried || self.whole
+    }
+}
+
+/// What a record says of itself.
+pub fn state(record: &Path) -> Result<State> {
+    Record::read(record)?.state()
 }
 
 /// One move of a path from one state to another, as the record has it.
@@ -143,30 +174,35 @@ impl Changes {
         let plan = plan::Plan::make(self, options)?;
         let acts: Vec<Act> = plan.steps.iter().map(Step::act).collect();
         let left = plan.left(&self.project);
-        let applied = Applied { acts, refused: plan.refused, already: plan.already, written: false, left };
+        let applied =
+            Applied { acts, refused: plan.refused, already: plan.already, written: false, failed: None, left };
         if options.dry_run || !applied.refused.is_empty() || plan.steps.is_empty() {
             return Ok(applied);
         }
         let record = Record::make(options.record, &self.project, plan.steps)?;
-        let (acts, refused) = forth(&record, &self.project, &self.stack)?;
-        let mut left = applied.left;
+        let Came { acts, refused, failed, .. } = forth(&record, &self.project, &self.stack);
+        let mut left = if failed.is_none() { applied.left } else { Base::default() };
         left.replace(ends(&record.steps, &acts, &self.project));
-        Ok(Applied { written: true, acts, refused, left, ..applied })
+        Ok(Applied { written: true, acts, refused, failed: failed.map(|e| e.to_string()), left, ..applied })
     }
 }
 
 /// Puts back what an apply changed, also one that was ended half-way. Files that are not as they were applied are
-/// refused and left alone; the others are restored.
+/// refused and left alone; the others are restored. What an earlier undo put back is not looked at again.
 pub fn undo(record: &Path, project: &Folder) -> Result<Undone> {
     let record = Record::read(record)?;
+    let mut done = record.done()?;
     let steps: Vec<Step> = record.steps.iter().rev().map(Step::reversed).collect();
     let mut carry = Carry::new(project, &record.id, Content::Record(&record));
-    let (acts, refused) = carry.all(&steps, true)?;
-    if refused.is_empty() {
-        record.mark("undone")?;
-    }
+    let Came { acts, refused, mut failed, done: more } = carry.all(&steps, &done, true);
+    done.extend(more);
+    let marked = match refused.is_empty() && failed.is_none() {
+        true => record.mark("undone"),
+        false => record.note(&done),
+    };
+    failed = failed.or(marked.err());
     let left = ends(&steps, &acts, project);
-    Ok(Undone { acts, refused, left })
+    Ok(Undone { acts, refused, failed: failed.map(|e| e.to_string()), left })
 }
 
 /// What the steps that were taken have left.
@@ -181,17 +217,18 @@ fn ends(steps: &[Step], acts: &[Act], project: &Folder) -> Base {
 
 /// Finishes an apply that was ended half-way.
 pub fn finish(record: &Path, project: &Folder, stack: &Stack) -> Result<Vec<Refusal>> {
-    Ok(forth(&Record::read(record)?, project, stack)?.1)
+    let came = forth(&Record::read(record)?, project, stack);
+    came.failed.map_or(Ok(came.refused), Err)
 }
 
-/// What was done, and what was refused under way.
-fn forth(record: &Record, project: &Folder, stack: &Stack) -> Result<(Vec<Act>, Vec<Refusal>)> {
+/// What was done, what was refused under way, and what ended it.
+fn forth(record: &Record, project: &Folder, stack: &Stack) -> Came {
     let mut carry = Carry::new(project, &record.id, Content::Layers(stack));
-    let (acts, refused) = carry.all(&record.steps, false)?;
-    if refused.is_empty() {
-        record.mark("applied")?;
+    let mut came = carry.all(&record.steps, &BTreeSet::new(), false);
+    if came.refused.is_empty() && came.failed.is_none() {
+        came.failed = record.mark("applied").err();
     }
-    Ok((acts, refused))
+    came
 }
 
 impl Step {

@@ -1,10 +1,11 @@
 //! What is needed to undo an apply, or to finish it: on the disk before the first change.
 
-use super::Step;
+use super::{State, Step};
 use crate::read::{self, hex};
-use crate::{Error, Folder, Result};
+use crate::{Error, Folder, RelPath, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{BufWriter, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -14,6 +15,8 @@ use std::time::SystemTime;
 /// The form of the record: 1 is the first.
 const VERSION: u32 = 1;
 const NAME: &str = "record.json";
+/// The paths that an undo which did not come to its end has taken back.
+const DONE: &str = "undone.json";
 
 /// The steps of an apply, beside the contents that they replace (`before/N`, N the step).
 #[derive(Debug, Serialize, Deserialize)]
@@ -27,8 +30,15 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// Makes the folder, and keeps what the project has.
+    /// Makes the folder, and keeps what the project has. Where that fails there is no record, and nothing to undo.
     pub(super) fn make(folder: &Path, project: &Folder, steps: Vec<Step>) -> Result<Self> {
+        Record::filled(folder, project, steps).inspect_err(|_| {
+            #[cfg(not(test))]
+            let _ = fs::remove_dir_all(folder);
+        })
+    }
+
+    fn filled(folder: &Path, project: &Folder, steps: Vec<Step>) -> Result<Self> {
         let record = Record { version: VERSION, id: id(folder), steps, folder: folder.to_path_buf() };
         let doing = || format!("making the undo record `{}`", folder.display());
         let before = folder.join("before");
@@ -50,16 +60,46 @@ impl Record {
 
     fn write(&self) -> std::io::Result<()> {
         File::open(self.folder.join("before"))?.sync_all()?;
-        let unfinished = self.folder.join("record.unfinished");
-        let file = new_file(&unfinished)?;
+        self.put(NAME, self)?;
+        sync(self.folder.parent().unwrap_or(Path::new("/")))
+    }
+
+    /// Puts a document in its place when it is whole and on the disk.
+    fn put(&self, name: &str, document: &impl Serialize) -> std::io::Result<()> {
+        let unfinished = self.folder.join(format!("{name}.unfinished"));
+        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
         let mut out = BufWriter::new(&file);
-        serde_json::to_writer(&mut out, self)?;
+        serde_json::to_writer(&mut out, document)?;
         out.flush()?;
         drop(out);
         file.sync_all()?;
-        fs::rename(&unfinished, self.folder.join(NAME))?;
-        sync(&self.folder)?;
-        sync(self.folder.parent().unwrap_or(Path::new("/")))
+        fs::rename(&unfinished, self.folder.join(name))?;
+        sync(&self.folder)
+    }
+
+    /// The paths that were taken back already.
+    pub(super) fn done(&self) -> Result<BTreeSet<RelPath>> {
+        let path = self.folder.join(DONE);
+        let bad = |what: String| Error::Record(format!("`{}`: {what}", path.display()));
+        match fs::read(&path) {
+            Ok(text) => serde_json::from_slice(&text).map_err(|e| bad(e.to_string())),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(BTreeSet::new()),
+            Err(e) => Err(bad(e.to_string())),
+        }
+    }
+
+    /// Notes which paths were taken back, where not all were.
+    pub(super) fn note(&self, done: &BTreeSet<RelPath>) -> Result<()> {
+        let noted = self.put(DONE, done);
+        noted.map_err(|e| Error::io(format!("marking the undo record `{}`", self.folder.display()), e))
+    }
+
+    /// How many changes it has, and how far it was taken back.
+    pub(super) fn state(&self) -> Result<State> {
+        let undone = self.done()?;
+        let tried = self.folder.join(DONE).exists();
+        let whole = self.folder.join("undone").exists();
+        Ok(State { steps: self.steps.len(), undone: undone.len(), tried, whole })
     }
 
     pub(super) fn read(folder: &Path) -> Result<Self> {
@@ -95,7 +135,7 @@ impl Record {
         let known = self.steps.get(n).and_then(|step| step.from.as_ref()).filter(|known| known.mode.is_file());
         let known = known.ok_or_else(|| Error::Record(format!("has no content for step {n}")))?;
         let before = Folder::open(&self.folder.join("before"))?;
-        read::copy(&before, &crate::RelPath::new(n.to_string())?, known, to)
+        read::copy(&before, &RelPath::new(n.to_string())?, known, to)
     }
 }
 

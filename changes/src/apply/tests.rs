@@ -1,6 +1,6 @@
 //! Ends an apply at every place where a kill could, and takes it back or to its end; and what is refused.
 
-use super::{Applied, Options, Why, finish, undo};
+use super::{Applied, Doing, Options, Why, finish, undo};
 use crate::{Changes, Error, Folder, Limits, RelPath, Result, Selection, Stack};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -147,9 +147,9 @@ fn ended_anywhere_it_can_be_undone_or_finished() {
         let [undone, finished] = [Room::new(), Room::new()].map(|room| {
             let changes = room.changes();
             LEFT.set(Some(places));
-            let ended = room.apply(&changes, |_| {}).is_err();
+            let ended = room.apply(&changes, |_| {}).is_ok_and(|applied| applied.failed.is_none());
             LEFT.set(None);
-            (room, ended)
+            (room, !ended)
         });
         assert_eq!(undone.1, finished.1);
         if !undone.1 {
@@ -286,6 +286,49 @@ fn what_changed_after_it_was_applied_is_not_taken_back() {
     assert_eq!(room.tree(), expected);
 }
 
+/// An undo that left a file alone is not the end: when the file is as it was applied again, the rest goes back, and what
+/// the user made since of a file that was taken back is not looked at.
+#[test]
+fn what_an_undo_left_alone_can_be_taken_back_later_and_nothing_else_is_touched() {
+    let room = Room::new();
+    let before = room.tree();
+    room.apply(&room.changes(), |_| {}).unwrap();
+    fs::write(room.at("project/new/deep/file"), "edited by hand\n").unwrap();
+    assert_eq!(undo(&room.record, &room.project()).unwrap().refused.len(), 1);
+    let state = super::state(&room.record).unwrap();
+    assert!(state.tried && !state.whole && state.undone > 0 && state.undone < state.steps, "{state:?}");
+    // The user goes on with a file that was taken back: as if it had been applied, of all things.
+    fs::write(room.at("project/changed"), "changed\n").unwrap();
+    fs::write(room.at("project/new/deep/file"), "new\n").unwrap();
+    let undone = undo(&room.record, &room.project()).unwrap();
+    assert!(undone.refused.is_empty() && undone.failed.is_none(), "{undone:?}");
+    let mut expected = before;
+    expected.insert("/changed".into(), "file 100644 changed\n".into());
+    assert_eq!(room.tree(), expected);
+    assert!(super::state(&room.record).unwrap().whole);
+}
+
+/// A failure of the system half-way says what was done up to there.
+#[test]
+fn a_failure_half_way_says_what_was_done() {
+    let room = Room::new();
+    let before = room.tree();
+    let changes = room.changes();
+    LEFT.set(Some(22));
+    let applied = room.apply(&changes, |_| {}).unwrap();
+    LEFT.set(None);
+    assert!(applied.written && applied.failed.is_some_and(|what| what.contains("killed")));
+    assert!(!applied.acts.is_empty() && applied.acts.len() < 10, "{:?}", applied.acts);
+    assert!(
+        applied
+            .acts
+            .iter()
+            .all(|act| act.doing != Doing::Write || room.at("project").join(act.path.to_string()).exists())
+    );
+    assert!(undo(&room.record, &room.project()).unwrap().refused.is_empty());
+    assert_eq!(room.tree(), before);
+}
+
 #[test]
 fn a_folder_that_would_be_a_file_keeps_what_nobody_knew() {
     let room = Room::new();
@@ -334,7 +377,8 @@ fn what_is_written_under_our_hands_is_not_lost() {
             if MEDDLE.replace(None).is_some() {
                 break;
             }
-            refused += usize::from(applied.is_err() || applied.is_ok_and(|applied| !applied.refused.is_empty()));
+            let all = |applied: Applied| applied.refused.is_empty() && applied.failed.is_none();
+            refused += usize::from(!applied.is_ok_and(all));
             let mine = |when: &str| {
                 let content = fs::read_to_string(room.at("project").join(file)).unwrap();
                 assert_eq!(content, "the user's own\n", "{file}, {places} places, {when}");

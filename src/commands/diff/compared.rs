@@ -40,7 +40,12 @@ pub(super) fn compare(project: &Project, [one, other]: [&String; 2], typed: &Dif
     let files = match &changes {
         [Some(a), Some(b)] => differences(a, b),
         [None, None] => Vec::new(),
-        _ => bail!("one of the two may change the project, and the other may not: there is nothing to compare"),
+        [a, _] => {
+            let without = sides[usize::from(a.is_some())].sandbox.id();
+            bail!(
+                "sandbox {without} has no changes to compare: its tasks could only read the project, or none has run, or they were discarded"
+            )
+        }
     };
     let went = sides.each_ref().map(Went::of);
     if typed.json {

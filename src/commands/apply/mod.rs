@@ -1,5 +1,7 @@
 //! `aido apply`: brings into the project what tasks changed in a sandbox, or takes that back; `aido discard` drops it.
 
+mod records;
+
 use crate::cli::{Apply, Discard};
 use crate::commands::past;
 use crate::host::changed;
@@ -9,22 +11,20 @@ use aido_evidence::{Project, Sandbox, plain_json, sha256_hex};
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Version of the JSON form. 1: first.
 const VERSION: u32 = 1;
 /// The exit status where nothing was written, and why is said.
 const REFUSED: u8 = 1;
-/// Below the project's evidence: the records of applies.
-const RECORDS: &str = "applied";
-/// Of a record: it was taken back.
-const UNDONE: &str = "undone";
 
 pub(crate) fn apply(dir: &Path, typed: &Apply) -> Result<u8> {
     let project = past::project(dir)?;
-    if typed.undo {
-        return take_back(&project, typed);
+    match typed.undo.as_deref() {
+        Some("list") => return records::list(&project, typed.json),
+        Some(asked) => return take_back(&project, asked, typed),
+        None => {}
     }
     let sandbox = changed::sandbox(&project, typed.what.as_deref())?;
     if let Some(run) = sandbox.running()? {
@@ -46,7 +46,7 @@ fn bring_in(
     typed: &Apply,
 ) -> Result<u8> {
     let base = changed::base(sandbox)?;
-    let record = new_record(project, sandbox)?;
+    let record = records::new(project, sandbox)?;
     let options = Options {
         selection,
         base: Some(&base),
@@ -65,16 +65,14 @@ fn bring_in(
         let list = serde_json::to_vec(&applied.acts)?;
         let run = sandbox.runs()?.into_iter().next().map(|run| run.id().to_string());
         let line = json!({"sandbox": sandbox.id(), "of_run": run, "files": applied.acts.len(), "refused": applied.refused.len(),
-            "digest": format!("sha256:{}", sha256_hex(&list)), "record": record.file_name().map(|n| n.to_string_lossy())});
+            "digest": format!("sha256:{}", sha256_hex(&list)), "record": record.file_name().map(|n| n.to_string_lossy()), "failed": applied.failed});
         project.ledger().append_durably("changes_applied", &line)?;
     }
-    let committed = if applied.written && applied.refused.is_empty() && typed.commit {
-        Some(commit(project, sandbox, &applied, typed)?)
-    } else {
-        None
-    };
+    let whole = applied.refused.is_empty() && applied.failed.is_none();
+    let committed =
+        if applied.written && whole && typed.commit { Some(commit(project, sandbox, &applied, typed)?) } else { None };
     tell(&applied, committed.as_deref(), sandbox, typed)?;
-    Ok(if applied.refused.is_empty() { 0 } else { REFUSED })
+    Ok(if whole { 0 } else { REFUSED })
 }
 
 fn tell(applied: &Applied, commit: Option<&str>, sandbox: &Sandbox, typed: &Apply) -> Result<()> {
@@ -85,7 +83,7 @@ fn tell(applied: &Applied, commit: Option<&str>, sandbox: &Sandbox, typed: &Appl
             .map(|refused| json!({"path": refused.path, "why": refused.why.to_string()}))
             .collect();
         let told = json!({"version": VERSION, "sandbox": sandbox.id(), "written": applied.written, "acts": applied.acts,
-            "already": applied.already, "refused": refused, "commit": commit});
+            "already": applied.already, "refused": refused, "failed": applied.failed, "commit": commit});
         words::print(&plain_json(serde_json::to_string_pretty(&told)? + "\n"));
         return Ok(());
     }
@@ -93,6 +91,12 @@ fn tell(applied: &Applied, commit: Option<&str>, sandbox: &Sandbox, typed: &Appl
         applied.acts.iter().for_each(|act| words::print(&format!("{}\n", line(act))));
     }
     refusals(&applied.refused);
+    if let Some(what) = &applied.failed {
+        say(&format!("ended half-way: {}", inert(what)));
+        let done = words::count(applied.acts.len(), "change");
+        say(&format!("{done} done up to there; `aido apply --undo` takes back what was done"));
+        return Ok(());
+    }
     match (applied.refused.len(), applied.acts.len(), applied.written) {
         (0, 0, _) if !typed.quiet => say("the project has all of it already"),
         (0, done, true) if !typed.quiet => {
@@ -253,16 +257,17 @@ fn message(sandbox: &Sandbox, typed: &Apply) -> Result<String> {
     Ok(format!("{task}\n\nBy a task in aido's sandbox {}.\n", sandbox.id()))
 }
 
-/// Takes the last apply back that was not taken back yet.
-fn take_back(project: &Project, typed: &Apply) -> Result<u8> {
-    let Some(record) = last_record(project)? else { bail!("there is no apply to take back") };
+/// Takes an apply back: the one that was named, or the last one that no undo has looked at yet.
+fn take_back(project: &Project, asked: &str, typed: &Apply) -> Result<u8> {
+    let record = records::find(project, asked)?;
     let undone = undo(&record, &Folder::open(changed::project_folder(project))?)?;
     let name = record.file_name().unwrap_or_default().to_string_lossy().into_owned();
     // The sandbox may be gone: then nobody applies it again.
     if let Some(sandbox) = name.split_once('-').and_then(|(_, id)| project.sandbox(id).ok()) {
         changed::settle(&sandbox, &undone.left)?;
     }
-    let line = json!({"record": name, "files": undone.acts.len(), "refused": undone.refused.len()});
+    let line =
+        json!({"record": name, "files": undone.acts.len(), "refused": undone.refused.len(), "failed": undone.failed});
     project.ledger().append_durably("apply_undone", &line)?;
     if typed.json {
         let refused: Vec<_> = undone
@@ -270,39 +275,26 @@ fn take_back(project: &Project, typed: &Apply) -> Result<u8> {
             .iter()
             .map(|refused| json!({"path": refused.path, "why": refused.why.to_string()}))
             .collect();
-        let told = json!({"version": VERSION, "record": name, "acts": undone.acts, "refused": refused});
+        let told = json!({"version": VERSION, "record": name, "acts": undone.acts, "refused": refused, "failed": undone.failed});
         words::print(&plain_json(serde_json::to_string_pretty(&told)? + "\n"));
     } else {
         if !typed.quiet {
             undone.acts.iter().for_each(|act| words::print(&format!("{}\n", self::line(act))));
         }
         refusals(&undone.refused);
+        if let Some(what) = &undone.failed {
+            say(&format!("ended half-way: {}; `aido apply --undo {name}` goes on with it", inert(what)));
+        }
         match undone.refused.len() {
-            0 if typed.quiet => {}
+            0 if typed.quiet || undone.failed.is_some() => {}
             0 => say(&format!("{} taken back", words::count(undone.acts.len(), "change"))),
-            left => say(&format!("{} changed since, and left alone", words::count(left, "file"))),
+            left => say(&format!(
+                "{} changed since, and left alone: `aido apply --undo {name}` tries again, `aido apply --undo` goes on with the apply before",
+                words::count(left, "file")
+            )),
         }
     }
-    Ok(if undone.refused.is_empty() { 0 } else { REFUSED })
-}
-
-/// A folder for the record of an apply: sorted by time.
-fn new_record(project: &Project, sandbox: &Sandbox) -> Result<PathBuf> {
-    let all = project.folder().join(RECORDS);
-    std::fs::create_dir_all(&all).with_context(|| all.display().to_string())?;
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_nanos();
-    Ok(all.join(format!("{now:020}-{}", sandbox.id())))
-}
-
-fn last_record(project: &Project) -> Result<Option<PathBuf>> {
-    let all = project.folder().join(RECORDS);
-    let mut found: Vec<PathBuf> = match std::fs::read_dir(&all) {
-        Ok(entries) => entries.flatten().map(|entry| entry.path()).collect(),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-        Err(e) => return Err(e).with_context(|| all.display().to_string()),
-    };
-    found.sort();
-    Ok(found.into_iter().rev().find(|record| !record.join(UNDONE).exists()))
+    Ok(if undone.refused.is_empty() && undone.failed.is_none() { 0 } else { REFUSED })
 }
 
 pub(crate) fn discard(dir: &Path, typed: &Discard) -> Result<u8> {
