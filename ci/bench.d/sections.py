@@ -237,7 +237,7 @@ def cli(world, typed, absent):
 def past(world, aido, count):
     """Brings the project of `aido` to so many runs."""
     command, cwd = aido.command([PROBE, "true"])
-    there = len(list((cwd / ".aido/sandboxes").glob("sb_*"))) if (cwd / ".aido").exists() else 0
+    there = len(list((cwd / ".aido/sandboxes").glob("s????????????"))) if (cwd / ".aido").exists() else 0
     while there < count:
         step = min(500, count - there)
         at_once([(command, cwd, aido.env)] * step, 2)

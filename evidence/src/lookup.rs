@@ -53,8 +53,9 @@ impl Project {
 
     /// The run with this ID, a unique prefix of it, or `latest`.
     pub fn run(&self, asked: &str) -> Result<Run> {
-        let all = self.runs()?;
-        Id::pick(Of::Run, asked, &all, Run::id).cloned()
+        let all = self.known_runs()?;
+        let found = Id::pick(Of::Run, asked, &all, |listed| &listed.run)?;
+        self.run_in(found.sandbox.as_str(), found.run.as_str())
     }
 
     /// The same where both IDs are known in full: looks at no other.
@@ -71,7 +72,7 @@ impl Project {
 
     /// The newest run.
     pub fn latest_run(&self) -> Result<Option<Run>> {
-        Ok(self.runs()?.into_iter().next())
+        self.known_runs()?.first().map(|newest| self.run_in(newest.sandbox.as_str(), newest.run.as_str())).transpose()
     }
 
     /// The runs whose writer died before it sealed them.

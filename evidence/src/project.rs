@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 const FOLDER: &str = ".aido";
-const SANDBOXES: &str = "sandboxes";
+pub(crate) const SANDBOXES: &str = "sandboxes";
 const UNSEALED: &str = "unsealed";
 const KEPT: &str = "kept";
 /// Where trees go before they are removed, so that nobody finds half of one in its place. An entry
@@ -21,7 +21,8 @@ const TRASH: &str = "trash";
 
 /// The project's evidence: `ledger.jsonl`, `sandboxes/`, and for aido's own use `unsealed/` (a mark
 /// for each run that is not sealed, so that leftovers are found without looking at every run),
-/// `kept/` (the same for each sandbox that takes runs) and `trash/` (what is being removed).
+/// `kept/` (the same for each sandbox that takes runs), `runs.index` (what lists say of runs that
+/// change no more) and `trash/` (what is being removed).
 #[derive(Clone, Debug)]
 pub struct Project {
     folder: Folder,

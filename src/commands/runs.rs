@@ -5,12 +5,16 @@ use crate::cli::Runs;
 use crate::{backend, listing, words};
 use aido_evidence::{Project, Run, Status, plain_json};
 use anyhow::Result;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+/// Which program told the lines that the project's index keeps, and how: others are told anew.
+const TOLD_BY: &str = concat!(env!("CARGO_PKG_VERSION"), "-1");
+
 /// One line of the list.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Line {
     run: String,
     sandbox: String,
@@ -19,16 +23,18 @@ struct Line {
     /// RFC 3339; empty where the record does not say.
     started: String,
     took_ms: Option<u64>,
-    status: &'static str,
+    status: Cow<'static, str>,
     /// In words: `exit 0`, `out of memory`, `running` …
     end: String,
     exit_code: Option<u8>,
+    /// Not kept in the index: a project can be moved.
+    #[serde(default)]
     folder: PathBuf,
 }
 
 pub(crate) fn runs(dir: &Path, asked: &Runs) -> Result<u8> {
     let lines = match Project::open(dir, &backend::own_home())? {
-        Some(project) => project.runs()?.iter().map(line).collect(),
+        Some(project) => lines(&project)?,
         None => Vec::new(),
     };
     let text = if asked.json { plain_json(serde_json::to_string_pretty(&lines)? + "\n") } else { table(&lines) };
@@ -41,6 +47,22 @@ pub(crate) fn runs(dir: &Path, asked: &Runs) -> Result<u8> {
     }
 }
 
+/// All runs, newest first.
+fn lines(project: &Project) -> Result<Vec<Line>> {
+    let told = |run: &Run| serde_json::to_string(&line(run)).unwrap_or_default();
+    let listed = project.list(TOLD_BY, &told)?;
+    let lines = listed.iter().filter_map(|listed| {
+        let mut line: Line = match serde_json::from_str(&listed.told) {
+            Ok(line) => line,
+            // What the index keeps was damaged.
+            Err(_) => line(&project.run_in(listed.sandbox.as_str(), listed.run.as_str()).ok()?),
+        };
+        line.folder = project.place_of(listed);
+        Some(line)
+    });
+    Ok(lines.collect())
+}
+
 /// A run that cannot be read is listed as such: it must not hide the others.
 fn line(run: &Run) -> Line {
     let begun = run.begun();
@@ -51,24 +73,24 @@ fn line(run: &Run) -> Line {
         task: Vec::new(),
         started: begun.as_ref().map(|b| b.time.clone()).unwrap_or_default(),
         took_ms: None,
-        status: "unreadable",
+        status: "unreadable".into(),
         end: "unreadable".to_owned(),
         exit_code: None,
-        folder: run.folder().to_path_buf(),
+        folder: PathBuf::new(),
     };
     let Ok(status) = run.status() else { return line };
     match past::told(run) {
         Err(_) => {}
         Ok(Some(told)) => {
-            line.status = past::status_word(status);
+            line.status = past::status_word(status).into();
             line.took_ms = Some(told.outcome.usage.wall_ms);
             line.end = past::ending(&told.outcome.end);
             line.exit_code = Some(told.exit_code);
             (line.name, line.task, line.started) = (told.name, told.task, told.started);
         }
         Ok(None) => {
-            line.status = past::status_word(status);
-            line.end = line.status.to_owned();
+            line.status = past::status_word(status).into();
+            line.end = line.status.to_string();
             line.name = run.sandbox().state().map(|s| s.name).unwrap_or_default();
             line.task = past::planned_task(run).unwrap_or_default();
             let since = |ms: u64| aido_evidence::boottime_ms().saturating_sub(ms);
@@ -120,7 +142,7 @@ mod tests {
         let odd = example::sealed(&project, &serde_json::json!({"version": 99}));
         let interrupted = example::interrupted(&project);
         let running = example::begun(&project);
-        let lines: Vec<Line> = project.runs().unwrap().iter().map(line).collect();
+        let lines: Vec<Line> = lines(&project).unwrap();
         let told: Vec<(&str, &str)> = lines.iter().map(|l| (l.run.as_str(), l.end.as_str())).collect();
         assert_eq!(
             told,

@@ -7,6 +7,7 @@ mod crash;
 mod folders;
 mod keys;
 mod ledger;
+mod listing;
 mod moments;
 mod power;
 mod recording;
