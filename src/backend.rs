@@ -116,7 +116,7 @@ fn folder_of(name: &str) -> Option<PathBuf> {
 
 /// What of the caller no task is shown.
 pub(crate) fn own_folders() -> Own {
-    Own { home: home(), keys: own_home().keys }
+    Own { home: home(), keys: own_home().keys, looks: state().map(|state| state.join("looks")) }
 }
 
 /// The same for who starts a run. The first run makes a key: where the project is around its place, the folder must be

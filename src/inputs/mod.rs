@@ -4,6 +4,7 @@ mod digest;
 mod given;
 mod layered;
 mod layout;
+mod looked;
 mod open;
 mod outputs;
 mod own;
@@ -51,7 +52,7 @@ pub fn lay_out(settings: &Settings, script: Option<&str>, own: &Own) -> Result<L
             &whole
         }
     };
-    let mut selection = select::Selection::new(project, &mut budget);
+    let mut selection = select::Selection::new(project, &mut budget, own.looks.as_deref());
     for told in wanted {
         selection.add(told)?;
     }

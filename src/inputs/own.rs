@@ -10,6 +10,8 @@ pub struct Own {
     pub home: Option<PathBuf>,
     /// Where the private keys lie.
     pub keys: Option<PathBuf>,
+    /// Where it is kept what was seen of large projects.
+    pub looks: Option<PathBuf>,
 }
 
 impl Own {

@@ -1,8 +1,9 @@
 //! `inputs:`: from patterns to files and folders of the project.
 
 use super::given::SecretFile;
-use super::secrets::{EVIDENCE, is_closed, looks_secret, may_be_hidden, names_secret};
-use super::walk::{Budget, Kind, walk, walk_unsorted};
+use super::looked::Look;
+use super::secrets::{EVIDENCE, is_closed, looks_secret, names_secret};
+use super::walk::{Budget, Kind, walk};
 use crate::settings::{At, Error, Result, Told, distance};
 use globset::{GlobBuilder, GlobMatcher};
 use std::collections::BTreeMap;
@@ -30,14 +31,16 @@ pub struct Entry {
 pub(super) struct Selection<'a> {
     project: &'a Path,
     budget: &'a mut Budget,
+    /// Where it stands what earlier looks saw.
+    memory: Option<&'a Path>,
     /// By path; `true` for what was named exactly.
     found: BTreeMap<String, (Entry, bool)>,
 }
 
 impl<'a> Selection<'a> {
     /// `project` holds no link.
-    pub(super) fn new(project: &'a Path, budget: &'a mut Budget) -> Self {
-        Selection { project, budget, found: BTreeMap::new() }
+    pub(super) fn new(project: &'a Path, budget: &'a mut Budget, memory: Option<&'a Path>) -> Self {
+        Selection { project, budget, memory, found: BTreeMap::new() }
     }
 
     pub(super) fn add(&mut self, wanted: &Told<String>) -> Result<()> {
@@ -150,7 +153,7 @@ impl<'a> Selection<'a> {
     pub(super) fn finish(self) -> Result<Vec<Entry>> {
         let mut entries: Vec<Entry> = Vec::new();
         let mut exact: Vec<Entry> = Vec::new();
-        let Selection { project, budget, mut found } = self;
+        let Selection { project, budget, memory, mut found } = self;
         if let Some((whole, _)) = found.remove("") {
             entries.push(whole);
         }
@@ -168,10 +171,10 @@ impl<'a> Selection<'a> {
             }
         }
         for outer in entries.iter_mut().filter(|entry| entry.folder) {
-            outer.hidden = hidden(&outer.source, project, budget)?;
+            outer.hidden = hidden(&outer.source, project, budget, memory)?;
             for inner in &exact {
                 if below(&inner.path, &outer.path).is_some() {
-                    show(outer, inner, project, budget)?;
+                    show(outer, inner, project, budget, memory)?;
                 }
             }
         }
@@ -180,7 +183,7 @@ impl<'a> Selection<'a> {
 }
 
 /// Shows, in an input folder, what was named exactly beside it.
-fn show(outer: &mut Entry, inner: &Entry, project: &Path, budget: &mut Budget) -> Result<()> {
+fn show(outer: &mut Entry, inner: &Entry, project: &Path, budget: &mut Budget, memory: Option<&Path>) -> Result<()> {
     let path = &inner.path;
     let real = inner.source.strip_prefix(&outer.source).ok().and_then(Path::to_str);
     let Some(real) = real else {
@@ -193,7 +196,7 @@ fn show(outer: &mut Entry, inner: &Entry, project: &Path, budget: &mut Budget) -
         return Err(Error::new(At::Nowhere, what).remedy("name the inputs one by one, without the folder around them"));
     }
     if inner.folder {
-        let more = hidden(&inner.source, project, budget)?;
+        let more = hidden(&inner.source, project, budget, memory)?;
         outer.hidden.extend(more.into_iter().map(|hidden| format!("{real}/{hidden}")));
         outer.hidden.sort();
         outer.hidden.dedup();
@@ -202,14 +205,11 @@ fn show(outer: &mut Entry, inner: &Entry, project: &Path, budget: &mut Budget) -
 }
 
 /// What of a folder is not shown: what looks like a secret, and doors to the outside.
-fn hidden(folder: &Path, project: &Path, budget: &mut Budget) -> Result<Vec<String>> {
+fn hidden(folder: &Path, project: &Path, budget: &mut Budget, memory: Option<&Path>) -> Result<Vec<String>> {
     let mut hidden = Vec::new();
-    walk_unsorted(folder, budget, &mut |path, kind| {
+    let mut look = Look::at(folder, memory);
+    look.through(folder, budget, &mut |path, kind| {
         let name = path.file_name().unwrap_or_default();
-        // Most names end here, and there are many.
-        if matches!(kind, Kind::File | Kind::Link) && !may_be_hidden(name.as_encoded_bytes()) {
-            return Ok(false);
-        }
         let shown = path.to_string_lossy();
         let hide = match kind {
             Kind::Other | Kind::Closed => true,
@@ -239,6 +239,7 @@ fn hidden(folder: &Path, project: &Path, budget: &mut Budget) -> Result<Vec<Stri
         }
         Ok(false)
     })?;
+    look.remember();
     hidden.sort();
     hidden.dedup();
     let copy = hidden.clone();

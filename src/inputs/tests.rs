@@ -271,7 +271,7 @@ fn a_home_folder_is_no_project() {
     let home = Project::new(&["project/a", ".bashrc"]);
     let try_at = |project: &Path, yaml: &str| {
         let settings = Settings::from_text(yaml, "f", project, &Overrides::default()).unwrap();
-        lay_out(&settings, None, &Own { home: Some(home.path("")), keys: None })
+        lay_out(&settings, None, &Own { home: Some(home.path("")), keys: None, looks: None })
     };
     assert!(try_at(&home.path(""), "").unwrap_err().to_string().contains("is no project"));
     assert!(try_at(home.path("").parent().unwrap(), "").is_err());
@@ -287,7 +287,7 @@ fn keys_that_sign_are_no_input_however_they_are_named() {
     let keys = Some(p.path("share/aido/keys"));
     let try_with = |yaml: &str| {
         let settings = Settings::from_text(yaml, "f", p.folder.path(), &Overrides::default()).unwrap();
-        lay_out(&settings, None, &Own { home: None, keys: keys.clone() }).map(|layout| layout.hidden())
+        lay_out(&settings, None, &Own { home: None, keys: keys.clone(), looks: None }).map(|layout| layout.hidden())
     };
     for yaml in ["", "inputs: [share]", "inputs: ['**']", "inputs: ['s*/']", "inputs: [share/aido]"] {
         assert_eq!(try_with(yaml).unwrap(), ["share/aido/keys"], "{yaml}");

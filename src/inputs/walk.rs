@@ -2,7 +2,8 @@
 
 use crate::host::names::each_name;
 use crate::settings::{At, Error, Result};
-use std::ffi::OsString;
+use serde::{Deserialize, Serialize};
+use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 const MAX_ENTRIES: usize = 200_000;
 
 /// What lies at a name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Kind {
     File,
     Folder,
@@ -29,6 +30,12 @@ impl Budget {
         Budget(MAX_ENTRIES)
     }
 
+    /// Entries of which it is known what they are.
+    pub(super) fn take(&mut self, entries: usize, root: &Path) -> Result<()> {
+        self.0 = self.0.checked_sub(entries).ok_or_else(|| too_many(root))?;
+        Ok(())
+    }
+
     #[cfg(test)]
     pub(super) fn of(entries: usize) -> Self {
         Budget(entries)
@@ -38,21 +45,16 @@ impl Budget {
 /// Visits what lies below `root`, depth first, names in the order of their bytes. The visitor gets the path relative to
 /// `root` and says whether to go into a folder.
 pub(super) fn walk(root: &Path, budget: &mut Budget, visit: &mut Visit<'_>) -> Result<()> {
-    go(root, true, budget, visit)
-}
-
-/// The same, names as the folders have them: for whoever sorts what was found.
-pub(super) fn walk_unsorted(root: &Path, budget: &mut Budget, visit: &mut Visit<'_>) -> Result<()> {
-    go(root, false, budget, visit)
+    go(root, budget, visit)
 }
 
 /// Who is shown each entry.
 type Visit<'a> = dyn FnMut(&Path, Kind) -> Result<bool> + 'a;
 
-fn go(root: &Path, sorted: bool, budget: &mut Budget, visit: &mut Visit<'_>) -> Result<()> {
+fn go(root: &Path, budget: &mut Budget, visit: &mut Visit<'_>) -> Result<()> {
     // The folders that are open now, each with the names in it that wait, and one path for all of them: a hundred
     // thousand names are looked at before a task starts.
-    let mut open = vec![list(root, Path::new(""), sorted, budget)?.unwrap_or_default()];
+    let mut open = vec![list(root, Path::new(""), budget)?.unwrap_or_default()];
     let mut path = PathBuf::new();
     while let Some(waiting) = open.last_mut() {
         let Some((name, kind)) = waiting.pop() else {
@@ -62,7 +64,7 @@ fn go(root: &Path, sorted: bool, budget: &mut Budget, visit: &mut Visit<'_>) -> 
         };
         path.push(name);
         if visit(&path, kind)? && kind == Kind::Folder {
-            match list(root, &path, sorted, budget)? {
+            match list(root, &path, budget)? {
                 Some(entries) => {
                     open.push(entries);
                     continue;
@@ -78,31 +80,40 @@ fn go(root: &Path, sorted: bool, budget: &mut Budget, visit: &mut Visit<'_>) -> 
 }
 
 /// The entries of one folder, the last first. `None`: this user may not list it.
-fn list(root: &Path, folder: &Path, sorted: bool, budget: &mut Budget) -> Result<Option<Vec<(OsString, Kind)>>> {
+fn list(root: &Path, folder: &Path, budget: &mut Budget) -> Result<Option<Vec<(OsString, Kind)>>> {
+    let mut names: Vec<(OsString, Kind)> = Vec::new();
+    let listed = each_of(root, folder, budget, &mut |name, kind| names.push((name.to_os_string(), kind)))?;
+    names.sort_unstable_by(|a, b| b.0.cmp(&a.0));
+    Ok(listed.then_some(names))
+}
+
+/// Shows each entry of one folder, in the order that the folder has them. False: this user may not list it.
+pub(super) fn each_of(
+    root: &Path,
+    folder: &Path,
+    budget: &mut Budget,
+    each: &mut dyn FnMut(&OsStr, Kind),
+) -> Result<bool> {
     let full = root.join(folder);
     let fail = |e: std::io::Error| Error::new(At::Nowhere, format!("cannot list {}: {e}", full.display()));
-    let mut names: Vec<(OsString, Kind)> = Vec::new();
-    let mut over = false;
+    let (mut over, mut any) = (false, false);
     let listed = each_name(&full, &mut |name, kind| {
         over = budget.0 == 0;
         budget.0 = budget.0.saturating_sub(1);
-        names.push((name.to_os_string(), kind));
+        any = true;
+        if !over {
+            each(name, kind);
+        }
         !over
     });
     match listed {
-        Ok(()) if over => return Err(too_many(root)),
-        Ok(()) => {}
-        Err(e) if e.kind() == ErrorKind::PermissionDenied && names.is_empty() => return Ok(None),
+        Ok(()) if over => Err(too_many(root)),
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == ErrorKind::PermissionDenied && !any => Ok(false),
         // It went away between two looks.
-        Err(e) if e.kind() == ErrorKind::NotFound && !folder.as_os_str().is_empty() && names.is_empty() => {
-            return Ok(Some(Vec::new()));
-        }
-        Err(e) => return Err(fail(e)),
+        Err(e) if e.kind() == ErrorKind::NotFound && !folder.as_os_str().is_empty() && !any => Ok(true),
+        Err(e) => Err(fail(e)),
     }
-    if sorted {
-        names.sort_unstable_by(|a, b| b.0.cmp(&a.0));
-    }
-    Ok(Some(names))
 }
 
 fn too_many(root: &Path) -> Error {
