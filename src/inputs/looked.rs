@@ -183,6 +183,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-#[cfg(test)]
+// Elsewhere nothing is remembered.
+#[cfg(all(test, target_os = "linux", not(aido_portable)))]
 #[path = "looked_tests.rs"]
 mod tests;
