@@ -17,6 +17,13 @@ pub struct Stamp {
     pub nanoseconds: i64,
 }
 
+impl Stamp {
+    fn of(time: SystemTime) -> Self {
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Stamp { seconds: since.as_secs() as i64, nanoseconds: i64::from(since.subsec_nanos()) }
+    }
+}
+
 /// What the project had at a path, with what tells cheaply whether it still has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Was {
@@ -36,6 +43,10 @@ pub struct Was {
 pub struct Base {
     pub version: u32,
     pub files: BTreeMap<RelPath, Option<Was>>,
+    /// Folders of the project that tasks deleted or made anew, and when these had last changed: what comes into them
+    /// later no task is shown.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub covered: BTreeMap<RelPath, Stamp>,
 }
 
 /// A path where the project is no longer what it was.
@@ -76,26 +87,44 @@ impl Was {
 
     /// Whether it was written, or its mode set, after that time. Folders are touched by whatever happens in them.
     pub(crate) fn is_after(&self, time: SystemTime) -> bool {
-        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let time = Stamp { seconds: since.as_secs() as i64, nanoseconds: i64::from(since.subsec_nanos()) };
-        self.entry.mode != crate::Mode::Folder && (self.modified > time || self.changed > time)
+        self.entry.mode != crate::Mode::Folder && self.latest() > Stamp::of(time)
+    }
+
+    /// When it was last written, or its mode set.
+    pub(crate) fn latest(&self) -> Stamp {
+        self.modified.max(self.changed)
     }
 }
 
 impl Default for Base {
     fn default() -> Self {
-        Base { version: VERSION, files: BTreeMap::new() }
+        Base { version: VERSION, files: BTreeMap::new(), covered: BTreeMap::new() }
     }
 }
 
 impl Base {
     /// Takes over what another one knows of paths that this one does not know yet. `began`: the run that changed them.
     pub fn add(&mut self, other: &Base, began: SystemTime) {
-        for (path, was) in &other.files {
-            self.files
-                .entry(path.clone())
-                .or_insert_with(|| was.clone().map(|was| Was { touched: was.touched || was.is_after(began), ..was }));
+        for (path, was) in other.files.iter().filter(|(path, _)| !self.files.contains_key(path)).collect::<Vec<_>>() {
+            let touched = |was: &Was| was.touched || was.is_after(began) || other.is_moved_into(path, began);
+            let was = was.clone().filter(|_| !self.is_unseen(path)).map(|was| Was { touched: touched(&was), ..was });
+            self.files.insert(path.clone(), was);
         }
+        for (folder, stamp) in &other.covered {
+            self.covered.entry(folder.clone()).or_insert(*stamp);
+        }
+    }
+
+    /// Whether a path lies in a folder that tasks had covered before anything was known of the path.
+    pub(crate) fn is_unseen(&self, path: &RelPath) -> bool {
+        !self.files.contains_key(path) && path.above().any(|above| self.covered.contains_key(&above))
+    }
+
+    /// Whether a covered folder, this or one around the path, was changed after that time: a file that is moved in keeps
+    /// its own times where it comes with a folder.
+    pub(crate) fn is_moved_into(&self, path: &RelPath, time: SystemTime) -> bool {
+        let time = Stamp::of(time);
+        path.above().chain([path.clone()]).any(|at| self.covered.get(&at).is_some_and(|stamp| *stamp > time))
     }
 
     /// Takes over all of what another one knows.

@@ -22,7 +22,7 @@ mod read;
 mod rename;
 mod select;
 
-pub use apply::{Act, Applied, Clash, Doing, Options, Refusal, State, Undone, Why, finish, state, undo};
+pub use apply::{Act, Active, Applied, Clash, Doing, Options, Refusal, State, Undone, Why, finish, state, undo};
 pub use base::{Base, Drift, Was};
 pub use beneath::Folder;
 pub use branch::{Branch, Branched};

@@ -183,6 +183,7 @@ impl<'a> Merge<'a> {
                     let before = self.project(&below)?;
                     todo.push((below, before));
                 }
+                self.base.covered.insert(path.clone(), was.latest());
             }
             self.remember(&path, Some(&was))?;
             let hidden = self.is_hidden(&path);
@@ -193,6 +194,9 @@ impl<'a> Merge<'a> {
 
     /// Of a folder that the task made anew: what the project has there and the layers do not name.
     fn rest_is_gone(&mut self, folder: &Merged, names: &BTreeMap<Vec<u8>, Vec<usize>>) -> Result<()> {
+        if let Some(was) = self.project(&folder.path)? {
+            self.base.covered.insert(folder.path.clone(), was.latest());
+        }
         for name in self.project_names(&folder.path)? {
             if !names.contains_key(&name) {
                 let path = folder.path.join(&name);

@@ -141,9 +141,11 @@ pub(crate) fn began(sandbox: &Sandbox) -> Result<SystemTime> {
 }
 
 /// Why a person's own tools would act on a file by themselves.
-pub(crate) fn active(path: &RelPath) -> Option<String> {
+pub(crate) fn active(path: &RelPath, beside: &dyn Fn(&str) -> bool) -> Option<String> {
+    let path = String::from_utf8_lossy(path.as_bytes());
     // A link may stand for a folder of which everything is acted on.
-    collected::why_active_folder(&String::from_utf8_lossy(path.as_bytes())).map(str::to_string)
+    let why = collected::why_active_folder(&path).or_else(|| collected::why_repository(&path, beside));
+    why.map(str::to_string)
 }
 
 /// What the last task was not shown, by the plan that it ran by.

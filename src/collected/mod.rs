@@ -42,6 +42,15 @@ pub(crate) fn why_active_folder(path: &str) -> Option<&'static str> {
     why_active(path).or_else(|| why_active(&format!("{path}/\u{1}")))
 }
 
+/// Why git takes the folder of a file for a repository, whatever its name, and obeys it: `beside` says whether a file of
+/// a name lies there.
+pub(crate) fn why_repository(path: &str, beside: &dyn Fn(&str) -> bool) -> Option<&'static str> {
+    let name = path.rsplit_once('/').map_or(path, |(_, name)| name).to_ascii_lowercase();
+    let counts = ["head", "config", "config.worktree", "commondir"].contains(&name.as_str());
+    let is_one = || beside("head") && ["config", "commondir"].into_iter().any(beside);
+    (counts && is_one()).then_some(active::REPOSITORY)
+}
+
 /// Whether a folder is such a one.
 pub(crate) fn is_active_folder(path: &str) -> bool {
     why_active_folder(path).is_some()
@@ -115,6 +124,15 @@ mod tests {
         assert_eq!((&event["added"]["count"], &event["same"]), (&json!(2), &json!(1)));
         assert_eq!(event["changed"]["paths"], json!(["sub/other", "longer", "link", "fifo"]));
         assert_eq!(changed(&Collected::default()), None);
+    }
+
+    #[test]
+    fn a_repository_is_told_by_what_lies_together() {
+        let told = |path: &str, there: &[&str]| why_repository(path, &|name| there.contains(&name)).is_some();
+        assert!(told("a/config", &["head", "config"]) && told("a/HEAD", &["head", "config"]));
+        assert!(told("HEAD", &["head", "commondir"]) && told("a/commondir", &["head", "commondir"]));
+        assert!(told("a/config.worktree", &["head", "config"]));
+        assert!(!told("a/config", &["config"]) && !told("a/HEAD", &["head"]) && !told("a/x", &["head", "config"]));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! descriptor and through no link, and what is moved is what was seen.
 
 use super::listing::{Listing, Seen, What, as_bytes, shown};
-use crate::collected::{why_active, why_active_folder};
+use crate::collected::{why_active, why_active_folder, why_repository};
 use crate::mutation::Aside;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, fstat, openat, renameat_with, statat, symlinkat};
 use rustix::io::Errno;
@@ -57,11 +57,15 @@ fn why(before: &Listing, after: &Listing, path: &str, seen: &Seen, what: What) -
         FileType::Symlink => why_active_folder(&text),
         _ => why_active(&text),
     };
-    named.or_else(|| {
-        let head = format!("{}HEAD", path.strip_suffix("config")?);
-        let whole = path == "config" || path.ends_with("/config");
-        (whole && after.entries.contains_key(&head)).then_some(REPOSITORY)
-    })
+    let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let has = |listing: &Listing, name: &str| {
+        let file = if folder.is_empty() { name.to_string() } else { format!("{folder}/{name}") };
+        listing.entries.contains_key(&file)
+    };
+    let beside = |name: &str| has(after, if name == "head" { "HEAD" } else { name });
+    // Of what the task made whole the settings go; of what it completed, what it put beside them.
+    let taken = path.ends_with("config") || (what == What::Added && has(before, "config"));
+    named.or_else(|| why_repository(path, &beside).filter(|_| taken).map(|_| REPOSITORY))
 }
 
 /// Takes all of it out of the project, into a folder of the sandbox's. What held its place before and is known is put back.
@@ -193,6 +197,8 @@ mod tests {
         let (project, sandbox) = (scratch.path().join("project"), scratch.path().join("sandbox"));
         fs::create_dir_all(project.join("sub")).unwrap();
         fs::create_dir(&sandbox).unwrap();
+        fs::create_dir(project.join("half")).unwrap();
+        fs::write(project.join("half/config"), "from the run before").unwrap();
         symlink("orders", project.join("AGENTS.md")).unwrap();
         let before = Listing::of(&project, &[]).unwrap();
         fs::create_dir_all(project.join("sub/.git/hooks")).unwrap();
@@ -204,6 +210,7 @@ mod tests {
             ("Makefile", 0o644),
             ("bare/HEAD", 0o644),
             ("bare/config", 0o644),
+            ("half/HEAD", 0o644),
             ("bare/deep/tool", 0o4755),
         ] {
             fs::write(project.join(file), file).unwrap();
@@ -219,7 +226,7 @@ mod tests {
         let taken = take(&project, &sandbox, &HashSet::new(), (&before, &after), &changes);
         assert!(taken.iter().all(|aside| aside.at.is_some()), "{taken:?}");
         let paths: Vec<&str> = taken.iter().map(|aside| aside.path.as_str()).collect();
-        assert_eq!(paths, ["AGENTS.md", "bare/config", "bare/deep/tool", "sub/.envrc", "sub/.git"]);
+        assert_eq!(paths, ["AGENTS.md", "bare/config", "bare/deep/tool", "half/HEAD", "sub/.envrc", "sub/.git"]);
         assert_eq!(fs::read_link(project.join("AGENTS.md")).unwrap(), Path::new("orders"));
         for closed in ["sub", "bare", "bare/deep"] {
             assert_eq!(fs::metadata(project.join(closed)).unwrap().permissions().mode() & 0o777, 0, "{closed}");
@@ -227,7 +234,7 @@ mod tests {
         }
         assert!(project.join("plain").exists() && project.join("Makefile").exists());
         assert!(!project.join("sub/.git").exists() && !project.join("sub/.envrc").exists());
-        let hook = sandbox.join(taken[4].at.as_ref().unwrap()).join(".git/hooks/pre-commit");
+        let hook = sandbox.join(taken[5].at.as_ref().unwrap()).join(".git/hooks/pre-commit");
         assert_eq!(fs::read_to_string(hook).unwrap(), "sub/.git/hooks/pre-commit");
         let tool = sandbox.join(taken[2].at.as_ref().unwrap()).join("tool");
         assert_eq!(fs::metadata(tool).unwrap().permissions().mode() & 0o7777, 0o755);

@@ -329,3 +329,72 @@ fn a_folder_that_the_user_moved_away_is_not_made_anew() {
     apply(&p, &[]).code(1).says("`src/a.txt`: the project changed since").says("is: nothing");
     assert!(!p.path().join("src").exists());
 }
+
+#[test]
+fn what_git_ignores_comes_into_the_project_and_into_no_commit() {
+    let p = repository(&[("a", "a\n"), ("kept.log", "tracked\n"), ("old.log", "tracked\n")]);
+    git(&p, &["config", "core.excludesFile", "/dev/null"]).ok();
+    p.write(".gitignore", "*.log\nbuild/\n");
+    git(&p, &["add", ".gitignore"]).ok();
+    git(&p, &["commit", "--quiet", "-m", "ignore"]).ok();
+    let id = up(&p);
+    let script = "echo 1 > new.log; mkdir build; echo o > build/out; echo more >> kept.log; rm old.log; echo b > b; echo c > ':(top)c'";
+    within(&p, &id, script).ok();
+    let out = apply(&p, &["--commit", "-m", "some", &id]);
+    out.ok().says("not in the commit, since git ignores it: build/out").says("git ignores it: new.log");
+    assert_eq!((p.read("new.log"), p.read("build/out")), ("1\n".into(), "o\n".into()));
+    let shown = git(&p, &["show", "--name-status", "--format=%s", "HEAD"]).ok().text();
+    assert_eq!(shown, "some\n\nA\t:(top)c\nA\tb\nM\tkept.log\nD\told.log\n");
+    git(&p, &["status", "--porcelain"]).ok().stdout("");
+    within(&p, &id, "echo 2 > more.log").ok();
+    apply(&p, &["--commit", "-m", "none", &id]).code(125).says("git keeps none of them: it ignores them");
+    assert_eq!(p.read("more.log"), "2\n");
+    within(&p, &id, "echo 3 > last.log; echo 3 > a").ok();
+    let told = apply(&p, &["--json", "--commit", "-m", "last", &id]).ok().json();
+    assert_eq!(told["ignored"], serde_json::json!(["last.log"]));
+}
+
+#[test]
+fn what_was_moved_into_a_folder_that_a_task_deleted_stays() {
+    let p = Project::with(&FILES);
+    p.write("mine/in/it", "mine\n");
+    thread::sleep(Duration::from_millis(30));
+    let id = up(&p);
+    within(&p, &id, "rm -r old").ok();
+    fs::rename(p.path().join("mine/in"), p.path().join("old/in")).unwrap();
+    for round in ["after the run", "after another one"] {
+        apply(&p, &[&id]).code(1).says("`old/in/it`").says("was: nothing").says("nothing was written");
+        assert_eq!((p.read("old/in/it"), p.read("old/c.txt")), ("mine\n".into(), "c\n".into()), "{round}");
+        within(&p, &id, "test ! -e old && echo n > new").ok();
+    }
+    apply(&p, &["--only", "old/c.txt", &id]).ok();
+    assert_eq!(p.read("old/in/it"), "mine\n");
+}
+
+#[test]
+fn a_repository_by_another_name_needs_a_word_also_when_it_comes_in_pieces() {
+    let p = Project::with(&FILES);
+    let id = up(&p);
+    let bare = "mkdir -p $d/objects $d/refs; printf '[core]\n\tfsmonitor = touch pwned\n' > $d/config";
+    within(&p, &id, &format!("d=lib; {bare}; d=whole; {bare}; echo 'ref: refs/heads/main' > whole/HEAD")).ok();
+    apply(&p, &[&id]).code(1).says("`whole/HEAD`").says("`whole/config`").says("--allow-active");
+    apply(&p, &["--only", "lib", &id]).ok();
+    within(&p, &id, "echo 'ref: refs/heads/main' > lib/HEAD").ok();
+    apply(&p, &["--only", "lib", &id]).code(1).says("`lib/HEAD`").says("--allow-active");
+    assert!(!p.path().join("lib/HEAD").exists() && !p.path().join("whole").exists());
+    // A file that leads there is never written.
+    within(&p, &id, "mkdir sub; echo 'gitdir: ../lib' > sub/.git").ok();
+    apply(&p, &["--allow-active", "--only", "sub", &id]).code(1).says("sub/.git").says("nothing is ever written");
+    apply(&p, &["--allow-active", "--only", "lib", "--only", "whole", &id]).ok();
+    assert!(p.path().join("lib/HEAD").exists());
+}
+
+#[test]
+fn a_sandbox_in_which_nothing_ran_cannot_be_compared_and_why_is_said() {
+    let p = Project::with(&FILES);
+    let (one, other) = (up(&p), up(&p));
+    within(&p, &one, "echo 1 > src/a.txt").ok();
+    let words = [other.as_str(), "has no changes to compare", "none has run"];
+    p.aido(["diff", &one, &other]).refused(&words);
+    p.aido(["diff", &other, &one]).refused(&words);
+}

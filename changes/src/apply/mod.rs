@@ -1,6 +1,7 @@
 //! Brings chosen changes into the project. Everything is checked before the first write; what was there is kept before
 //! it is changed; each file is replaced in one step; what is deleted goes last.
 
+mod after;
 mod carry;
 mod plan;
 mod record;
@@ -16,6 +17,10 @@ use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 use std::time::SystemTime;
 
+/// Tells why a person's tools would act on a path by themselves. It may ask for names: whether a file that goes by it, in
+/// upper or lower case, lies beside the path once all that was chosen is in the project.
+pub type Active<'a> = &'a dyn Fn(&RelPath, &dyn Fn(&str) -> bool) -> Option<String>;
+
 /// What is brought into the project, and what is let pass.
 pub struct Options<'a> {
     pub selection: Selection,
@@ -24,7 +29,7 @@ pub struct Options<'a> {
     /// Of paths that the base does not know: a file touched after this time may never have been what the task saw.
     pub started: Option<SystemTime>,
     /// Why a person's tools would act on a file at this path by themselves.
-    pub active: &'a dyn Fn(&RelPath) -> Option<String>,
+    pub active: Active<'a>,
     pub allow_active: bool,
     /// Links that lead out of the project, or into `.git`.
     pub allow_links_out: bool,

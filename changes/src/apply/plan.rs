@@ -1,5 +1,6 @@
 //! The check before the first write: which steps bring the changes in, in which order, and what is refused.
 
+use super::after::After;
 use super::{Clash, Options, Refusal, Step, Why};
 use crate::base::{self, Was};
 use crate::change::Effect;
@@ -19,6 +20,7 @@ struct Planning<'a> {
     changes: &'a Changes,
     options: &'a Options<'a>,
     chosen: BTreeMap<&'a RelPath, Effect<'a>>,
+    after: After,
     budget: Budget,
     plan: Plan,
     /// What must go before something else can come.
@@ -36,6 +38,7 @@ impl Plan {
             changes,
             options,
             chosen,
+            after: After::default(),
             budget: Budget::new(&changes.limits),
             plan: Plan::default(),
             clearing: Vec::new(),
@@ -76,7 +79,9 @@ impl Planning<'_> {
         };
         let known = self.options.base.and_then(|base| base.files.get(path));
         let started = self.options.started.filter(|_| known.is_none());
-        let was = known.or_else(|| self.changes.base.files.get(path)).cloned().flatten();
+        // What came into a folder after a task had deleted it was never the task's to delete.
+        let unseen = self.options.base.is_some_and(|base| base.is_unseen(path));
+        let was = known.or_else(|| self.changes.base.files.get(path).filter(|_| !unseen)).cloned().flatten();
         let is = if absent {
             None
         } else {
@@ -95,9 +100,13 @@ impl Planning<'_> {
         if !absent {
             let project = &self.changes.project;
             let drift = base::drift(project, path, was.as_ref(), started, &mut self.budget)?;
+            let becomes = effect.after.cloned();
             if let Some(base::Drift { was, is, touched, .. }) = drift {
-                let becomes = effect.after.cloned();
                 return Ok(Err(Why::Changed(Box::new(Clash { was, is, becomes, touched }))));
+            }
+            if started.is_some_and(|started| self.changes.base.is_moved_into(path, started)) {
+                let [was, is] = [was, is].map(|side| side.map(|side| side.entry));
+                return Ok(Err(Why::Changed(Box::new(Clash { was, is, becomes, touched: true }))));
             }
         }
         self.steps(path, &effect, is.as_ref())
@@ -114,7 +123,8 @@ impl Planning<'_> {
         if let Some(what) = entries.iter().flatten().find_map(|entry| entry.unfit.clone()) {
             return Err(Why::Unfit(what));
         }
-        if let Some(why) = (self.options.active)(path).filter(|_| !self.options.allow_active) {
+        let beside = |name: &str| self.after.has(&self.changes.project, &self.chosen, path, name);
+        if let Some(why) = (self.options.active)(path, &beside).filter(|_| !self.options.allow_active) {
             return Err(Why::Active(why));
         }
         match effect.after.and_then(|after| after.target.as_ref()) {

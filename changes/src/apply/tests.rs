@@ -1,7 +1,7 @@
 //! Ends an apply at every place where a kill could, and takes it back or to its end; and what is refused.
 
 use super::{Applied, Doing, Options, Why, finish, undo};
-use crate::{Changes, Error, Folder, Limits, RelPath, Result, Selection, Stack};
+use crate::{Base, Changes, Error, Folder, Limits, RelPath, Result, Selection, Stack};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fs;
@@ -82,6 +82,11 @@ impl Room {
         rustix::fs::mknodat(rustix::fs::CWD, at, rustix::fs::FileType::CharacterDevice, mode, 0).unwrap();
     }
 
+    fn opaque(&self, name: &str) {
+        let flags = rustix::fs::XattrFlags::empty();
+        rustix::fs::setxattr(self.at("upper").join(name), "user.overlay.opaque", b"y", flags).unwrap();
+    }
+
     fn stack(&self) -> Stack {
         Stack::open(&[self.at("upper")]).unwrap()
     }
@@ -99,7 +104,7 @@ impl Room {
             selection: Selection::all(),
             base: None,
             started: None,
-            active: &|_| None,
+            active: &|_, _| None,
             allow_active: false,
             allow_links_out: false,
             dry_run: false,
@@ -257,7 +262,8 @@ fn git_active_files_and_links_that_lead_out_are_refused() {
     }
     symlink("../../changed", room.at("upper/new/deep/fine")).unwrap();
     fs::set_permissions(room.at("upper/changed"), fs::Permissions::from_mode(0o6755)).unwrap();
-    let active = |path: &RelPath| (path.name() == b".envrc").then(|| "a shell loads it".to_string());
+    let active =
+        |path: &RelPath, _: &dyn Fn(&str) -> bool| (path.name() == b".envrc").then(|| "a shell loads it".to_string());
     let refused = |allow: bool| -> Vec<String> {
         let applied = room.apply(&room.changes(), |options| {
             (options.active, options.allow_active, options.allow_links_out) = (&active, allow, allow);
@@ -389,4 +395,85 @@ fn what_is_written_under_our_hands_is_not_lost() {
         }
         assert!(refused > 3, "{file}: refused {refused} times");
     }
+}
+
+/// What somebody moved into a folder after a task had deleted it keeps its old times, and goes by no apply.
+#[test]
+fn what_came_into_a_deleted_folder_later_is_not_deleted() {
+    let room = Room::new();
+    fs::create_dir_all(room.at("elsewhere/in")).unwrap();
+    fs::write(room.at("elsewhere/in/mine"), "mine\n").unwrap();
+    let tick = || std::thread::sleep(Duration::from_millis(30));
+    tick();
+    let began = SystemTime::now();
+    tick();
+    let mut base = Base::default();
+    base.add(&room.changes().base, began);
+    fs::rename(room.at("elsewhere/in"), room.at("project/gone/in")).unwrap();
+    let before = room.tree();
+    let refused = |changes: &Changes, base: Option<&Base>, started: Option<SystemTime>| -> Vec<String> {
+        let applied = room.apply(changes, |options| (options.base, options.started) = (base, started)).unwrap();
+        assert!(!applied.written, "{applied:?}");
+        applied.refused.iter().map(|refusal| refusal.path.to_string()).collect()
+    };
+    let moved = ["gone/in", "gone/in/mine"];
+    assert_eq!(refused(&room.changes(), Some(&base), Some(began)), moved);
+    // A later run of the sandbox finds it there, and was not shown it either.
+    tick();
+    base.add(&room.changes().base, SystemTime::now());
+    assert_eq!(refused(&room.changes(), Some(&base), Some(began)), moved);
+    // Where nothing was noted, since the supervisor was killed, the folder's own times tell.
+    assert!(moved.iter().all(|path| refused(&room.changes(), None, Some(began)).contains(&path.to_string())));
+    // While the run went on, too.
+    let mut late = Base::default();
+    late.add(&room.changes().base, began);
+    assert!(moved.iter().all(|path| refused(&room.changes(), Some(&late), Some(began)).contains(&path.to_string())));
+    assert_eq!(room.tree(), before);
+    // A folder that the task made anew covers what comes into it as well.
+    fs::rename(room.at("project/gone/in"), room.at("elsewhere/in")).unwrap();
+    fs::remove_file(room.at("upper/gone")).unwrap();
+    fs::create_dir(room.at("upper/gone")).unwrap();
+    room.opaque("gone");
+    let mut base = Base::default();
+    base.add(&room.changes().base, SystemTime::now());
+    fs::rename(room.at("elsewhere/in"), room.at("project/gone/in")).unwrap();
+    assert_eq!(refused(&room.changes(), Some(&base), Some(began)), moved);
+    // And nothing else is in the way.
+    fs::rename(room.at("project/gone/in"), room.at("elsewhere/in")).unwrap();
+    let applied = room.apply(&room.changes(), |options| (options.base, options.started) = (Some(&base), Some(began)));
+    assert!(applied.as_ref().is_ok_and(|applied| applied.written && applied.refused.is_empty()), "{applied:?}");
+    assert!(!room.at("project/gone/a").exists());
+}
+
+/// What is asked about names is answered for the project as the apply leaves it.
+#[test]
+fn what_is_active_beside_another_is_told_by_what_the_apply_leaves() {
+    let room = Room::new();
+    fs::create_dir_all(room.at("upper/bare")).unwrap();
+    fs::create_dir_all(room.at("project/bare")).unwrap();
+    fs::write(room.at("upper/bare/HEAD"), "ref: refs/heads/main\n").unwrap();
+    let active = |path: &RelPath, beside: &dyn Fn(&str) -> bool| {
+        (path.name() == b"HEAD" && beside("config")).then(|| "git obeys it".to_string())
+    };
+    let refused = |only: &[&str]| -> Vec<String> {
+        let applied = room.apply(&room.changes(), |options| {
+            (options.active, options.dry_run) = (&active, true);
+            options.selection = Selection::of(only).unwrap();
+        });
+        applied.unwrap().refused.iter().map(|refusal| refusal.path.to_string()).collect()
+    };
+    let none: [&str; 0] = [];
+    assert_eq!(refused(&["bare"]), none);
+    fs::write(room.at("project/bare/Config"), "[core]\n").unwrap();
+    assert_eq!(refused(&["bare"]), ["bare/HEAD"]);
+    // It goes, thus nothing is beside it.
+    room.whiteout("bare/Config");
+    assert_eq!(refused(&["bare"]), none);
+    assert_eq!(refused(&["bare/HEAD"]), ["bare/HEAD"]);
+    fs::write(room.at("upper/bare/CONFIG"), "[core]\n").unwrap();
+    assert_eq!(refused(&["bare"]), ["bare/HEAD"]);
+    // A folder of that name is no settings.
+    fs::remove_file(room.at("upper/bare/CONFIG")).unwrap();
+    fs::create_dir_all(room.at("project/bare/config")).unwrap();
+    assert_eq!(refused(&["bare"]), none);
 }

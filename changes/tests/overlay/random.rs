@@ -205,7 +205,7 @@ fn apply(changes: &aido_changes::Changes, record: &Path) -> Applied {
         selection: fit(changes),
         base: None,
         started: None,
-        active: &|_| None,
+        active: &|_, _| None,
         allow_active: false,
         allow_links_out: true,
         dry_run: false,

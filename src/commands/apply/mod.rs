@@ -1,23 +1,26 @@
 //! `aido apply`: brings into the project what tasks changed in a sandbox, or takes that back; `aido discard` drops it.
 
+mod commit;
 mod records;
 
 use crate::cli::{Apply, Discard};
 use crate::commands::past;
 use crate::host::changed;
 use crate::words::{self, inert, say};
-use aido_changes::{Act, Applied, Branch, Branched, Changes, Doing, Folder, Options, Refusal, Selection, Why, undo};
+use aido_changes::{
+    Act, Applied, Branch, Branched, Changes, Doing, Folder, Options, Refusal, RelPath, Selection, Why, undo,
+};
 use aido_evidence::{Project, Sandbox, plain_json, sha256_hex};
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
+use commit::{Committed, commit};
 use serde_json::json;
-use std::collections::HashSet;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 /// Version of the JSON form. 1: first.
 const VERSION: u32 = 1;
 /// The exit status where nothing was written, and why is said.
 const REFUSED: u8 = 1;
+const IGNORED: &str = "not in the commit, since git ignores it";
 
 pub(crate) fn apply(dir: &Path, typed: &Apply) -> Result<u8> {
     let project = past::project(dir)?;
@@ -71,11 +74,11 @@ fn bring_in(
     let whole = applied.refused.is_empty() && applied.failed.is_none();
     let committed =
         if applied.written && whole && typed.commit { Some(commit(project, sandbox, &applied, typed)?) } else { None };
-    tell(&applied, committed.as_deref(), sandbox, typed)?;
+    tell(&applied, committed.as_ref(), sandbox, typed)?;
     Ok(if whole { 0 } else { REFUSED })
 }
 
-fn tell(applied: &Applied, commit: Option<&str>, sandbox: &Sandbox, typed: &Apply) -> Result<()> {
+fn tell(applied: &Applied, commit: Option<&Committed>, sandbox: &Sandbox, typed: &Apply) -> Result<()> {
     if typed.json {
         let refused: Vec<_> = applied
             .refused
@@ -83,7 +86,8 @@ fn tell(applied: &Applied, commit: Option<&str>, sandbox: &Sandbox, typed: &Appl
             .map(|refused| json!({"path": refused.path, "why": refused.why.to_string()}))
             .collect();
         let told = json!({"version": VERSION, "sandbox": sandbox.id(), "written": applied.written, "acts": applied.acts,
-            "already": applied.already, "refused": refused, "failed": applied.failed, "commit": commit});
+            "already": applied.already, "refused": refused, "failed": applied.failed,
+            "commit": commit.map(|commit| &commit.id), "ignored": commit.map(|commit| &commit.ignored)});
         words::print(&plain_json(serde_json::to_string_pretty(&told)? + "\n"));
         return Ok(());
     }
@@ -91,6 +95,7 @@ fn tell(applied: &Applied, commit: Option<&str>, sandbox: &Sandbox, typed: &Appl
         applied.acts.iter().for_each(|act| words::print(&format!("{}\n", line(act))));
     }
     refusals(&applied.refused);
+    each(IGNORED, commit.map_or(&[], |commit| &commit.ignored));
     if let Some(what) = &applied.failed {
         say(&format!("ended half-way: {}", inert(what)));
         let done = words::count(applied.acts.len(), "change");
@@ -100,7 +105,8 @@ fn tell(applied: &Applied, commit: Option<&str>, sandbox: &Sandbox, typed: &Appl
     match (applied.refused.len(), applied.acts.len(), applied.written) {
         (0, 0, _) if !typed.quiet => say("the project has all of it already"),
         (0, done, true) if !typed.quiet => {
-            let committed = commit.map(|id| format!(", commit {}", &id[..12.min(id.len())])).unwrap_or_default();
+            let committed =
+                commit.map(|Committed { id, .. }| format!(", commit {}", &id[..12.min(id.len())])).unwrap_or_default();
             say(&format!("{} done{committed}; `aido apply --undo` takes it back", words::count(done, "change")));
         }
         (0, ..) => {}
@@ -132,6 +138,10 @@ fn line(act: &Act) -> String {
         Doing::RemoveFolder => "remove folder",
     };
     format!("{doing:<13} {}", inert(&act.path.to_string()))
+}
+
+fn each(what: &str, paths: &[RelPath]) {
+    paths.iter().for_each(|path| say(&format!("{what}: {}", inert(&path.to_string()))));
 }
 
 fn refusals(refused: &[Refusal]) {
@@ -181,10 +191,7 @@ fn branch(
         return Ok(0);
     }
     println!("{commit}");
-    let each = |what: &str, paths: &[aido_changes::RelPath]| {
-        paths.iter().for_each(|path| say(&format!("{what}: {}", inert(&path.to_string()))));
-    };
-    each("not in the commit, since git ignores it", &ignored);
+    each(IGNORED, &ignored);
     left_out
         .iter()
         .for_each(|left| say(&format!("not in the commit: {}: {}", inert(&left.path.to_string()), left.why)));
@@ -193,59 +200,6 @@ fn branch(
         say(&format!("branch {name} has it; `git diff HEAD {name}` shows it, `git merge {name}` brings it in"));
     }
     Ok(0)
-}
-
-/// Commits what was brought in and nothing else, whatever else is in the index.
-fn commit(project: &Project, sandbox: &Sandbox, applied: &Applied, typed: &Apply) -> Result<String> {
-    let folder = changed::project_folder(project);
-    let mut paths = Vec::new();
-    let tracked = tracked(folder)?;
-    // What git never knew it cannot forget.
-    let known = |act: &&Act| act.doing != Doing::Remove || tracked.contains(act.path.as_bytes());
-    let files = applied.acts.iter().filter(|act| !matches!(act.doing, Doing::MakeFolder | Doing::RemoveFolder));
-    for act in files.filter(known) {
-        paths.extend_from_slice(act.path.as_bytes());
-        paths.push(0);
-    }
-    if paths.is_empty() {
-        bail!("the changes are in the project, and git keeps none of them: they are folders alone");
-    }
-    let git = |args: &[&str]| -> Result<Vec<u8>> {
-        let mut child = Command::new("git")
-            .arg("-C")
-            .arg(folder)
-            .args(["--literal-pathspecs"])
-            .args(args)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .context("git")?;
-        // Only to one that reads it: a pipe without a reader would end aido.
-        if let Some(mut stdin) = child.stdin.take().filter(|_| args.contains(&"--pathspec-file-nul")) {
-            std::io::Write::write_all(&mut stdin, &paths).context("git")?;
-        }
-        let done = child.wait_with_output().context("git")?;
-        if !done.status.success() {
-            let said = String::from_utf8_lossy(&done.stderr);
-            bail!("the changes are in the project, and git did not commit them: {}", inert(said.trim()));
-        }
-        Ok(done.stdout)
-    };
-    let from = ["--pathspec-from-file=-", "--pathspec-file-nul"];
-    git(&["add", "--all", "--force", from[0], from[1]])?;
-    git(&["commit", "--quiet", "--only", "-m", &message(sandbox, typed)?, from[0], from[1]])?;
-    Ok(String::from_utf8_lossy(&git(&["rev-parse", "HEAD"])?).trim().to_string())
-}
-
-/// The files in git's index.
-fn tracked(folder: &Path) -> Result<HashSet<Vec<u8>>> {
-    let listed = Command::new("git").arg("-C").arg(folder).args(["ls-files", "-z"]).output().context("git")?;
-    if !listed.status.success() {
-        let said = String::from_utf8_lossy(&listed.stderr);
-        bail!("the changes are in the project, and git did not commit them: {}", inert(said.trim()));
-    }
-    Ok(listed.stdout.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect())
 }
 
 fn message(sandbox: &Sandbox, typed: &Apply) -> Result<String> {
