@@ -43,7 +43,8 @@ pub(crate) fn why_active_folder(path: &str) -> Option<&'static str> {
 }
 
 /// Why git takes the folder of a file for a repository, whatever its name, and obeys it: `beside` says whether a file of
-/// a name lies there.
+/// a name lies there. Only where tasks change projects.
+#[cfg(any(test, all(target_os = "linux", not(aido_portable))))]
 pub(crate) fn why_repository(path: &str, beside: &dyn Fn(&str) -> bool) -> Option<&'static str> {
     let name = path.rsplit_once('/').map_or(path, |(_, name)| name).to_ascii_lowercase();
     let counts = ["head", "config", "config.worktree", "commondir"].contains(&name.as_str());
