@@ -252,7 +252,13 @@ fn add_text(hash: &mut Sha256, text: &Path) {
 }
 
 fn add_content(hash: &mut Sha256, path: &Path) -> Result<()> {
-    let mut file = File::open(path).map_err(|e| unreadable(path, &e))?;
+    let file = File::open(path).map_err(|e| unreadable(path, &e))?;
+    add_all(hash, file, path)
+}
+
+/// Of a file that somebody writes while it is read, as fast as it is read, this has an end, too.
+fn add_all(hash: &mut Sha256, file: impl Read, path: &Path) -> Result<()> {
+    let mut file = file.take(FILE_BYTES);
     let mut buffer = vec![0; 64 << 10];
     loop {
         match file.read(&mut buffer) {
@@ -297,4 +303,19 @@ fn mode(metadata: &Metadata) -> u32 {
 #[cfg(not(unix))]
 fn mode(_: &Metadata) -> u32 {
     0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_never_ends_is_digested_to_its_bound() {
+        let mut hash = Sha256::new();
+        add_all(&mut hash, std::io::repeat(7), Path::new("growing")).unwrap();
+        let mut bound = Sha256::new();
+        let piece = vec![7; 1 << 20];
+        (0..FILE_BYTES >> 20).for_each(|_| bound.update(&piece));
+        assert_eq!(hash.finalize(), bound.finalize());
+    }
 }
