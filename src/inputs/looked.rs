@@ -14,8 +14,8 @@ use super::secrets;
 use super::walk::{Budget, Kind, each_of};
 use crate::host::names::{Stamp, is_own, keeps_times, stamp};
 use crate::settings::Result;
+use aido_evidence::sha256_hex;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Write};
@@ -62,7 +62,7 @@ impl Look {
     pub(super) fn at(root: &Path, memory: Option<&Path>) -> Look {
         // Never where a task could come by it.
         let memory = memory.filter(|memory| !memory.starts_with(root));
-        let name = hex(Sha256::digest(root.as_os_str().as_encoded_bytes()).as_slice());
+        let name = sha256_hex(root.as_os_str().as_encoded_bytes());
         let store = memory.map(|memory| memory.join(&name[..32]));
         let table = table();
         let known = store.as_deref().and_then(read).filter(|known| known.table == table).unwrap_or_default();
@@ -176,11 +176,7 @@ fn table() -> String {
         text.push_str(name);
         text.push('\n');
     }
-    hex(Sha256::digest(text).as_slice())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    sha256_hex(text.as_bytes())
 }
 
 // Elsewhere nothing is remembered.

@@ -80,11 +80,7 @@ fn bring_in(
 
 fn tell(applied: &Applied, commit: Option<&Committed>, sandbox: &Sandbox, typed: &Apply) -> Result<()> {
     if typed.json {
-        let refused: Vec<_> = applied
-            .refused
-            .iter()
-            .map(|refused| json!({"path": refused.path, "why": refused.why.to_string()}))
-            .collect();
+        let refused = refused_json(&applied.refused);
         let told = json!({"version": VERSION, "sandbox": sandbox.id(), "written": applied.written, "acts": applied.acts,
             "already": applied.already, "refused": refused, "failed": applied.failed,
             "commit": commit.map(|commit| &commit.id), "ignored": commit.map(|commit| &commit.ignored)});
@@ -142,6 +138,10 @@ fn line(act: &Act) -> String {
 
 fn each(what: &str, paths: &[RelPath]) {
     paths.iter().for_each(|path| say(&format!("{what}: {}", inert(&path.to_string()))));
+}
+
+fn refused_json(refused: &[Refusal]) -> Vec<serde_json::Value> {
+    refused.iter().map(|refused| json!({"path": refused.path, "why": refused.why.to_string()})).collect()
 }
 
 fn refusals(refused: &[Refusal]) {
@@ -224,11 +224,7 @@ fn take_back(project: &Project, asked: &str, typed: &Apply) -> Result<u8> {
         json!({"record": name, "files": undone.acts.len(), "refused": undone.refused.len(), "failed": undone.failed});
     project.ledger().append_durably("apply_undone", &line)?;
     if typed.json {
-        let refused: Vec<_> = undone
-            .refused
-            .iter()
-            .map(|refused| json!({"path": refused.path, "why": refused.why.to_string()}))
-            .collect();
+        let refused = refused_json(&undone.refused);
         let told = json!({"version": VERSION, "record": name, "acts": undone.acts, "refused": refused, "failed": undone.failed});
         words::print(&plain_json(serde_json::to_string_pretty(&told)? + "\n"));
     } else {
