@@ -6,12 +6,16 @@
 //! each decision as data. It imports no other room, writes no file, and has no global state.
 
 mod address;
+mod decision;
 mod name;
+mod names;
 mod policy;
 
 pub use address::{Class, class_of};
+pub use decision::{Decision, Event, Memory, Sink, What};
 pub use name::{HostName, HostPattern, NameError};
+pub use names::Families;
 pub use policy::{
-    Budget, Destination, Granted, Handling, HostRule, Inject, Policy, PolicyError, Reason, Refusal, Request, Rules,
-    Secret, Tls, Verdict, WebGrant,
+    ANY_PORTS, Budget, Destination, Granted, Handling, HostRule, Inject, Policy, PolicyError, Reason, Refusal, Request,
+    Rules, Secret, Tls, Verdict, WebGrant,
 };
