@@ -6,16 +6,32 @@
 //! each decision as data. It imports no other room, writes no file, and has no global state.
 
 mod address;
+mod budget;
+mod capture;
+mod copy;
 mod decision;
+mod dial;
+mod gate;
+mod http;
+mod limits;
 mod name;
 mod names;
 mod policy;
+mod refuse;
+mod run;
+mod scrub;
+mod stream;
+mod tls;
 
 pub use address::{Class, class_of};
 pub use decision::{Decision, Event, Memory, Sink, What};
+pub use dial::{Resolve, Resolving, SystemResolver};
+pub use limits::Limits;
 pub use name::{HostName, HostPattern, NameError};
 pub use names::Families;
 pub use policy::{
-    ANY_PORTS, Budget, Destination, Granted, Handling, HostRule, Inject, Policy, PolicyError, Reason, Refusal, Request,
-    Rules, Secret, Tls, Verdict, WebGrant,
+    ANY_PORTS, Budget, Destination, Granted, Handling, HostRule, Inject, Policy, PolicyError, Reason, Refusal, Request, Rules,
+    Secret, Tls, Verdict, WebGrant,
 };
+pub use run::{Gateway, Listeners, Setup, StartError};
+pub use tls::{NoTls, NotSigned};

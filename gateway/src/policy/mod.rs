@@ -179,9 +179,14 @@ impl Policy {
         !self.any && self.rules.iter().all(|rule| rule.deny)
     }
 
-    /// The headers that are added anywhere, whose secrets must come back nowhere.
-    pub(crate) fn injected(&self) -> impl Iterator<Item = &Inject> {
-        self.rules.iter().filter_map(|rule| rule.inject.as_ref())
+    /// The headers that requests to this host may get.
+    pub(crate) fn injected_for(&self, to: &Destination, port: u16) -> impl Iterator<Item = &Inject> {
+        self.here(to, port).into_iter().filter_map(|(_, rule)| rule.inject.as_ref())
+    }
+
+    /// The secrets in them, which must not come back.
+    pub(crate) fn secrets_for(&self, to: &Destination, port: u16) -> impl Iterator<Item = &str> {
+        self.injected_for(to, port).map(|inject| inject.secret.expose())
     }
 
     /// Whether a name may be looked up: it can be reached on some port. The rule is the first that allows it.
