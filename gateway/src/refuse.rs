@@ -38,7 +38,7 @@ pub(crate) async fn politely(stream: TcpStream, read: &[u8], refusal: &Refusal) 
     };
     match seen {
         [TLS, ..] => said(&stream, &DENIED).await,
-        [letters @ .., _] if !letters.is_empty() && letters.iter().all(|b| b.is_ascii_uppercase() || *b == b' ' || *b == b'/') => {
+        seen if is_http(seen) => {
             let body = words(refusal);
             let head = format!(
                 "HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\nConnection: close\r\nX-Aido-Refused: 1\r\n\r\n",
@@ -48,6 +48,12 @@ pub(crate) async fn politely(stream: TcpStream, read: &[u8], refusal: &Refusal) 
         }
         _ => cut(stream),
     }
+}
+
+/// A method in capitals and a blank behind it, as far as it has come.
+fn is_http(seen: &[u8]) -> bool {
+    let method = seen.split(|byte| *byte == b' ').next().unwrap_or_default();
+    method.len() >= 3 && method.iter().all(u8::is_ascii_uppercase)
 }
 
 /// Ends a connection at once, so that nobody waits for more.
@@ -73,4 +79,19 @@ async fn said(stream: &TcpStream, bytes: &[u8]) {
         std::io::Result::Ok(())
     };
     let _ = timeout(FIRST, saying).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn http_is_told_by_its_first_word() {
+        for seen in ["GET / HT", "GET /lat", "POST /x ", "OPTIONS ", "PROPFIND", "GET"] {
+            assert!(is_http(seen.as_bytes()), "{seen}");
+        }
+        for seen in ["SSH-2.0-", "", "get / HT", "\x16\x03\x01", "EH", "HELO me ".trim_start_matches("HELO"), "* OK IMA"] {
+            assert!(!is_http(seen.as_bytes()), "{seen}");
+        }
+    }
 }

@@ -289,7 +289,7 @@ within! {
             let _ = stream.read(&mut [0; 4096]);
             let _ = stream.write_all(b"HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/latest/\r\nAlt-Svc: h3=\"evil.example:443\"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
         });
-        let said = ask(connect("a.example.com", 80).unwrap(), "GET /ok/x HTTP/1.1\r\nHost: a.example.com\r\n\r\n");
+        let said = ask(connect("a.example.com", 80).unwrap(), "GET /ok/x HTTP/1.1\r\nHost: a.example.com\r\nConnection: close\r\n\r\n");
         assert!(said.starts_with("HTTP/1.1 302") && !said.to_lowercase().contains("alt-svc"), "{said}");
         let said = ask(connect("169.254.169.254", 80).unwrap(), "GET /latest/ HTTP/1.1\r\nHost: 169.254.169.254\r\n\r\n");
         assert!(said.starts_with("HTTP/1.1 403") && said.contains("metadata"), "{said}");

@@ -7,5 +7,5 @@ mod clients;
 mod passed;
 mod place;
 mod secrets;
-mod web;
+mod servers;
 mod world;
