@@ -188,7 +188,8 @@ mod tests {
                 })
             })
             .collect();
-        let totals: Vec<u64> = movers.into_iter().map(|mover| mover.join().unwrap()).map(|(sent, received)| sent + received).collect();
+        let totals: Vec<u64> =
+            movers.into_iter().map(|mover| mover.join().unwrap()).map(|(sent, received)| sent + received).collect();
         // Somebody may see nothing left while another holds leave that it gives back: never more, hardly less.
         let (all, own) = (totals.iter().sum::<u64>(), totals[0] + totals[2]);
         assert!(all <= 100_000 && own <= 60_000, "{totals:?}");

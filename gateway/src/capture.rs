@@ -74,7 +74,14 @@ fn too_many(gate: &Gate, stream: &TcpStream, door: Door) {
     let connection = gate.numbers.fetch_add(1, Ordering::Relaxed);
     let decision = Decision::from(&refusal);
     // It is cut in any case.
-    let _ = gate.recorder.decided(What::Connection { connection, to, port, proxy: door == Door::Proxy, handling: None, decision });
+    let _ = gate.recorder.decided(What::Connection {
+        connection,
+        to,
+        port,
+        proxy: door == Door::Proxy,
+        handling: None,
+        decision,
+    });
 }
 
 async fn captured(gate: &Arc<Gate>, stream: TcpStream) {

@@ -14,7 +14,8 @@ const MUCH: u64 = 512 * 1024;
 
 /// Moves bytes until both halves are closed, something fails, a budget is used up or nothing moves for too long. Says how it ended.
 pub(crate) async fn both_ways(client: &TcpStream, server: &TcpStream, meter: &Arc<Meter>, idle: Duration) -> String {
-    let moving = async { tokio::try_join!(one_way(client, server, meter, Way::Out), one_way(server, client, meter, Way::In)) };
+    let moving =
+        async { tokio::try_join!(one_way(client, server, meter, Way::Out), one_way(server, client, meter, Way::In)) };
     let result = tokio::select! {
         result = moving => result,
         () = meter.idle_for(idle) => return format!("nothing moved for {} s", idle.as_secs()),
@@ -161,7 +162,8 @@ mod tests {
     }
 
     fn meter(bytes: Option<u64>) -> Arc<Meter> {
-        let policy = Policy::new(Rules { any: true, budget: Budget { bytes, connections: None }, ..Rules::default() }).unwrap();
+        let policy =
+            Policy::new(Rules { any: true, budget: Budget { bytes, connections: None }, ..Rules::default() }).unwrap();
         Arc::new(Budgets::new(&policy).connection(None).unwrap())
     }
 
@@ -190,9 +192,13 @@ mod tests {
         });
         let (mut reader, mut writer) = client.split();
         let mut back = Vec::new();
-        let (_, _) = tokio::join!(async { writer.write_all(&sent).await.unwrap(); writer.shutdown().await.unwrap() }, async {
-            reader.read_to_end(&mut back).await.unwrap()
-        });
+        let (_, _) = tokio::join!(
+            async {
+                writer.write_all(&sent).await.unwrap();
+                writer.shutdown().await.unwrap()
+            },
+            async { reader.read_to_end(&mut back).await.unwrap() }
+        );
         assert!(back == sent && serving.await.unwrap() == sent.len());
         assert_eq!(copying.await.unwrap(), "closed");
         assert_eq!(meter.totals(), (sent.len() as u64, sent.len() as u64));
@@ -203,7 +209,8 @@ mod tests {
         for most in [1000, 3 * 1024 * 1024 + 5] {
             let meter = meter(Some(most));
             let (mut client, mut server, copying) = between(meter.clone(), Duration::from_secs(20)).await;
-            let sending = tokio::spawn(async move { client.write_all(&pattern(6 * 1024 * 1024)).await.map(|()| client) });
+            let sending =
+                tokio::spawn(async move { client.write_all(&pattern(6 * 1024 * 1024)).await.map(|()| client) });
             let mut got = Vec::new();
             let _ = server.read_to_end(&mut got).await;
             assert_eq!(copying.await.unwrap(), USED_UP);

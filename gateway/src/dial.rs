@@ -76,10 +76,19 @@ impl Dialler {
     }
 
     /// A connection to a name, by addresses that were all checked.
-    pub(crate) async fn name(&self, name: &HostName, port: u16, private: bool) -> Result<(TcpStream, SocketAddr), NoWay> {
+    pub(crate) async fn name(
+        &self,
+        name: &HostName,
+        port: u16,
+        private: bool,
+    ) -> Result<(TcpStream, SocketAddr), NoWay> {
         let late = || NoWay::Failed(format!("{name}:{port} did not answer within {} s", self.limit.as_secs()));
         let all = async {
-            let found = self.resolver.resolve(name).await.map_err(|error| NoWay::Failed(format!("{name} was not found: {error}")))?;
+            let found = self
+                .resolver
+                .resolve(name)
+                .await
+                .map_err(|error| NoWay::Failed(format!("{name} was not found: {error}")))?;
             let addresses = checked(found, private)?;
             if addresses.is_empty() {
                 return Err(NoWay::Failed(format!("{name} has no address")));
@@ -115,7 +124,8 @@ fn checked(found: Vec<IpAddr>, private: bool) -> Result<Vec<IpAddr>, NoWay> {
 /// The families take turns, the first one first: a family that leads nowhere costs one head start.
 fn alternating(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
     let first_is_v4 = addresses.first().is_some_and(IpAddr::is_ipv4);
-    let (mut one, mut two): (Vec<_>, Vec<_>) = addresses.into_iter().partition(|address| address.is_ipv4() == first_is_v4);
+    let (mut one, mut two): (Vec<_>, Vec<_>) =
+        addresses.into_iter().partition(|address| address.is_ipv4() == first_is_v4);
     let mut order = Vec::with_capacity(one.len() + two.len());
     one.reverse();
     two.reverse();
@@ -187,7 +197,18 @@ mod tests {
 
     #[tokio::test]
     async fn no_name_leads_to_an_address_that_is_not_public() {
-        for wrong in ["127.0.0.1", "10.0.0.1", "169.254.169.254", "::1", "::ffff:127.0.0.1", "8.8.8.8 127.0.0.1", "127.0.0.1 8.8.8.8", "fe80::1", "0.0.0.0", "64:ff9b::7f00:1"] {
+        for wrong in [
+            "127.0.0.1",
+            "10.0.0.1",
+            "169.254.169.254",
+            "::1",
+            "::ffff:127.0.0.1",
+            "8.8.8.8 127.0.0.1",
+            "127.0.0.1 8.8.8.8",
+            "fe80::1",
+            "0.0.0.0",
+            "64:ff9b::7f00:1",
+        ] {
             let (dialler, _) = dialler(vec![wrong]);
             let result = dialler.name(&name(), 9, false).await;
             assert!(matches!(result, Err(NoWay::Refused(Reason::Class { .. }))), "{wrong}: {result:?}");
@@ -234,6 +255,8 @@ mod tests {
             }
         }
         let dialler = Dialler::new(Box::new(Hangs), Duration::from_millis(50));
-        assert!(matches!(dialler.name(&name(), 9, true).await, Err(NoWay::Failed(words)) if words.contains("did not answer")));
+        assert!(
+            matches!(dialler.name(&name(), 9, true).await, Err(NoWay::Failed(words)) if words.contains("did not answer"))
+        );
     }
 }

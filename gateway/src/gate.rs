@@ -41,18 +41,36 @@ impl Connection {
     /// Asks for a connection, and tells what was decided. Nothing has been dialled yet.
     pub(crate) fn open(gate: &Arc<Gate>, to: Destination, port: u16, proxy: bool) -> Verdict<Self> {
         let number = gate.numbers.fetch_add(1, Ordering::Relaxed);
-        let verdict = gate.policy.connection(&to, port).and_then(|granted| match gate.budgets.connection(granted.rule) {
-            Ok(meter) => Ok((granted, meter)),
-            Err(of) => Err(Refusal { what: shown(&to, port), rule: granted.rule, reason: Reason::Budget { of }, allow: None }),
-        });
+        let verdict =
+            gate.policy.connection(&to, port).and_then(|granted| match gate.budgets.connection(granted.rule) {
+                Ok(meter) => Ok((granted, meter)),
+                Err(of) => Err(Refusal {
+                    what: shown(&to, port),
+                    rule: granted.rule,
+                    reason: Reason::Budget { of },
+                    allow: None,
+                }),
+            });
         let (handling, decision) = match &verdict {
             Ok((granted, _)) => (Some(granted.handling), Decision::allowed(granted.rule)),
             Err(refusal) => (None, Decision::from(refusal)),
         };
-        let told = gate.recorder.decided(What::Connection { connection: number, to: to.clone(), port, proxy, handling, decision });
+        let told = gate.recorder.decided(What::Connection {
+            connection: number,
+            to: to.clone(),
+            port,
+            proxy,
+            handling,
+            decision,
+        });
         let (granted, meter) = verdict?;
         if told.is_err() {
-            return Err(Refusal { what: shown(&to, port), rule: granted.rule, reason: Reason::RecordFull, allow: None });
+            return Err(Refusal {
+                what: shown(&to, port),
+                rule: granted.rule,
+                reason: Reason::RecordFull,
+                allow: None,
+            });
         }
         let (requests, how) = (AtomicU64::new(0), Mutex::default());
         Ok(Self { gate: gate.clone(), number, to, port, granted, meter: Arc::new(meter), requests, how })

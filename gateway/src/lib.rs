@@ -30,8 +30,8 @@ pub use limits::Limits;
 pub use name::{HostName, HostPattern, NameError};
 pub use names::Families;
 pub use policy::{
-    ANY_PORTS, Budget, Destination, Granted, Handling, HostRule, Inject, Policy, PolicyError, Reason, Refusal, Request, Rules,
-    Secret, Tls, Verdict, WebGrant,
+    ANY_PORTS, Budget, Destination, Granted, Handling, HostRule, Inject, Policy, PolicyError, Reason, Refusal, Request,
+    Rules, Secret, Tls, Verdict, WebGrant,
 };
 pub use run::{Gateway, Listeners, Setup, StartError};
 pub use tls::{NoTls, NotSigned};

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Bounds of one gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections at once; each takes two descriptors, and two more while it moves much.
+    /// Connections at once; each takes two descriptors, and four more while it moves much both ways.
     pub at_once: usize,
     /// Events that are told before nothing more is let through.
     pub events: u64,

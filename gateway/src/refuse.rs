@@ -33,7 +33,11 @@ pub(crate) fn data(refusal: &Refusal) -> String {
 pub(crate) async fn politely(stream: TcpStream, read: &[u8], refusal: &Refusal) {
     let mut first = [0; 8];
     let seen = match read {
-        [] => timeout(FIRST, stream.peek(&mut first)).await.ok().and_then(Result::ok).map_or(&[][..], |count| &first[..count]),
+        [] => timeout(FIRST, stream.peek(&mut first))
+            .await
+            .ok()
+            .and_then(Result::ok)
+            .map_or(&[][..], |count| &first[..count]),
         read => read,
     };
     match seen {
@@ -90,7 +94,9 @@ mod tests {
         for seen in ["GET / HT", "GET /lat", "POST /x ", "OPTIONS ", "PROPFIND", "GET"] {
             assert!(is_http(seen.as_bytes()), "{seen}");
         }
-        for seen in ["SSH-2.0-", "", "get / HT", "\x16\x03\x01", "EH", "HELO me ".trim_start_matches("HELO"), "* OK IMA"] {
+        for seen in
+            ["SSH-2.0-", "", "get / HT", "\x16\x03\x01", "EH", "HELO me ".trim_start_matches("HELO"), "* OK IMA"]
+        {
             assert!(!is_http(seen.as_bytes()), "{seen}");
         }
     }

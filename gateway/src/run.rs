@@ -58,7 +58,14 @@ impl Setup {
     pub fn new(policy: Policy, listeners: Listeners) -> Self {
         let roots = rustls_native_certs::load_native_certs().certs;
         let families = Families { v4: true, v6: true };
-        Self { policy, listeners, families, limits: Limits::default(), resolver: Box::new(SystemResolver::default()), roots }
+        Self {
+            policy,
+            listeners,
+            families,
+            limits: Limits::default(),
+            resolver: Box::new(SystemResolver::default()),
+            roots,
+        }
     }
 }
 

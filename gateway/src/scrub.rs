@@ -25,7 +25,8 @@ impl Needles {
 
     /// Covers what is found; where the last of it ends, and how many there were.
     fn cover(&self, bytes: &mut [u8]) -> (usize, u64) {
-        let found: Vec<(usize, usize)> = self.finder.find_iter(&*bytes).map(|found| (found.start(), found.end())).collect();
+        let found: Vec<(usize, usize)> =
+            self.finder.find_iter(&*bytes).map(|found| (found.start(), found.end())).collect();
         for &(start, end) in &found {
             bytes[start..end].fill(b'*');
         }
@@ -44,7 +45,7 @@ impl Needles {
 fn forms_of(secret: &str) -> Vec<Vec<u8>> {
     let mut forms = vec![secret.as_bytes().to_vec(), secret.replace('/', "\\/").into_bytes()];
     let json = serde_json::Value::from(secret).to_string();
-    forms.push(json[1..json.len() - 1].as_bytes().to_vec());
+    forms.push(json.as_bytes()[1..json.len() - 1].to_vec());
     let hex = |upper: bool, prefix: &str, all: bool| -> Vec<u8> {
         let mut out = String::new();
         for byte in secret.bytes() {
@@ -120,7 +121,9 @@ impl Scrub {
     /// Where the first beginning of a secret is that could still become one, and that no whole one reaches into.
     fn undecided(&self, bytes: &[u8]) -> usize {
         let first = bytes.len().saturating_sub(self.needles.longest - 1);
-        let begins = |at: &usize| self.needles.forms.iter().any(|form| form.len() > bytes.len() - at && form.starts_with(&bytes[*at..]));
+        let begins = |at: &usize| {
+            self.needles.forms.iter().any(|form| form.len() > bytes.len() - at && form.starts_with(&bytes[*at..]))
+        };
         let from = (first..bytes.len()).find(begins).unwrap_or(bytes.len());
         // A whole one that begins before and ends behind it would be cut in two.
         let across = self.needles.finder.find_iter(bytes).find(|found| found.start() < from && found.end() > from);
@@ -156,8 +159,15 @@ mod tests {
             base64::engine::general_purpose::STANDARD.encode(format!("{prefix}{SECRET}:rest"))
         };
         let forms = [
-            SECRET.to_owned(), serde_json::to_string(SECRET).unwrap(), "sk-live%2F0123%2B456%3D789%22x".to_owned(), "sk-live%2f0123%2b456%3d789%22x".to_owned(),
-            SECRET.bytes().map(|b| format!("{b:02x}")).collect(), base(""), base("u"), base("us"), base("user:"),
+            SECRET.to_owned(),
+            serde_json::to_string(SECRET).unwrap(),
+            "sk-live%2F0123%2B456%3D789%22x".to_owned(),
+            "sk-live%2f0123%2b456%3d789%22x".to_owned(),
+            SECRET.bytes().map(|b| format!("{b:02x}")).collect(),
+            base(""),
+            base("u"),
+            base("us"),
+            base("user:"),
         ];
         for form in forms {
             let text = format!("before {form} after");

@@ -48,7 +48,8 @@ pub(super) async fn refused(refusal: &Refusal, parts: &Parts, body: Incoming) ->
     closing(response, parts.version)
 }
 
-async fn drain(mut body: Incoming) {
+/// Takes what a client still sends of a body that nobody wants, for a while.
+pub(super) async fn drain(mut body: Incoming) {
     let draining = async {
         let mut left = DRAINED;
         while let Some(Ok(frame)) = body.frame().await {

@@ -85,7 +85,8 @@ impl Drop for Inner {
 
 /// A body that is passed on.
 pub(super) struct Passing {
-    inner: Incoming,
+    /// There until it is dropped.
+    inner: Option<Incoming>,
     ending: Ending,
     is_answer: bool,
     scrub: Option<Scrub>,
@@ -99,7 +100,7 @@ pub(super) struct Passing {
 impl Passing {
     pub(super) fn request(inner: Incoming, ending: &Ending, dropped: Vec<HeaderName>) -> Self {
         let ending = ending.clone();
-        Self { inner, ending, is_answer: false, scrub: None, dropped, trailers: None, over: false }
+        Self { inner: Some(inner), ending, is_answer: false, scrub: None, dropped, trailers: None, over: false }
     }
 
     pub(super) fn response(inner: Incoming, ending: Ending, needles: Option<Arc<Needles>>) -> Self {
@@ -107,7 +108,11 @@ impl Passing {
             ending.ends("answered");
         }
         let scrub = needles.map(Scrub::new);
-        Self { inner, ending, is_answer: true, scrub, dropped: Vec::new(), trailers: None, over: false }
+        Self { inner: Some(inner), ending, is_answer: true, scrub, dropped: Vec::new(), trailers: None, over: false }
+    }
+
+    fn inner_is_over(&self) -> bool {
+        self.inner.as_ref().is_none_or(HttpBody::is_end_stream)
     }
 
     fn counted(&self, bytes: usize) {
@@ -160,6 +165,17 @@ impl Passing {
     }
 }
 
+impl Drop for Passing {
+    /// A server that answers before it has read everything wants no more. The client may not be told so in the middle of
+    /// its sending: some take that for a failure of the whole request.
+    fn drop(&mut self) {
+        let unread = self.inner.take().filter(|inner| !self.is_answer && !inner.is_end_stream());
+        if let (Some(unread), Ok(runtime)) = (unread, tokio::runtime::Handle::try_current()) {
+            runtime.spawn(super::answer::drain(unread));
+        }
+    }
+}
+
 type Piece = Option<Result<Frame<Bytes>, hyper::Error>>;
 
 impl HttpBody for Passing {
@@ -172,7 +188,8 @@ impl HttpBody for Passing {
             if this.over {
                 return Poll::Ready(this.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))));
             }
-            let frame = match ready!(Pin::new(&mut this.inner).poll_frame(cx)) {
+            let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
+            let frame = match ready!(Pin::new(inner).poll_frame(cx)) {
                 Some(Ok(frame)) => frame,
                 Some(Err(error)) => {
                     this.ending.ends(&super::upstream::cause(&error));
@@ -190,7 +207,7 @@ impl HttpBody for Passing {
                 Ok(data) => {
                     this.counted(data.len());
                     let piece = this.piece(data);
-                    let last = this.inner.is_end_stream() && this.scrub.as_ref().is_none_or(Scrub::is_empty);
+                    let last = this.inner_is_over() && this.scrub.as_ref().is_none_or(Scrub::is_empty);
                     if last {
                         this.done();
                     }
@@ -212,12 +229,12 @@ impl HttpBody for Passing {
 
     fn is_end_stream(&self) -> bool {
         let kept = self.trailers.is_some() || self.scrub.as_ref().is_some_and(|scrub| !scrub.is_empty());
-        !kept && (self.over || self.inner.is_end_stream())
+        !kept && (self.over || self.inner_is_over())
     }
 
     fn size_hint(&self) -> SizeHint {
         // What is kept back has been taken from the inner one; only before the first piece is the hint asked for.
-        self.inner.size_hint()
+        self.inner.as_ref().map_or_else(SizeHint::default, HttpBody::size_hint)
     }
 }
 

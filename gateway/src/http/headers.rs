@@ -10,13 +10,21 @@ use hyper::body::Incoming;
 
 /// Headers of one connection, not of the message.
 const HOP: [&str; 9] = [
-    "connection", "keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization", "te", "transfer-encoding", "upgrade",
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "te",
+    "transfer-encoding",
+    "upgrade",
     "http2-settings",
 ];
 
 /// Whether a request asks to become a WebSocket. Every other wish of that kind is not passed on.
 pub(super) fn asks_websocket(parts: &Parts) -> bool {
-    let upgrade = parts.headers.get_all(header::UPGRADE).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    let upgrade =
+        parts.headers.get_all(header::UPGRADE).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
     upgrade && parts.version == Version::HTTP_11 && has_token(&parts.headers, header::CONNECTION, "upgrade")
 }
 
@@ -25,7 +33,12 @@ fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
 }
 
 fn tokens(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
-    headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(',')).map(str::trim)
+    headers
+        .get_all(name)
+        .into_iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|text| text.split(','))
+        .map(str::trim)
 }
 
 fn drop_hop(headers: &mut HeaderMap) {
@@ -44,7 +57,10 @@ fn drop_hop(headers: &mut HeaderMap) {
 /// The header that requests of this connection may get, so that nobody else sends one of that name.
 pub(super) fn injected_name(web: &Web) -> Vec<HeaderName> {
     let policy = &web.connection.gate.policy;
-    policy.injected_for(&web.connection.to, web.connection.port).filter_map(|inject| inject.header.parse().ok()).collect()
+    policy
+        .injected_for(&web.connection.to, web.connection.port)
+        .filter_map(|inject| inject.header.parse().ok())
+        .collect()
 }
 
 /// Makes a request that was allowed into the one that goes out.
@@ -105,7 +121,8 @@ fn retarget(parts: &mut Parts, web: &Web) {
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
     if parts.version == Version::HTTP_2 {
         // Both parts were read as what they are here, so together they can be read as well.
-        parts.uri = Uri::builder().scheme("https").authority(authority).path_and_query(path).build().unwrap_or_default();
+        parts.uri =
+            Uri::builder().scheme("https").authority(authority).path_and_query(path).build().unwrap_or_default();
     } else {
         parts.version = Version::HTTP_11;
         parts.uri = path.parse().unwrap_or_default();
@@ -155,7 +172,8 @@ pub(super) fn is_encoded(headers: &HeaderMap) -> bool {
 
 /// Whether a request asks for JSON, or is a call of gRPC: such clients read nothing else.
 pub(super) fn wants(parts: &Parts) -> Wants {
-    let says = |name, text: &str| tokens(&parts.headers, name).any(|token| token.to_ascii_lowercase().starts_with(text));
+    let says =
+        |name, text: &str| tokens(&parts.headers, name).any(|token| token.to_ascii_lowercase().starts_with(text));
     if says(header::CONTENT_TYPE, "application/grpc") {
         Wants::Grpc
     } else if parts.method == Method::HEAD {

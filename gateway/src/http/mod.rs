@@ -198,7 +198,14 @@ impl Asked {
 
 fn judge<'a>(web: &'a Web, parts: &Parts, websocket: bool) -> Verdict<(Option<usize>, Option<&'a Inject>)> {
     let connection = &web.connection;
-    let what = || format!("{} {}{}", parts.method, crate::gate::shown(&connection.to, connection.port), crate::name::shown(parts.uri.path()));
+    let what = || {
+        format!(
+            "{} {}{}",
+            parts.method,
+            crate::gate::shown(&connection.to, connection.port),
+            crate::name::shown(parts.uri.path())
+        )
+    };
     let refused = |reason| Refusal { what: what(), rule: connection.granted.rule, reason, allow: None };
     target::check(parts, &connection.to, connection.port, web.secure).map_err(refused)?;
     if !connection.meter.has_left() {
@@ -216,7 +223,13 @@ fn judge<'a>(web: &'a Web, parts: &Parts, websocket: bool) -> Verdict<(Option<us
 }
 
 /// Sends a request on, and the answer back.
-async fn pass(web: &Arc<Web>, parts: Parts, body: Incoming, ending: Ending, upgrade: Option<hyper::upgrade::OnUpgrade>) -> Response<Body> {
+async fn pass(
+    web: &Arc<Web>,
+    parts: Parts,
+    body: Incoming,
+    ending: Ending,
+    upgrade: Option<hyper::upgrade::OnUpgrade>,
+) -> Response<Body> {
     let mut sender = match upstream::ready(web).await {
         Ok(sender) => sender,
         Err(NotReached::Refused(refusal)) => {

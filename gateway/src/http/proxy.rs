@@ -72,9 +72,13 @@ async fn answer(gate: &Arc<Gate>, talk: &Arc<Talk>, request: Request<Incoming>) 
             last.connection.ends("closed");
         }
         match Connection::open(gate, to, port, true) {
-            Ok(connection) if super::is_web(connection.granted.handling) => *kept = Some(Web::new(connection, false, Upstream::Idle)),
+            Ok(connection) if super::is_web(connection.granted.handling) => {
+                *kept = Some(Web::new(connection, false, Upstream::Idle))
+            }
             Ok(connection) => {
-                let refusal = connection.refuse(Reason::Protocol { detail: "HTTP in the clear is not what this port is granted for".to_owned() });
+                let refusal = connection.refuse(Reason::Protocol {
+                    detail: "HTTP in the clear is not what this port is granted for".to_owned(),
+                });
                 let (parts, body) = request.into_parts();
                 return answer::refused(&refusal, &parts, body).await;
             }
@@ -107,7 +111,13 @@ fn meant(request: &Request<Incoming>) -> Result<(Destination, u16), Reason> {
 }
 
 /// A tunnel is a connection like any other, and its bytes are handled as its rule says.
-async fn connect(gate: &Arc<Gate>, talk: &Talk, mut request: Request<Incoming>, to: Destination, port: u16) -> Response<Body> {
+async fn connect(
+    gate: &Arc<Gate>,
+    talk: &Talk,
+    mut request: Request<Incoming>,
+    to: Destination,
+    port: u16,
+) -> Response<Body> {
     let what = shown(&to, port);
     if request.version() != Version::HTTP_11 {
         return answer::failed("a tunnel needs HTTP/1.1");

@@ -15,7 +15,13 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 const BUFFER: usize = 16 * 1024;
 
 /// Answers with the server's 101, and goes on behind it.
-pub(super) async fn upgrade(web: &Arc<Web>, parts: Parts, body: Incoming, client: OnUpgrade, ending: Ending) -> Response<Body> {
+pub(super) async fn upgrade(
+    web: &Arc<Web>,
+    parts: Parts,
+    body: Incoming,
+    client: OnUpgrade,
+    ending: Ending,
+) -> Response<Body> {
     let server = hyper::upgrade::on(Response::from_parts(parts.clone(), body));
     let shared = web.clone();
     let relaying = tokio::spawn(async move {

@@ -75,7 +75,9 @@ fn check_uri(uri: &Uri, to: &Destination, port: u16, secure: bool, is_2: bool) -
     let expected = if secure { "https" } else { "http" };
     // Some clients of HTTP/2 say "http" within TLS; of HTTP/1.1 none does by accident.
     if uri.scheme_str() != Some(expected) && !is_2 {
-        return Err(Reason::Protocol { detail: "the request's target has another scheme than its connection".to_owned() });
+        return Err(Reason::Protocol {
+            detail: "the request's target has another scheme than its connection".to_owned(),
+        });
     }
     same(authority.as_str(), to, port, secure)
 }
@@ -109,19 +111,46 @@ mod tests {
         for host in ["a.example", "A.Example", "a.example.", "a.example:443"] {
             assert_eq!(asked("/x", &[host], Version::HTTP_11), Ok(()), "{host}");
         }
-        for host in ["b.example", "a.example:80", "a.example:0443x", "user@a.example", "a.example@b.example", "", "a.example:", "a.example,b.example", "127.0.0.1", "[::1]", "a.example#", "a.example/", "a.example:99999", "a.example :443"] {
+        for host in [
+            "b.example",
+            "a.example:80",
+            "a.example:0443x",
+            "user@a.example",
+            "a.example@b.example",
+            "",
+            "a.example:",
+            "a.example,b.example",
+            "127.0.0.1",
+            "[::1]",
+            "a.example#",
+            "a.example/",
+            "a.example:99999",
+            "a.example :443",
+        ] {
             assert!(asked("/x", &[host], Version::HTTP_11).is_err(), "{host:?}");
         }
-        assert!(asked("/x", &[], Version::HTTP_11).is_err() && asked("/x", &["a.example", "a.example"], Version::HTTP_11).is_err());
+        assert!(
+            asked("/x", &[], Version::HTTP_11).is_err()
+                && asked("/x", &["a.example", "a.example"], Version::HTTP_11).is_err()
+        );
     }
 
     #[test]
     fn a_target_with_a_host_says_the_same() {
         assert_eq!(asked("https://a.example/x", &["a.example"], Version::HTTP_11), Ok(()));
         assert_eq!(asked("https://a.example/x", &[], Version::HTTP_2), Ok(()));
-        for (uri, host) in [("https://b.example/x", "a.example"), ("https://a.example/x", "b.example"), ("http://a.example/x", "a.example"), ("https://u@a.example/x", "a.example"), ("https://a.example:80/x", "a.example")] {
+        for (uri, host) in [
+            ("https://b.example/x", "a.example"),
+            ("https://a.example/x", "b.example"),
+            ("http://a.example/x", "a.example"),
+            ("https://u@a.example/x", "a.example"),
+            ("https://a.example:80/x", "a.example"),
+        ] {
             assert!(asked(uri, &[host], Version::HTTP_11).is_err(), "{uri} {host}");
-            assert!(uri.starts_with("http:") || asked(uri, &[host], Version::HTTP_2).is_err(), "{uri} {host} by HTTP/2");
+            assert!(
+                uri.starts_with("http:") || asked(uri, &[host], Version::HTTP_2).is_err(),
+                "{uri} {host} by HTTP/2"
+            );
         }
         assert!(asked("*", &["a.example"], Version::HTTP_11).is_err());
     }
@@ -131,7 +160,9 @@ mod tests {
         let address = |text: &str| Some((Destination::Address(text.parse().unwrap()), None));
         assert_eq!(authority("[::ffff:127.0.0.1]"), address("127.0.0.1"));
         assert_eq!(authority("10.0.0.1"), address("10.0.0.1"));
-        for text in ["0x7f.1", "127.1", "017700000001", "[::1", "::1", "[::1]x", "[fe80::1%25lo]", "a:b:c", "a:+1", "a:0"] {
+        for text in
+            ["0x7f.1", "127.1", "017700000001", "[::1", "::1", "[::1]x", "[fe80::1%25lo]", "a:b:c", "a:+1", "a:0"]
+        {
             assert_eq!(authority(text), None, "{text}");
         }
     }

@@ -284,7 +284,7 @@ pub(super) mod tests {
         let mut long = good.clone();
         long.push(0);
         assert_eq!(code(read(&long)), FORMAT_ERROR, "something behind it");
-        let name = vec!["abcdefghijklmnopqrstuvwxyz"; 12].join(".");
+        let name = ["abcdefghijklmnopqrstuvwxyz"; 12].join(".");
         assert_eq!(code(read(&question(&name, 1, false))), FORMAT_ERROR, "a name that is too long");
     }
 

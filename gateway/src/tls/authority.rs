@@ -1,8 +1,8 @@
 //! The authority of one run, and what it signs: a leaf for each name that is opened. Its key is in this process's memory and nowhere else.
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair,
-    KeyUsagePurpose, SanType,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod,
+    KeyPair, KeyUsagePurpose, SanType,
 };
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,8 +16,11 @@ pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
     provider: Arc<CryptoProvider>,
-    made: Mutex<HashMap<(String, Option<Vec<u8>>), (Instant, Arc<ServerConfig>)>>,
+    made: Mutex<HashMap<Spoken, (Instant, Arc<ServerConfig>)>>,
 }
+
+/// A name, and the protocol above TLS.
+type Spoken = (String, Option<Vec<u8>>);
 
 /// Something in making a key or certificate went wrong.
 #[derive(Debug, thiserror::Error)]

@@ -151,8 +151,19 @@ pub(crate) mod tests {
 
     /// A first message with these extensions, in records of at most `record` bytes.
     pub(crate) fn hello(extensions: &[(u16, Vec<u8>)], record: usize) -> Vec<u8> {
-        let extensions: Vec<u8> = extensions.iter().flat_map(|(kind, content)| [&kind.to_be_bytes()[..], &sized(2, content)].concat()).collect();
-        let body = [&[3, 3][..], &[7; 32], &sized(1, &[9; 32]), &sized(2, &[0x13, 1]), &sized(1, &[0]), &sized(2, &extensions)].concat();
+        let extensions: Vec<u8> = extensions
+            .iter()
+            .flat_map(|(kind, content)| [&kind.to_be_bytes()[..], &sized(2, content)].concat())
+            .collect();
+        let body = [
+            &[3, 3][..],
+            &[7; 32],
+            &sized(1, &[9; 32]),
+            &sized(2, &[0x13, 1]),
+            &sized(1, &[0]),
+            &sized(2, &extensions),
+        ]
+        .concat();
         let message = [&[1][..], &sized(3, &body)].concat();
         message.chunks(record).flat_map(|chunk| [&[22, 3, 1][..], &sized(2, chunk)].concat()).collect()
     }
@@ -177,17 +188,41 @@ pub(crate) mod tests {
     #[test]
     fn a_hidden_name_is_noticed() {
         for kind in ENCRYPTED {
-            assert!(matches!(read(&hello(&[sni("a.example"), (kind, vec![0; 40])], 1000)), Hello::Read { encrypted: true, .. }));
+            assert!(matches!(
+                read(&hello(&[sni("a.example"), (kind, vec![0; 40])], 1000)),
+                Hello::Read { encrypted: true, .. }
+            ));
         }
     }
 
     #[test]
     fn what_could_be_read_in_two_ways_is_wrong() {
-        let two = sized(2, &[sized(2, b"a.example"), sized(2, b"b.example")].iter().flat_map(|n| [&[0][..], n].concat()).collect::<Vec<_>>());
-        for extensions in [vec![sni("a.example"), sni("b.example")], vec![(0, two)], vec![(0, vec![])], vec![sni("")], vec![sni("b\u{fc}.example")]] {
+        let two = sized(
+            2,
+            &[sized(2, b"a.example"), sized(2, b"b.example")]
+                .iter()
+                .flat_map(|n| [&[0][..], n].concat())
+                .collect::<Vec<_>>(),
+        );
+        for extensions in [
+            vec![sni("a.example"), sni("b.example")],
+            vec![(0, two)],
+            vec![(0, vec![])],
+            vec![sni("")],
+            vec![sni("b\u{fc}.example")],
+        ] {
             assert!(matches!(read(&hello(&extensions, 1000)), Hello::Wrong(_)), "{extensions:?}");
         }
-        for bytes in [&b"GET / HTTP/1.1\r\n"[..], b"SSH-2.0-x", &[22, 2, 0, 0, 5], &[22, 3, 1, 0, 0], &[22, 3, 1, 0xff, 0xff], &[21, 3, 1, 0, 2, 2, 40], &[22, 3, 1, 0, 4, 2, 0, 0, 0], &[0x80, 0x2e, 1, 3, 1]] {
+        for bytes in [
+            &b"GET / HTTP/1.1\r\n"[..],
+            b"SSH-2.0-x",
+            &[22, 2, 0, 0, 5],
+            &[22, 3, 1, 0, 0],
+            &[22, 3, 1, 0xff, 0xff],
+            &[21, 3, 1, 0, 2, 2, 40],
+            &[22, 3, 1, 0, 4, 2, 0, 0, 0],
+            &[0x80, 0x2e, 1, 3, 1],
+        ] {
             assert!(matches!(read(bytes), Hello::Wrong(_)), "{bytes:?}");
         }
         let mut endless = vec![22, 3, 1, 0x40, 0, 1, 0, 0xff, 0xff];

@@ -64,7 +64,11 @@ impl Tls {
     }
 }
 
-fn client(provider: &Arc<CryptoProvider>, roots: &Arc<RootCertStore>, protocols: &[&[u8]]) -> Result<Arc<ClientConfig>, NoTls> {
+fn client(
+    provider: &Arc<CryptoProvider>,
+    roots: &Arc<RootCertStore>,
+    protocols: &[&[u8]],
+) -> Result<Arc<ClientConfig>, NoTls> {
     let mut config = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots.clone())
@@ -124,7 +128,10 @@ pub(crate) async fn open(connection: Connection, client: Client) {
 
 type Opened = tokio_rustls::server::TlsStream<Prefixed<TcpStream>>;
 
-async fn handshake(start: StartHandshake<Prefixed<TcpStream>>, config: Arc<tokio_rustls::rustls::ServerConfig>) -> std::io::Result<Opened> {
+async fn handshake(
+    start: StartHandshake<Prefixed<TcpStream>>,
+    config: Arc<tokio_rustls::rustls::ServerConfig>,
+) -> std::io::Result<Opened> {
     start.into_stream(config).await
 }
 

@@ -157,7 +157,10 @@ fn requests(mut heard: &str) -> Vec<String> {
     let mut lines = Vec::new();
     while let Some((head, rest)) = heard.split_once("\r\n\r\n") {
         lines.push(head.lines().next().unwrap_or_default().to_owned());
-        let header = |name: &str| head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix(name).map(|value| value.trim().to_owned()));
+        let header = |name: &str| {
+            head.lines()
+                .find_map(|line| line.to_ascii_lowercase().strip_prefix(name).map(|value| value.trim().to_owned()))
+        };
         heard = match (header("transfer-encoding:"), header("content-length:")) {
             (Some(_), length) => {
                 assert!(length.is_none(), "both framings: {head}");
@@ -208,7 +211,9 @@ fn hello(name: Option<&str>, more: &[u8]) -> Vec<u8> {
         [&[0, 0, 0, n + 5, 0, n + 3, 0, 0, n][..], name.as_bytes()].concat()
     });
     let extensions = [sni.unwrap_or_default(), more.to_vec()].concat();
-    let body = [&[3, 3][..], &[1; 32], &[0, 0, 2, 0x13, 1, 1, 0], &(extensions.len() as u16).to_be_bytes(), &extensions].concat();
+    let body =
+        [&[3, 3][..], &[1; 32], &[0, 0, 2, 0x13, 1, 1, 0], &(extensions.len() as u16).to_be_bytes(), &extensions]
+            .concat();
     let message = [&[1, 0][..], &(body.len() as u16).to_be_bytes(), &body].concat();
     [&[22, 3, 1][..], &(message.len() as u16).to_be_bytes(), &message].concat()
 }

@@ -31,7 +31,10 @@ fn gets(world: &World, name: &str, command: impl Fn(&str) -> Command) {
     assert!(fine && said.contains("a.example.com GET /ok/page HTTP/"), "{name}: {said}");
     let (_, said) = output(&mut command("https://a.example.com/no/page"));
     assert!(!said.contains("/no/page HTTP/"), "{name}: {said}");
-    world.until("the refusal", |what| matches!(what, What::Request { path, decision, .. } if path == "/no/page" && !decision.allowed));
+    world.until(
+        "the refusal",
+        |what| matches!(what, What::Request { path, decision, .. } if path == "/no/page" && !decision.allowed),
+    );
 }
 
 within! {
@@ -44,8 +47,12 @@ within! {
             assert!(fine && said == format!("a.example.com GET /ok/x {spoken}\n"), "{version}: {said}");
             let (_, said) = curl(&[version, "-i", "-X", "DELETE", "https://a.example.com/ok/x"]);
             assert!(said.contains("403") && said.contains("aido: policy refused DELETE a.example.com:443/ok/x: no rule allows this method here; do not retry"), "{said}");
-            let (fine, said) = curl(&[version, "-d", "@/mnt/large", "https://a.example.com/ok/post"]);
+            // This nginx answers before it has read a body, and curl's HTTP/2 does not get over a large one: also without a gateway.
+            let body = if version == "--http2" { "small" } else { "@/mnt/large" };
+            let (fine, said) = curl(&[version, "-d", body, "https://a.example.com/ok/post"]);
             assert!(fine && said.contains("POST /ok/post"), "{version}: {said}");
+            let (fine, said) = curl(&[version, "-I", "https://a.example.com/ok/head"]);
+            assert!(fine && said.to_lowercase().contains("content-length: 37"), "{version}: {said}");
             let (_, said) = curl(&[version, "-d", "@/mnt/large", "https://a.example.com/no/post"]);
             assert!(said.contains("do not retry"), "{version}: {said}");
         }

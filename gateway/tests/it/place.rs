@@ -28,7 +28,9 @@ pub(crate) fn skip(why: &str) {
 
 /// A program's path, or the words that it was skipped.
 pub(crate) fn program(name: &str) -> Option<std::path::PathBuf> {
-    let found = std::env::split_paths("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin").map(|folder| folder.join(name)).find(|path| path.is_file());
+    let found = std::env::split_paths("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file());
     if found.is_none() {
         skip(&format!("{name} is not installed"));
     }
@@ -54,7 +56,19 @@ pub(crate) fn inside(test: &str, body: impl FnOnce()) {
     let (_, test) = test.split_once("::").unwrap();
     let status = Command::new("unshare")
         .args(user)
-        .args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private", "sh", "-c", SET_UP, "sh"])
+        .args([
+            "--net",
+            "--mount",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--propagation",
+            "private",
+            "sh",
+            "-c",
+            SET_UP,
+            "sh",
+        ])
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
         .env(INSIDE, "1")

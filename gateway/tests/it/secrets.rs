@@ -30,7 +30,10 @@ fn echo(how: impl Fn(&str, &mut TcpStream) + Send + Sync + 'static) {
 }
 
 fn credential(sent: &str) -> String {
-    sent.lines().find_map(|line| line.strip_prefix("authorization: Bearer ")).expect("the credential is on its way").to_owned()
+    sent.lines()
+        .find_map(|line| line.strip_prefix("authorization: Bearer "))
+        .expect("the credential is on its way")
+        .to_owned()
 }
 
 /// No part of it that is long enough to be one.

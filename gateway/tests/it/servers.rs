@@ -88,7 +88,22 @@ pub(crate) fn nginx() -> bool {
 pub(crate) fn output(command: &mut Command) -> (bool, String) {
     let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     command.env("PATH", path).env("HOME", FOLDER).env("LC_ALL", "C.UTF-8").current_dir(FOLDER).stdin(Stdio::null());
-    for name in ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "all_proxy", "no_proxy", "NO_PROXY", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "GIT_SSL_CAINFO", "JAVA_TOOL_OPTIONS"] {
+    for name in [
+        "http_proxy",
+        "https_proxy",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+        "all_proxy",
+        "no_proxy",
+        "NO_PROXY",
+        "SSL_CERT_FILE",
+        "REQUESTS_CA_BUNDLE",
+        "CURL_CA_BUNDLE",
+        "NODE_EXTRA_CA_CERTS",
+        "GIT_SSL_CAINFO",
+        "JAVA_TOOL_OPTIONS",
+    ] {
         if !command.get_envs().any(|(own, value)| own == name && value.is_some()) {
             command.env_remove(name);
         }

@@ -1,7 +1,9 @@
 //! A gateway with its policy, and servers with addresses that look public.
 
 use crate::place::outside;
-use aido_gateway::{Event, Gateway, HostName, Limits, Listeners, Memory, Policy, Resolve, Resolving, Rules, Setup, What};
+use aido_gateway::{
+    Event, Gateway, HostName, Limits, Listeners, Memory, Policy, Resolve, Resolving, Rules, Setup, What,
+};
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -48,7 +50,11 @@ pub(crate) fn world(rules: serde_json::Value) -> World {
     world_with(rules, Limits::default(), Vec::new())
 }
 
-pub(crate) fn world_with(rules: serde_json::Value, limits: Limits, roots: Vec<tokio_rustls::rustls::pki_types::CertificateDer<'static>>) -> World {
+pub(crate) fn world_with(
+    rules: serde_json::Value,
+    limits: Limits,
+    roots: Vec<tokio_rustls::rustls::pki_types::CertificateDer<'static>>,
+) -> World {
     let rules: Rules = serde_json::from_value(rules).unwrap();
     let policy = Policy::new(rules).unwrap();
     let listeners = Listeners {
@@ -88,7 +94,10 @@ impl World {
     /// The words of all refusals.
     pub(crate) fn refusals(&self) -> Vec<String> {
         let words = |event: Event| match event.what {
-            What::Lookup { decision, .. } | What::Connection { decision, .. } | What::Refused { decision, .. } | What::Request { decision, .. } => decision.words,
+            What::Lookup { decision, .. }
+            | What::Connection { decision, .. }
+            | What::Refused { decision, .. }
+            | What::Request { decision, .. } => decision.words,
             _ => None,
         };
         self.events().into_iter().filter_map(words).collect()
