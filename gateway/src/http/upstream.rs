@@ -10,6 +10,7 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::error::Error;
 use std::future::Future;
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -19,6 +20,9 @@ pub(crate) type Reached = tokio_rustls::client::TlsStream<Metered<TcpStream>>;
 
 /// How much may be under way in HTTP/2, for a connection and for each stream.
 pub(super) const WINDOW: u32 = 2 * 1024 * 1024;
+
+/// How long a client may ask in vain before its connection ends: a new one may find the server.
+const SAID: Duration = Duration::from_secs(2);
 
 /// The server's side.
 pub(super) enum Upstream {
@@ -68,14 +72,16 @@ impl Upstream {
 
     /// Comes back when the server is gone that is there now. Never, if there is none yet: then it can be dialled anew.
     pub(super) fn gone(&self) -> impl Future<Output = ()> + use<> {
-        let gone = match self {
-            Self::Open(_, gone) => Some(gone.clone()),
-            _ => None,
+        let (gone, lost) = match self {
+            Self::Open(_, gone) => (Some(gone.clone()), false),
+            Self::Lost(_) => (None, true),
+            Self::Idle => (None, false),
         };
         async move {
             match gone {
                 // It never changes: an error says that the other end was dropped.
                 Some(mut gone) => drop(gone.changed().await),
+                None if lost => tokio::time::sleep(SAID).await,
                 None => std::future::pending().await,
             }
         }

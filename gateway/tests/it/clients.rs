@@ -1,6 +1,6 @@
 //! Unmodified clients against real servers, through the gateway.
 
-use crate::place::{outside, program, skip, within};
+use crate::place::{program, skip, truly_root, within};
 use crate::servers::{FOLDER, certificates, nginx, output, start, write};
 use crate::world::{PROXY, World, world, world_with};
 use aido_gateway::{Limits, What};
@@ -65,6 +65,11 @@ within! {
         // Redirects are followed by the client, and judged like everything else.
         let (fine, said) = curl(&["-L", "https://a.example.com/moved/x"]);
         assert!(!fine && said.contains("evil.example"), "{said}");
+        // A host by another name in the same connection: the authority of HTTP/2, the header of HTTP/1.1.
+        for version in ["--http2", "--http1.1"] {
+            let (_, said) = curl(&[version, "-H", "Host: evil.example", "https://a.example.com/ok/x"]);
+            assert!(said.contains("speaks to another, `evil.example`") && !said.contains("/ok/x HTTP"), "{version}: {said}");
+        }
         // The run's authority is not the server's, and the other way round.
         let (fine, _) = output(Command::new("curl").args(["-sS", "--cacert"]).arg(&servers).arg("https://a.example.com/ok/x"));
         assert!(!fine, "an opened host with the server's own certificate");
@@ -100,6 +105,49 @@ within! {
         assert!(curl(&ours, "https://a.example.com/no").1.contains("do not retry"));
         assert!(curl(&ours, "https://evil.example/").1.contains("403"));
         drop(world);
+    }
+}
+
+within! {
+    fn a_server_that_is_not_who_it_says_is_not_spoken_to() {
+        let (Some((world, ours, _)), Some(curl)) = (opened(), program("curl")) else { return };
+        drop(world);
+        let curl = |ours: &PathBuf, url: &str| output(Command::new(&curl).args(["-sS", "-i", "--max-time", "30", "--cacert"]).arg(ours).arg(url)).1;
+        let rules = json!({"hosts": [{"host": "a.example.com", "methods": ["GET"]}, {"host": "d.example.com", "methods": ["GET"]}]});
+        // Nobody's signature counts here.
+        let world = world_with(rules.clone(), Limits::default(), Vec::new());
+        let run = write("other.pem", world.gateway.authority());
+        let said = curl(&run, "https://a.example.com/ok/x");
+        assert!(said.contains("502") && said.contains("TLS with a.example.com:443 failed: invalid peer certificate"), "{said}");
+        assert!(curl(&ours, "https://a.example.com/ok/x").contains("SSL certificate problem"), "each run has an authority of its own");
+        world.gateway.stop();
+        // The signature counts, the name does not fit; then the name leads inside.
+        let (_, roots) = certificates();
+        let world = world_with(rules, Limits::default(), roots);
+        let run = write("third.pem", world.gateway.authority());
+        world.names.is("d.example.com", "93.184.215.14");
+        let said = curl(&run, "https://d.example.com/ok/x");
+        assert!(said.contains("502") && said.contains("TLS with d.example.com:443 failed"), "{said}");
+        world.names.is("d.example.com", "10.0.0.7");
+        let said = curl(&run, "https://d.example.com/ok/x");
+        assert!(said.contains("403") && said.contains("leads to 10.0.0.7, which is a private address; do not retry"), "{said}");
+    }
+}
+
+within! {
+    fn any_public_host_is_reached_and_recorded() {
+        let (servers, _) = certificates();
+        let (true, Some(curl)) = (nginx(), program("curl")) else { return };
+        let world = world(json!({"any": true, "hosts": [{"host": "b.example.com", "deny": true}]}));
+        let curl = |arguments: &[&str]| output(Command::new(&curl).args(["-sS", "--max-time", "30"]).args(arguments)).1;
+        assert!(curl(&["-X", "POST", "http://a.example.com/ok/x"]).contains("a.example.com POST /ok/x"));
+        assert!(curl(&["--cacert", servers.to_str().unwrap(), "https://a.example.com/ok/x"]).contains("a.example.com GET /ok/x"));
+        assert!(curl(&["http://93.184.215.14/ok/x"]).contains("93.184.215.14 GET /ok/x"));
+        assert!(curl(&["http://b.example.com/ok/x"]).contains("Could not resolve"));
+        assert!(curl(&["http://169.254.169.254/ok/x"]).contains("do not retry"));
+        world.names.is("inner.example", "10.0.0.1");
+        assert!(curl(&["http://inner.example/ok/x"]).contains("leads to 10.0.0.1"));
+        world.until("the request", |what| matches!(what, What::Request { method, path, .. } if method == "POST" && path == "/ok/x"));
     }
 }
 
@@ -215,7 +263,7 @@ within! {
         let Some(psql) = program("psql") else { return };
         let servers = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten().map(|entry| entry.path().join("bin"));
         let Some(bin) = servers.into_iter().find(|bin| bin.join("initdb").is_file()) else { return skip("PostgreSQL's server is not installed") };
-        if !rustix::process::geteuid().is_root() || std::env::var_os("AIDO_GATEWAY_TEST_MAPPED").is_some() {
+        if !truly_root() {
             return skip("PostgreSQL does not run as root, and there is no other user here");
         }
         let data = format!("{FOLDER}/data");
@@ -238,6 +286,5 @@ within! {
         assert!(fine && said == "42\n", "{said}");
         assert!(!ask("b.example.com").0 && !ask("93.184.215.14").0);
         drop(world);
-        outside(|| ());
     }
 }

@@ -26,6 +26,11 @@ pub(crate) fn skip(why: &str) {
     eprintln!("skipped: {why}");
 }
 
+/// Whether root here is root, and not somebody else who looks like it.
+pub(crate) fn truly_root() -> bool {
+    std::fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| map.split_whitespace().nth(2) == Some("4294967295"))
+}
+
 /// A program's path, or the words that it was skipped.
 pub(crate) fn program(name: &str) -> Option<std::path::PathBuf> {
     let found = std::env::split_paths("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
@@ -70,7 +75,7 @@ pub(crate) fn inside(test: &str, body: impl FnOnce()) {
             "sh",
         ])
         .arg(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .args(["--exact", test, "--nocapture", "--include-ignored", "--test-threads=1"])
         .env(INSIDE, "1")
         .stdin(Stdio::null())
         .status()

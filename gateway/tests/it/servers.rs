@@ -72,7 +72,7 @@ pub(crate) fn nginx() -> bool {
         })
         .collect();
     let config = format!(
-        "daemon off; master_process off; pid {FOLDER}/nginx.pid; error_log {FOLDER}/nginx.log; events {{}}\n\
+        "user root root; daemon off; master_process off; pid {FOLDER}/nginx.pid; error_log {FOLDER}/nginx.log; events {{}}\n\
          http {{ access_log off; client_body_temp_path {FOLDER}/n1; proxy_temp_path {FOLDER}/n2; fastcgi_temp_path {FOLDER}/n3; \
          uwsgi_temp_path {FOLDER}/n4; scgi_temp_path {FOLDER}/n5; {servers} }}"
     );
