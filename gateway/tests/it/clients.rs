@@ -111,7 +111,7 @@ within! {
 within! {
     fn a_server_that_is_not_who_it_says_is_not_spoken_to() {
         let (Some((world, ours, _)), Some(curl)) = (opened(), program("curl")) else { return };
-        drop(world);
+        world.gateway.stop();
         let curl = |ours: &PathBuf, url: &str| output(Command::new(&curl).args(["-sS", "-i", "--max-time", "30", "--cacert"]).arg(ours).arg(url)).1;
         let rules = json!({"hosts": [{"host": "a.example.com", "methods": ["GET"]}, {"host": "d.example.com", "methods": ["GET"]}]});
         // Nobody's signature counts here.
