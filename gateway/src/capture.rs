@@ -241,7 +241,8 @@ async fn pass_on(connection: &Connection, client: Client, server: TcpStream) {
         return refuse::cut(client.stream);
     }
     drop(client.read);
-    let how = copy::both_ways(&client.stream, &server, meter, connection.gate.limits.idle).await;
+    let gate = &connection.gate;
+    let how = copy::both_ways(&client.stream, &server, meter, gate.limits.idle, &gate.pipes).await;
     if how != "closed" {
         // Both sides learn that this is no ordinary end.
         refuse::cut(client.stream);

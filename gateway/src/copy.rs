@@ -6,16 +6,30 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 
 /// What is moved in one go by a buffer, and after how many bytes it pays to make a pipe.
 const BUFFER: usize = 32 * 1024;
 #[cfg(target_os = "linux")]
 const MUCH: u64 = 512 * 1024;
 
+/// Pipes at once. What is stuck in one is the kernel's memory, a megabyte at most; who gets none goes on by a buffer.
+pub(crate) const PIPES: usize = 64;
+
 /// Moves bytes until both halves are closed, something fails, a budget is used up or nothing moves for too long. Says how it ended.
-pub(crate) async fn both_ways(client: &TcpStream, server: &TcpStream, meter: &Arc<Meter>, idle: Duration) -> String {
-    let moving =
-        async { tokio::try_join!(one_way(client, server, meter, Way::Out), one_way(server, client, meter, Way::In)) };
+pub(crate) async fn both_ways(
+    client: &TcpStream,
+    server: &TcpStream,
+    meter: &Arc<Meter>,
+    idle: Duration,
+    pipes: &Semaphore,
+) -> String {
+    let moving = async {
+        tokio::try_join!(
+            one_way(client, server, meter, Way::Out, pipes),
+            one_way(server, client, meter, Way::In, pipes)
+        )
+    };
     let result = tokio::select! {
         result = moving => result,
         () = meter.idle_for(idle) => return format!("nothing moved for {} s", idle.as_secs()),
@@ -26,13 +40,14 @@ pub(crate) async fn both_ways(client: &TcpStream, server: &TcpStream, meter: &Ar
     }
 }
 
-async fn one_way(from: &TcpStream, to: &TcpStream, meter: &Meter, way: Way) -> io::Result<()> {
-    let finished = small(from, to, meter, way).await?;
-    #[cfg(target_os = "linux")]
-    if !finished {
-        kernel::large(from, to, meter, way).await?;
+async fn one_way(from: &TcpStream, to: &TcpStream, meter: &Meter, way: Way, pipes: &Semaphore) -> io::Result<()> {
+    while !small(from, to, meter, way).await? {
+        let Ok(_pipe) = pipes.try_acquire() else { continue };
+        #[cfg(target_os = "linux")]
+        if kernel::large(from, to, meter, way).await? {
+            break;
+        }
     }
-    let _ = finished;
     meter.touch();
     // The other side may have gone for good: then its own half ends with an error, and says so.
     let _ = rustix::net::shutdown(to, rustix::net::Shutdown::Write);
@@ -107,18 +122,15 @@ mod kernel {
     /// and than by a buffer.
     const PIPE: usize = 1024 * 1024;
 
-    /// A descriptor that the kernel does not give is no failure of the connection: then it goes on by a buffer.
-    pub(super) async fn large(from: &TcpStream, to: &TcpStream, meter: &Meter, way: Way) -> io::Result<()> {
-        let Ok((out, into)) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK) else {
-            while !super::small(from, to, meter, way).await? {}
-            return Ok(());
-        };
+    /// True: the end was reached. A descriptor that the kernel does not give is no failure of the connection: then it goes on by a buffer.
+    pub(super) async fn large(from: &TcpStream, to: &TcpStream, meter: &Meter, way: Way) -> io::Result<bool> {
+        let Ok((out, into)) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK) else { return Ok(false) };
         // A small one works too.
         let size = fcntl_setpipe_size(&into, PIPE).unwrap_or(64 * 1024);
         loop {
             let read = fill(from, &into, meter, way, size).await?;
             if read == 0 {
-                return Ok(());
+                return Ok(true);
             }
             drain(&out, to, read).await?;
             meter.touch();
@@ -169,9 +181,13 @@ mod tests {
     }
 
     /// A client and a server, and the copying between them with its last words.
-    async fn between(meter: Arc<Meter>, idle: Duration) -> (TcpStream, TcpStream, tokio::task::JoinHandle<String>) {
+    async fn between(
+        meter: Arc<Meter>,
+        idle: Duration,
+        pipes: usize,
+    ) -> (TcpStream, TcpStream, tokio::task::JoinHandle<String>) {
         let ((client, near), (far, server)) = (pair().await, pair().await);
-        let copying = tokio::spawn(async move { both_ways(&near, &far, &meter, idle).await });
+        let copying = tokio::spawn(async move { both_ways(&near, &far, &meter, idle, &Semaphore::new(pipes)).await });
         (client, server, copying)
     }
 
@@ -181,8 +197,14 @@ mod tests {
 
     #[tokio::test]
     async fn much_arrives_as_it_was_and_halves_close_one_by_one() {
+        for pipes in [0, 1, 2] {
+            much_arrives(pipes).await;
+        }
+    }
+
+    async fn much_arrives(pipes: usize) {
         let meter = meter(None);
-        let (mut client, mut server, copying) = between(meter.clone(), Duration::from_secs(20)).await;
+        let (mut client, mut server, copying) = between(meter.clone(), Duration::from_secs(20), pipes).await;
         let sent = pattern(8 * 1024 * 1024 + 17);
         let serving = tokio::spawn(async move {
             let mut got = Vec::new();
@@ -207,9 +229,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_budget_ends_it_to_the_byte_small_or_large() {
-        for most in [1000, 3 * 1024 * 1024 + 5] {
+        for (most, pipes) in [(1000, 2), (3 * 1024 * 1024 + 5, 2), (3 * 1024 * 1024 + 5, 0)] {
             let meter = meter(Some(most));
-            let (mut client, mut server, copying) = between(meter.clone(), Duration::from_secs(20)).await;
+            let (mut client, mut server, copying) = between(meter.clone(), Duration::from_secs(20), pipes).await;
             let sending =
                 tokio::spawn(async move { client.write_all(&pattern(6 * 1024 * 1024)).await.map(|()| client) });
             let mut got = Vec::new();
@@ -222,10 +244,10 @@ mod tests {
 
     #[tokio::test]
     async fn silence_ends_it_and_a_reset_is_told() {
-        let (client, _server, copying) = between(meter(None), Duration::from_millis(100)).await;
+        let (client, _server, copying) = between(meter(None), Duration::from_millis(100), 2).await;
         assert!(copying.await.unwrap().starts_with("nothing moved"));
         drop(client);
-        let (client, mut server, copying) = between(meter(None), Duration::from_secs(20)).await;
+        let (client, mut server, copying) = between(meter(None), Duration::from_secs(20), 2).await;
         client.set_zero_linger().unwrap();
         drop(client);
         assert!(copying.await.unwrap().contains("reset"));

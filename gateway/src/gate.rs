@@ -22,6 +22,7 @@ pub(crate) struct Gate {
     pub(crate) limits: Limits,
     pub(crate) tls: Tls,
     pub(crate) at_once: Arc<Semaphore>,
+    pub(crate) pipes: Semaphore,
     pub(crate) numbers: AtomicU64,
 }
 

@@ -3,6 +3,7 @@
 
 use crate::budget::Budgets;
 use crate::capture::{self, Door};
+use crate::copy;
 use crate::decision::{Recorder, Sink};
 use crate::dial::{Dialler, Resolve, SystemResolver};
 use crate::gate::Gate;
@@ -104,6 +105,7 @@ impl Gateway {
             budgets: Budgets::new(&policy),
             dialler: Dialler::new(setup.resolver, setup.limits.dial),
             at_once: Arc::new(Semaphore::new(setup.limits.at_once)),
+            pipes: Semaphore::new(copy::PIPES),
             limits: setup.limits,
             numbers: AtomicU64::new(0),
             policy,

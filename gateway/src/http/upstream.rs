@@ -18,8 +18,8 @@ use tokio::sync::watch;
 /// A server that was reached by TLS.
 pub(crate) type Reached = tokio_rustls::client::TlsStream<Metered<TcpStream>>;
 
-/// How much may be under way in HTTP/2, for a connection and for each stream.
-pub(super) const WINDOW: u32 = 2 * 1024 * 1024;
+/// How much may be under way in HTTP/2, for a connection and for each stream: memory that somebody who does not read can hold.
+pub(super) const WINDOW: u32 = 512 * 1024;
 
 /// How long a client may ask in vain before its connection ends: a new one may find the server.
 const SAID: Duration = Duration::from_secs(2);
