@@ -5,7 +5,8 @@ use super::body::Ending;
 use crate::policy::{Destination, Inject};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
-use http::{Method, Response, Uri, Version};
+use http::uri::{self, PathAndQuery, Scheme, Uri};
+use http::{Method, Response, Version};
 use hyper::body::Incoming;
 
 /// Headers of one connection, not of the message.
@@ -64,7 +65,12 @@ pub(super) fn injected_name(web: &Web) -> Vec<HeaderName> {
 }
 
 /// Makes a request that was allowed into the one that goes out.
-pub(super) fn outgoing(parts: &mut Parts, web: &Web, inject: Option<&Inject>, websocket: bool) {
+pub(super) fn outgoing(
+    parts: &mut Parts,
+    web: &Web,
+    inject: Option<&Inject>,
+    websocket: bool,
+) -> Result<(), http::Error> {
     let trailers = has_token(&parts.headers, header::TE, "trailers");
     drop_hop(&mut parts.headers);
     // The gateway itself says "continue" when it takes the body.
@@ -87,8 +93,8 @@ pub(super) fn outgoing(parts: &mut Parts, web: &Web, inject: Option<&Inject>, we
         parts.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         parts.headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     }
-    retarget(parts, web);
     parts.extensions.clear();
+    retarget(parts, web)
 }
 
 /// Asks for an answer that can be looked through: whole, and not packed.
@@ -110,7 +116,8 @@ fn value_of(inject: &Inject) -> Option<(HeaderName, HeaderValue)> {
     Some((inject.header.parse().ok()?, value))
 }
 
-fn retarget(parts: &mut Parts, web: &Web) {
+/// The path is the one that was judged, as it was sent; everything else of the target is made anew.
+fn retarget(parts: &mut Parts, web: &Web) -> Result<(), http::Error> {
     let (to, port) = (&web.connection.to, web.connection.port);
     let host = match to {
         Destination::Name(name) => name.to_string(),
@@ -118,18 +125,18 @@ fn retarget(parts: &mut Parts, web: &Web) {
         Destination::Address(v4) => v4.to_string(),
     };
     let authority = if port == super::target::usual(web.secure) { host } else { format!("{host}:{port}") };
-    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+    let path = parts.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+    let mut target = uri::Parts::default();
+    target.path_and_query = Some(path);
     if parts.version == Version::HTTP_2 {
-        // Both parts were read as what they are here, so together they can be read as well.
-        parts.uri =
-            Uri::builder().scheme("https").authority(authority).path_and_query(path).build().unwrap_or_default();
+        target.scheme = Some(Scheme::HTTPS);
+        target.authority = Some(authority.parse()?);
     } else {
         parts.version = Version::HTTP_11;
-        parts.uri = path.parse().unwrap_or_default();
-        if let Ok(value) = HeaderValue::from_str(&authority) {
-            parts.headers.insert(header::HOST, value);
-        }
+        parts.headers.insert(header::HOST, HeaderValue::from_str(&authority)?);
     }
+    parts.uri = Uri::from_parts(target)?;
+    Ok(())
 }
 
 /// Makes a server's answer into the one that goes in.

@@ -175,7 +175,10 @@ async fn answer_one(web: &Arc<Web>, mut request: Request<Incoming>) -> Response<
         return answer::refused(&Refusal { what, rule, reason: Reason::RecordFull, allow: None }, &parts, body).await;
     }
     let ending = Ending::new(web.clone(), number);
-    headers::outgoing(&mut parts, web, inject, asked.websocket);
+    if let Err(error) = headers::outgoing(&mut parts, web, inject, asked.websocket) {
+        ending.ends(&error.to_string());
+        return answer::failed("the request could not be written anew");
+    }
     pass(web, parts, body, ending, asked.websocket.then_some(upgrade)).await
 }
 

@@ -188,3 +188,34 @@ within! {
         drop(world);
     }
 }
+
+within! {
+    #[ignore = "a measurement: run it alone, on a quiet machine, in a release build"]
+    fn opened_tls_against_direct() {
+        use crate::servers::{certificates, nginx, output, write};
+        use std::process::Command;
+        let (servers, roots) = certificates();
+        if !nginx() {
+            return;
+        }
+        write("www/ok.bin", vec![b'x'; 256 << 20]);
+        let world = world_with(json!({"hosts": [{"host": "a.example.com", "methods": ["GET"]}]}), Limits::default(), roots);
+        let run = write("run.pem", world.gateway.authority());
+        let get = |authority: std::path::PathBuf, version: &str, url: &str| {
+            let mut curl = Command::new("curl");
+            curl.args(["-sS", "-o", "/dev/null", "-w", "%{speed_download} %{http_code}", version, "--cacert"]);
+            output(curl.arg(authority).arg(url)).1
+        };
+        for version in ["--http2", "--http1.1", "--http2", "--http1.1"] {
+            let own = servers.clone();
+            let direct = outside(move || {
+                let mut curl = Command::new("curl");
+                let resolve = format!("a.example.com:443:{SERVER}");
+                curl.args(["-sS", "-o", "/dev/null", "-w", "%{speed_download} %{http_code}", version, "--resolve", &resolve, "--cacert"]);
+                output(curl.arg(own).arg("https://a.example.com/ok.bin")).1
+            });
+            let through = get(run.clone(), version, "https://a.example.com/ok.bin");
+            eprintln!("{version}: direct {direct}, opened {through} (bytes a second, status)");
+        }
+    }
+}
