@@ -6,9 +6,9 @@ use crate::host::native;
 pub(crate) use crate::host::native::{SCRATCH, apparmor_profile, end_with_the_reader, fault, start_afresh};
 use crate::inputs::Own;
 pub(crate) use crate::settings::Backend;
-use crate::settings::{self, At, BACKEND_VARIABLE, Policy, Told};
+use crate::settings::{self, At, BACKEND_VARIABLE, Filesystem, Policy, Settings, Told};
 use aido_evidence::Keyring;
-use aido_runtime::{Error, Runtime};
+use aido_runtime::{Error, Isolation, Runtime};
 use std::path::{Path, PathBuf};
 
 /// Which engine a command uses: what was typed, else what the caller's environment or policy says, else the usual one.
@@ -25,6 +25,28 @@ fn by_variable() -> settings::Result<Option<Told<Backend>>> {
     let at = At::Flag(BACKEND_VARIABLE.to_string());
     let value = value.to_string_lossy().parse().map_err(|what: String| settings::Error::new(at.clone(), what))?;
     Ok(Some(Told::new(value, at)))
+}
+
+/// A task that may write over the project or into it is the Linux engine's, in namespaces: elsewhere nothing could keep a
+/// layer apart, nor what a person's tools obey from the task. Refused before anything is made.
+pub(crate) fn refuse_writing(settings: &Settings, backend: Backend) -> settings::Result<()> {
+    let (flag, what) = match (backend, settings.isolation) {
+        (Backend::Docker, _) => ("--backend", "docker"),
+        (_, Isolation::Landlock) => ("--isolation", "landlock"),
+        _ => return Ok(()),
+    };
+    let (what, other) = match settings.filesystem {
+        Filesystem::ReadOnly => return Ok(()),
+        Filesystem::Overlay => (
+            format!("with `{what}` the project can have no layer of its own (`filesystem: overlay`)"),
+            "write `filesystem: readonly`, or ",
+        ),
+        Filesystem::Open => {
+            (format!("with `{what}` nothing in the project could be kept from a task that may change it"), "")
+        }
+    };
+    let remedy = format!("{other}use `--backend linux` with `--isolation full`, where this host allows it");
+    Err(settings::Error::new(At::Flag(flag.to_string()), what).remedy(remedy))
 }
 
 /// The engine for one run; `name` tells it from others.

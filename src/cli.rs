@@ -1,15 +1,19 @@
 //! What can be typed. Does no I/O and decides nothing.
 
+mod changes;
 mod doctor;
 mod evidence;
 mod image;
 mod key;
+mod sandbox;
 mod shell;
 
+pub(crate) use changes::*;
 pub(crate) use doctor::*;
 pub(crate) use evidence::*;
 pub(crate) use image::*;
 pub(crate) use key::*;
+pub(crate) use sandbox::*;
 pub(crate) use shell::*;
 
 use crate::settings::{Backend, Overrides};
@@ -53,6 +57,12 @@ pub(crate) enum Command {
     Runs(Runs),
     /// Show one run: how it ended, what was enforced, what was refused and why
     Show(Show),
+    /// Show what tasks changed of the project in a sandbox, or where two sandboxes differ
+    Diff(Diff),
+    /// Bring what tasks changed into the project, or onto a git branch, or take that back
+    Apply(Apply),
+    /// Drop what tasks changed in a sandbox
+    Discard(Discard),
     /// Check that the evidence of runs is as it was signed
     Verify(Verify),
     /// Write a run to one file that others can verify
@@ -184,6 +194,14 @@ pub(crate) struct Wanted {
     #[arg(long, value_name = "SIZE")]
     pub(crate) disk: Option<String>,
 
+    /// What the task may do to the project: `readonly`, or `overlay`, where it changes what it likes in a layer apart and `aido diff` shows it [default: readonly]
+    #[arg(long, value_name = "KIND")]
+    pub(crate) filesystem: Option<String>,
+
+    /// Let the task write into the project itself: no layer, no way back; what it changed is on record
+    #[arg(long, conflicts_with = "filesystem")]
+    pub(crate) dangerous_allow_mutations: bool,
+
     /// Start even where the host can hold these limits in a weaker form only: memory, cpus, pids
     #[arg(long, value_name = "LIMITS", value_delimiter = ',', value_parser = weaker)]
     pub(crate) accept_weaker: Vec<Control>,
@@ -230,6 +248,8 @@ impl Wanted {
             cpus: self.cpus.clone(),
             pids: self.pids.clone(),
             disk: self.disk.clone(),
+            filesystem: self.filesystem.clone(),
+            mutations: self.dangerous_allow_mutations,
             accept_weaker: self.accept_weaker.clone(),
             syscalls: self.syscalls.clone(),
             made_with: None,
@@ -258,48 +278,6 @@ fn weaker(text: &str) -> Result<Control, String> {
         "pids" => Ok(Control::Pids),
         _ => Err("a weaker form exists of: memory, cpus, pids".to_string()),
     }
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Sandbox {
-    /// Make a sandbox and print its ID; `aido run --sandbox ID` uses it
-    Up(Box<SandboxUp>),
-    /// List the sandboxes of this project with the time they have left
-    List(SandboxList),
-    /// End what runs in sandboxes and remove them with all they have kept
-    Destroy(SandboxDestroy),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct SandboxUp {
-    #[command(flatten)]
-    pub(crate) wanted: Wanted,
-
-    /// Say nothing but errors; the ID is still printed
-    #[arg(short, long)]
-    pub(crate) quiet: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct SandboxList {
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct SandboxDestroy {
-    /// IDs, unique beginnings of them, or `latest`
-    #[arg(value_name = "ID", required_unless_present_any = ["all", "expired"])]
-    pub(crate) ids: Vec<String>,
-
-    /// All sandboxes of this project
-    #[arg(long, conflicts_with_all = ["ids", "expired"])]
-    pub(crate) all: bool,
-
-    /// Those whose time is over, single runs that have ended among them
-    #[arg(long, conflicts_with = "ids")]
-    pub(crate) expired: bool,
 }
 
 #[derive(Debug, Args)]

@@ -1,6 +1,7 @@
 //! `aido`: runs AI-generated code in disposable sandboxes and leaves evidence.
 
 mod backend;
+mod changed;
 mod cli;
 mod collected;
 mod commands;
@@ -8,6 +9,7 @@ mod explain;
 mod host;
 pub mod inputs;
 mod listing;
+mod mutated;
 mod owed;
 pub mod plan;
 mod progress;

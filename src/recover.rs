@@ -3,11 +3,13 @@
 mod told;
 
 use crate::backend::{self, Backend, SCRATCH, fault};
+use crate::mutated::{Before, Mutated};
 use crate::process::{Held, Process};
+use crate::redact;
 use crate::summary::{self, Bytes, SUMMARY_VERSION, Streams, Summary};
 use crate::supervise::stop;
 use aido_evidence::{Kind, Project, Remains, Run, Sandbox, State, Status};
-use aido_runtime::{End, Error, Outcome, Plan, Usage};
+use aido_runtime::{End, EnvValue, Error, Mount, MountKind, Outcome, Plan, Usage};
 use std::time::{Duration, Instant};
 use told::Told;
 
@@ -88,9 +90,14 @@ pub(crate) fn close(run: &Run, end: Option<End>) -> Vec<String> {
         said.push(format!("run {}: {error}", run.id()));
     }
     fault::point("recover.held");
+    let mutated = mutated(run);
     let closed = run.close_interrupted(|remains| {
         let mut summary = closing(run, remains, end);
         summary.warnings.extend(left);
+        if let Some((mutated, warnings)) = mutated {
+            summary.mutated = Some(mutated);
+            summary.warnings.extend(warnings);
+        }
         let facts = summary.facts();
         (summary, facts)
     });
@@ -107,6 +114,32 @@ pub(crate) fn close(run: &Run, end: Option<End>) -> Vec<String> {
         Err(error) => said.push(format!("run {} was interrupted and cannot be closed: {error}", run.id())),
     }
     said
+}
+
+/// What a task that could change the project itself did to it, as far as that can be told now.
+fn mutated(run: &Run) -> Option<(Mutated, Vec<String>)> {
+    let before = Before::of(run.sandbox(), run.id().as_str())?;
+    let plan: Plan = run.plan().ok().flatten().and_then(|bytes| serde_json::from_slice(&bytes).ok())?;
+    let after = before.after(run.sandbox(), plan.limits.output.value, &mut || {});
+    let mut warnings = vec![
+        "the run was interrupted, and the project may be half-changed; the changes were looked at when the record was closed"
+            .to_string(),
+    ];
+    warnings.extend(after.warnings);
+    // The values of its secrets are not known any more, so what would be taken out of a diff cannot be.
+    let secret = |mount: &Mount| matches!(mount.kind, MountKind::Input { secret: true, .. });
+    let entrusted =
+        plan.mounts.iter().any(secret) || plan.task.env.values().any(|value| matches!(value, EnvValue::From { .. }));
+    let changes = match entrusted {
+        true => after.list,
+        false => {
+            redact::secrets(&Default::default(), &Default::default()).bytes(&after.changes).unwrap_or(after.changes)
+        }
+    };
+    if let Err(error) = run.leave_changes(&changes) {
+        warnings.push(format!("what the task changed could not be stored: {error}"));
+    }
+    Some((after.summary, warnings))
 }
 
 /// Asks the supervisors of running tasks to end them, and waits until their records are closed.
@@ -260,10 +293,12 @@ fn closing(run: &Run, remains: &Remains, end: Option<End>) -> Summary {
         inputs: told.inputs,
         hidden: told.hidden,
         outputs: told.collected,
+        mutated: None,
         output: Streams {
             stdout: Bytes { kept: remains.stdout_bytes, ..Bytes::default() },
             stderr: Bytes { kept: remains.stderr_bytes, ..Bytes::default() },
         },
+        changes: None,
         redacted: told.redacted,
         plan_digest: told.plan_digest.or(found),
         chain_head: remains.chain_head.clone(),

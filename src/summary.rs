@@ -1,6 +1,7 @@
 //! `summary.json`: what a run was, how it ended, what held.
 
 use crate::inputs::InputDigest;
+use crate::mutated::Mutated;
 use crate::redact::Redacted;
 use aido_evidence::Facts;
 use aido_runtime::{Collected, Enforced, Isolation, Outcome, Root, Task};
@@ -8,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 /// Version of the stored form. 1: first. 2: `isolation`, `outcome.refused`, `enforced.*.proof`, the control `second-wall`.
-/// 3: `outcome.executed`, cause, target and place in `outcome.refused`; `change`, `active` and `redacted` in artifacts; `redacted`.
+/// 3: `outcome.executed`, cause, target and place in `outcome.refused`; `change`, `active` and `redacted` in artifacts; `redacted`;
+/// `changes`.
 pub const SUMMARY_VERSION: u32 = 3;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -39,10 +41,16 @@ pub struct Summary {
     /// Paths of the project that were kept from the task.
     pub hidden: Vec<String>,
     pub outputs: Collected,
+    /// What the task did to the project itself, where it could.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mutated: Option<Mutated>,
     pub output: Streams,
     /// What was replaced in the task's two streams.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub redacted: Vec<Redacted>,
+    /// What the tasks of the sandbox changed of the project so far, where they may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes: Option<Changed>,
     pub plan_digest: Option<String>,
     /// The hash of the last event.
     pub chain_head: String,
@@ -69,6 +77,28 @@ impl Summary {
         let members = members.as_object().cloned().unwrap_or_default();
         let outputs = self.outputs.artifacts.iter();
         Facts { members, outputs: outputs.map(|kept| (kept.path.clone(), kept.digest.clone())).collect() }
+    }
+}
+
+/// What lies in a sandbox's layers when a run is over; the event `changes` has the names.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Changed {
+    /// All that are not as the project has them.
+    pub files: u64,
+    pub added: u64,
+    pub deleted: u64,
+    /// `sha256:…` of the whole list.
+    pub digest: String,
+}
+
+impl Changed {
+    /// In words: how many, and where they are to be seen.
+    pub(crate) fn words(&self, run: &str) -> String {
+        let each = [(self.added, "new"), (self.deleted, "deleted")].into_iter().filter(|(count, _)| *count > 0);
+        let each: Vec<String> = each.map(|(count, what)| format!("{count} {what}")).collect();
+        let each = if each.is_empty() { String::new() } else { format!(" ({})", each.join(", ")) };
+        let files = crate::words::count(usize::try_from(self.files).unwrap_or(usize::MAX), "file");
+        format!("{files}{each}; `aido diff{run}` shows them")
     }
 }
 

@@ -97,7 +97,8 @@ impl Anchor {
         let name = file_name(project);
         let mut bytes = serde_json::to_vec(self).map_err(|e| Error::damaged(&anchors.join(&name), e))?;
         bytes.push(b'\n');
-        folder.replace(&name, &bytes, false)
+        // Under the ledger's lock, so there is one writer.
+        folder.overwrite(&name, &bytes)
     }
 
     /// The anchor of a project that was moved away from where it says: that place has no ledger any more.

@@ -49,6 +49,10 @@ impl Appender {
         Ok(Appender { file, path, end: Some(end) })
     }
 
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
     /// Returns when everything that was appended is on the disk.
     pub(crate) fn sync(&self) -> Result<()> {
         fault::step("sync", &self.path)

@@ -4,6 +4,7 @@ use crate::clock;
 use crate::error::Result;
 use crate::folder::Folder;
 use crate::id::{Id, Of};
+use crate::layers::{self, Handed};
 use crate::project::Project;
 use crate::sandbox::{Deadline, Keeper, Kind, NewSandbox, OUTPUTS, RUNS, STATE_VERSION, Sandbox, State};
 use crate::sandbox::{UNFINISHED, write_state};
@@ -76,6 +77,11 @@ impl Project {
 impl Draft {
     pub fn id(&self) -> &Id {
         &self.state.id
+    }
+
+    /// Lets it begin with what another sandbox changed.
+    pub fn over(&self, handed: &Handed) -> Result<()> {
+        layers::put_below(&self.folder, handed)
     }
 
     /// When its time is over, on the clock of [`crate::boottime_ms`].

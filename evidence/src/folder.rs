@@ -8,17 +8,53 @@ use crate::platform::{Barred, Dir};
 pub(crate) use crate::platform::{For, Kind};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// How the names of files begin that are not complete.
 const HALF_WRITTEN: &str = ".new-";
 
+/// What the smallest pages of memory hold.
+const ONE_PAGE: usize = 4096;
+
 #[derive(Clone, Debug)]
 pub(crate) struct Folder {
     dir: Arc<Dir>,
     path: PathBuf,
+}
+
+/// A file that is written and has no name yet; without one it goes with this value.
+#[derive(Debug)]
+pub(crate) struct Unnamed {
+    folder: Folder,
+    file: File,
+    path: PathBuf,
+    /// Empty when it was renamed.
+    temp: String,
+}
+
+impl Unnamed {
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Gives it its name, in the place of what was called so.
+    pub(crate) fn name(mut self, name: &str) -> Result<()> {
+        fault::step("rename", &self.path)
+            .and_then(|()| self.folder.dir.rename(OsStr::new(&self.temp), &self.folder.dir, name))
+            .map_err(|e| Error::io("write", &self.path, e))?;
+        self.temp.clear();
+        Ok(())
+    }
+}
+
+impl Drop for Unnamed {
+    fn drop(&mut self) {
+        if !self.temp.is_empty() {
+            let _ = self.folder.dir.unlink(OsStr::new(&self.temp));
+        }
+    }
 }
 
 impl Folder {
@@ -67,7 +103,8 @@ impl Folder {
     /// The whole of a small file.
     pub(crate) fn read(&self, name: &str, at_most: u64) -> Result<Vec<u8>> {
         let path = self.path.join(name);
-        let mut bytes = Vec::new();
+        // Most are read by one call then.
+        let mut bytes = Vec::with_capacity(ONE_PAGE);
         let file = self.file(name, For::Reading)?;
         file.take(at_most + 1).read_to_end(&mut bytes).map_err(|e| Error::io("read", &path, e))?;
         if bytes.len() as u64 > at_most {
@@ -83,27 +120,47 @@ impl Folder {
         if durable { self.sync() } else { Ok(()) }
     }
 
-    /// The same; what it holds is on the disk when this returns, its name when the folder is synced.
-    pub(crate) fn replace_beside(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        self.renamed(name, bytes, true)
+    /// Writes a file under another name, for [`Unnamed::name`].
+    pub(crate) fn unnamed(&self, name: &str, bytes: &[u8]) -> Result<Unnamed> {
+        let path = self.path.join(name);
+        let temp = format!("{HALF_WRITTEN}{}", random_hex()?);
+        let file = self.file(&temp, For::New)?;
+        let mut unnamed = Unnamed { folder: self.clone(), file, path, temp };
+        fault::write_all(&mut unnamed.file, bytes, &unnamed.path).map_err(|e| Error::io("write", &unnamed.path, e))?;
+        Ok(unnamed)
     }
 
     fn renamed(&self, name: &str, bytes: &[u8], durable: bool) -> Result<()> {
+        let unnamed = self.unnamed(name, bytes)?;
+        if durable {
+            let synced = fault::step("sync", &unnamed.path).and_then(|()| unnamed.file.sync_all());
+            synced.map_err(|e| Error::io("write", &unnamed.path, e))?;
+        }
+        unnamed.name(name)
+    }
+
+    /// Writes over what a small file holds, in place: no file is made and none goes, which costs more than all else
+    /// of it. `bytes` end in a newline; spaces before it fill what the old text was longer. One write within one page
+    /// is not interrupted by any end of this process; a reader that holds no lock may meet it half done. Other files
+    /// are replaced.
+    pub(crate) fn overwrite(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let path = self.path.join(name);
-        let temp = format!("{HALF_WRITTEN}{}", random_hex()?);
-        let mut file = self.file(&temp, For::New)?;
-        let synced = |file: &File| {
-            fault::step("sync", &path)?;
-            file.sync_all()
+        let failed = |e| Error::io("write", &path, e);
+        let Some(mut file) = present(self.file(name, For::Overwriting))? else {
+            return self.replace(name, bytes, false);
         };
-        let written = fault::write_all(&mut file, bytes, &path)
-            .and_then(|()| if durable { synced(&file) } else { Ok(()) })
-            .and_then(|()| fault::step("rename", &path))
-            .and_then(|()| self.dir.rename(OsStr::new(&temp), &self.dir, name));
-        written.map_err(|e| {
-            let _ = self.dir.unlink(OsStr::new(&temp));
-            Error::io("write", &path, e)
-        })
+        let old = file.metadata().map_err(failed)?.len();
+        let whole = bytes.len().max(usize::try_from(old).unwrap_or(usize::MAX));
+        if whole > ONE_PAGE {
+            return self.replace(name, bytes, false);
+        }
+        let mut all = bytes.strip_suffix(b"\n").unwrap_or(bytes).to_vec();
+        all.resize(whole.saturating_sub(1), b' ');
+        all.push(b'\n');
+        match fault::step("write", &path).and_then(|()| file.write(&all)).map_err(failed)? {
+            written if written == all.len() => Ok(()),
+            _ => self.replace(name, bytes, false),
+        }
     }
 
     /// Puts the names of this folder's entries on the disk.
@@ -199,5 +256,53 @@ fn refused(path: &Path, barred: Barred) -> Error {
         path: path.to_path_buf(),
         why: why.into(),
         remedy: "aido does not write through it; remove it and try again".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_written_over_in_place_and_never_keeps_an_end_of_what_it_held() {
+        let scratch = tempfile::tempdir().unwrap();
+        let folder = Folder::open(scratch.path()).unwrap();
+        let held = |name: &str| std::fs::read_to_string(scratch.path().join(name)).unwrap();
+        folder.overwrite("a", b"{\"long\": \"one\"}\n").unwrap();
+        let same = |name: &str| File::open(scratch.path().join(name)).unwrap();
+        // Held open: were it replaced, this would go on to show the old text.
+        let (mut before, mut text) = (same("a"), String::new());
+        folder.overwrite("a", b"{}\n").unwrap();
+        before.read_to_string(&mut text).unwrap();
+        assert_eq!((text.trim_end(), held("a").len()), ("{}", b"{\"long\": \"one\"}\n".len()));
+        assert!(held("a").ends_with('\n') && held("a").matches('\n').count() == 1);
+        folder.overwrite("a", b"{\"longer\": \"than before\"}\n").unwrap();
+        assert_eq!(held("a"), "{\"longer\": \"than before\"}\n");
+        let large = format!("{}\n", "x".repeat(2 * ONE_PAGE));
+        for text in [large.as_str(), "{}\n"] {
+            folder.overwrite("a", text.as_bytes()).unwrap();
+            assert_eq!(held("a"), text, "more than a page is replaced, and nothing is filled up to that");
+        }
+        let names = folder.names().unwrap();
+        assert_eq!(names, ["a"], "nothing half written stays");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn nothing_is_written_over_through_a_link() {
+        let (scratch, other) = (tempfile::tempdir().unwrap(), tempfile::NamedTempFile::new().unwrap());
+        std::os::unix::fs::symlink(other.path(), scratch.path().join("a")).unwrap();
+        assert!(Folder::open(scratch.path()).unwrap().overwrite("a", b"{}\n").is_err());
+        assert_eq!(std::fs::read(other.path()).unwrap(), b"");
+    }
+
+    #[test]
+    fn a_file_without_a_name_goes_with_its_value() {
+        let scratch = tempfile::tempdir().unwrap();
+        let folder = Folder::open(scratch.path()).unwrap();
+        drop(folder.unnamed("a", b"x").unwrap());
+        assert!(folder.names().unwrap().is_empty());
+        folder.unnamed("a", b"x").unwrap().name("a").unwrap();
+        assert_eq!(folder.names().unwrap(), ["a"]);
     }
 }

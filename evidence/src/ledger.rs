@@ -15,6 +15,12 @@ pub(crate) const NAME: &str = "ledger.jsonl";
 
 /// Type of the first line.
 pub const BEGUN: &str = "ledger_begun";
+/// Bytes that hold the first line, as a rule.
+const FIRST_LINE: usize = 512;
+
+/// How often an anchor is looked at that changes all the time.
+const MOST_LOOKS: usize = 8;
+
 /// Type of a line of a ledger that is not what it was known to be.
 pub const DIFFERS: &str = "ledger_differs";
 
@@ -51,11 +57,12 @@ impl Ledger {
         // The lock goes with the descriptor, also when this process is killed.
         lock::take(&file, &path, lock::PATIENCE)?;
         let mut end = Appender::resume(file, path)?;
+        let mut name = self.name()?;
         // What cannot be known or kept outside of the project is said, and is no reason to fail.
-        let known = self.known().unwrap_or_else(|e| self.unknown(&e));
+        let known = self.known(name.as_deref()).unwrap_or_else(|e| self.unknown(&e));
         let mut lost = known.as_ref().map(|known| known.lost.clone()).unwrap_or_default();
         let began = end.at()?.seq > 0;
-        if let Some(known) = known.as_ref().filter(|known| !self.holds(known, &mut end)) {
+        if let Some(known) = known.as_ref().filter(|known| !self.holds(known, name.as_deref(), &mut end)) {
             lost = self.differs(known)?;
             if began {
                 end.append(DIFFERS, &json!({"known": pointer(known)}))?;
@@ -63,9 +70,14 @@ impl Ledger {
         }
         if !began {
             end.append(BEGUN, &json!({"ledger": random_hex()?, "follows": known.as_ref().map(pointer)}))?;
+            name = self.name()?;
         }
         end.append(kind, data)?;
-        if let Err(error) = self.keep(&mut end, lost, known.as_ref()) {
+        let name = match name {
+            Some(name) => name,
+            None => self.name()?.unwrap_or_default(),
+        };
+        if let Err(error) = self.keep(&mut end, name, lost, known.as_ref()) {
             self.unknown(&error);
         }
         Ok(end)
@@ -85,15 +97,15 @@ impl Ledger {
 
     /// How it is called; None if it is empty or does not begin with a record.
     fn name(&self) -> Result<Option<String>> {
-        let first = self.records()?.and_then(|mut records| records.next());
-        Ok(first.and_then(std::result::Result::ok).as_ref().map(ledger_name))
+        let Some(file) = present(self.folder.file(NAME, For::Reading))? else { return Ok(None) };
+        Ok(Events::new_reading(file, FIRST_LINE).next().and_then(std::result::Result::ok).as_ref().map(ledger_name))
     }
 
     /// Where this ledger is known to have stood.
-    fn known(&self) -> Result<Option<Anchor>> {
+    fn known(&self, name: Option<&str>) -> Result<Option<Anchor>> {
         let Some(anchors) = &self.anchors else { return Ok(None) };
-        match (Anchor::of(anchors, &self.project()?)?, self.name()?) {
-            (None, Some(name)) => Anchor::moved(anchors, &name),
+        match (Anchor::of(anchors, &self.project()?)?, name) {
+            (None, Some(name)) => Anchor::moved(anchors, name),
             (found, _) => Ok(found),
         }
     }
@@ -104,8 +116,8 @@ impl Ledger {
     }
 
     /// Whether the ledger holds the line that is known of it.
-    fn holds(&self, known: &Anchor, end: &mut Appender) -> bool {
-        let (Ok(name), Ok(at)) = (self.name(), end.at()) else { return false };
+    fn holds(&self, known: &Anchor, name: Option<&str>, end: &mut Appender) -> bool {
+        let Ok(at) = end.at() else { return false };
         if name.is_none_or(|name| name != known.ledger) || at.seq <= known.seq {
             return false;
         }
@@ -127,13 +139,13 @@ impl Ledger {
     }
 
     /// Keeps outside of the project where the ledger stands now.
-    fn keep(&self, end: &mut Appender, lost: Vec<Lost>, known: Option<&Anchor>) -> Result<()> {
+    fn keep(&self, end: &mut Appender, name: String, lost: Vec<Lost>, known: Option<&Anchor>) -> Result<()> {
         let Some(anchors) = &self.anchors else {
             self.notes.add("there is no home folder, so nothing outside of the project knows its ledger".to_owned());
             return Ok(());
         };
         let project = self.project()?;
-        let next = Anchor::next(&project, self.name()?.unwrap_or_default(), end.at()?, lost)?;
+        let next = Anchor::next(&project, name, end.at()?, lost)?;
         next.store(anchors, &project)?;
         if let Some(moved) = known.filter(|known| known.project != next.project) {
             moved.leave(anchors);
@@ -151,7 +163,17 @@ impl Ledger {
 
     /// What is known of this ledger outside of the project.
     pub fn anchor(&self) -> Result<Option<Anchor>> {
-        self.known()
+        // Without the ledger's lock it may be written over right now: what two looks agree on is whole.
+        let name = self.name()?;
+        let mut before = self.known(name.as_deref());
+        for _ in 0..MOST_LOOKS {
+            let now = self.known(name.as_deref());
+            if matches!((&before, &now), (Ok(before), Ok(now)) if before == now) {
+                return now;
+            }
+            before = now;
+        }
+        before
     }
 
     /// Whether it has a line of this type about this thing. Reads all of it: for what a crash left only.

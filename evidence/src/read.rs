@@ -42,8 +42,13 @@ struct Debt {
 
 impl<R: Read> Events<R> {
     pub(crate) fn new(input: R) -> Self {
+        Events::new_reading(input, 64 * 1024)
+    }
+
+    /// The same, which reads so many bytes at a time.
+    pub(crate) fn new_reading(input: R, bytes: usize) -> Self {
         Events {
-            input: BufReader::with_capacity(64 * 1024, input),
+            input: BufReader::with_capacity(bytes, input),
             head: Head::start(),
             line: 0,
             at: 0,

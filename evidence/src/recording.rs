@@ -6,12 +6,12 @@ use crate::checkpoint::{self, CHECKPOINT, KEY, OUTPUT};
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::fault;
-use crate::files::{EVENTS, PLAN, Stream};
+use crate::files::{CHANGES, EVENTS, PLAN, Stream};
 use crate::folder::{Folder, For};
 use crate::id::{Id, Of};
 use crate::lock;
 use crate::sandbox::{RUNS, Sandbox, UNFINISHED};
-use crate::sealing::{Sealed, Sealing};
+use crate::sealing::{Log, Sealed, Sealing};
 use crate::signer::Signer;
 use crate::statement::{ClosedBy, Facts};
 use serde::Serialize;
@@ -185,6 +185,12 @@ impl Recording {
         Ok(digest)
     }
 
+    /// Stores what the task changed of the project, which the seal covers; returns its digest (`sha256:…`).
+    pub fn changes(&mut self, bytes: &[u8]) -> Result<String> {
+        self.folder.replace(CHANGES, bytes, false)?;
+        Ok(format!("sha256:{}", sha256_hex(bytes)))
+    }
+
     /// The hash of the last event. What the summary states must be asked for after the last one.
     pub fn chain_head(&mut self) -> Result<String> {
         Ok(self.events.head()?.to_owned())
@@ -192,23 +198,14 @@ impl Recording {
 
     /// Ends the run: after this it is on the disk, complete and signed, and has no writer.
     pub fn seal(mut self, summary: &impl Serialize, facts: Facts) -> Result<Sealed> {
-        for capture in [&self.stdout, &self.stderr] {
-            // An empty log loses nothing in a power cut.
-            if capture.count.kept > 0 {
-                fault::step("sync", self.folder.path())
-                    .and_then(|()| capture.file.sync_data())
-                    .map_err(|e| Error::io("sync the output in", self.folder.path(), e))?;
-            }
-        }
-        let logs = [Stream::Stdout, Stream::Stderr];
-        let known = logs.map(|stream| (stream.file_name(), self.capture(stream).sha256())).to_vec();
+        let logs = vec![self.stdout.log(Stream::Stdout), self.stderr.log(Stream::Stderr)];
         let sealing = Sealing {
             sandbox: &self.sandbox,
             folder: &self.folder,
             run: &self.id,
             signer: &self.signer,
             closed_by: ClosedBy::Writer,
-            known,
+            logs,
         };
         sealing.finish(&mut self.events, summary, facts)
     }
@@ -217,6 +214,12 @@ impl Recording {
 impl Capture {
     fn new(file: File) -> Capture {
         Capture { file, count: Captured::default(), hasher: Sha256::new(), failed: false }
+    }
+
+    fn log(&self, stream: Stream) -> Log<'_> {
+        // An empty log loses nothing in a power cut.
+        let file = (self.count.kept > 0).then_some(&self.file);
+        Log { name: stream.file_name(), sha256: self.sha256(), file }
     }
 
     /// Of what was kept so far.

@@ -71,7 +71,7 @@ impl Run {
             run: self.id(),
             signer: &signer,
             closed_by: ClosedBy::Recovery,
-            known: Vec::new(),
+            logs: Vec::new(),
         };
         let (summary, facts) = summary(&remains);
         sealing.finish(&mut events, &summary, facts).map(Some)

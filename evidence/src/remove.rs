@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::folder::Folder;
 use crate::id::{Id, Of, random_hex};
+use crate::layers;
 use crate::lock;
 use crate::project::Project;
 use crate::sandbox::{Sandbox, UNFINISHED};
@@ -52,6 +53,7 @@ fn sandbox(sandbox: &Sandbox, why: &str) -> Result<()> {
     relink_latest(project)?;
     let rubbish = format!("x{}", random_hex()?);
     trash.rename(id, &trash, &rubbish)?;
+    layers::collect(project)?;
     trash::clear(&trash)
 }
 

@@ -2,7 +2,7 @@
 
 use crate::chain::Record;
 use crate::error::{Error, Result};
-use crate::files::{EVENTS, MAX_SUMMARY, SUMMARY, Stream};
+use crate::files::{CHANGES, EVENTS, MAX_SUMMARY, SUMMARY, Stream};
 use crate::folder::{Folder, For, present};
 use crate::id::{Id, Of};
 use crate::platform;
@@ -83,6 +83,11 @@ impl Run {
 
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Stores what the task of an interrupted run changed in the project (`changes.diff`), before its record is closed.
+    pub fn leave_changes(&self, bytes: &[u8]) -> Result<()> {
+        self.folder.replace(CHANGES, bytes, false)
     }
 
     pub(crate) fn own_folder(&self) -> &Folder {

@@ -4,10 +4,10 @@ use crate::append::Appender;
 use crate::chain::{hex, sha256_hex};
 use crate::dsse::Envelope;
 use crate::error::{Error, Result};
-use crate::fault;
 use crate::files::{CHANGES, CONFIG, EVENTS, MAX_SEAL, MAX_SUMMARY, PLAN, PREPARED, SEAL, SUMMARY, Stream};
 use crate::folder::{Folder, For};
 use crate::id::Id;
+use crate::pending::Pending;
 use crate::project::Project;
 use crate::sandbox::{OUTPUTS, Sandbox};
 use crate::signer::Signer;
@@ -17,6 +17,7 @@ use crate::statement::{
 use serde::Serialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
+use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
 
@@ -42,26 +43,44 @@ pub(crate) struct Sealing<'a> {
     pub(crate) run: &'a Id,
     pub(crate) signer: &'a Signer,
     pub(crate) closed_by: ClosedBy,
-    /// Digests of files that need not be read again.
-    pub(crate) known: Vec<(&'a str, String)>,
+    /// Logs whose digests are known, and that are to be on the disk.
+    pub(crate) logs: Vec<Log<'a>>,
+}
+
+/// A log as its writer knows it.
+pub(crate) struct Log<'a> {
+    pub(crate) name: &'static str,
+    pub(crate) sha256: String,
+    /// None: it is empty, and a power cut takes nothing from it.
+    pub(crate) file: Option<&'a File>,
 }
 
 impl Sealing<'_> {
-    /// In this order: the events reach the disk, then the summary that speaks of them under a hidden name, then the
-    /// seal over both; the seal gets its name, the summary gets its name and makes the run a sealed one; then the
-    /// ledger, then the mark goes. Whoever stops in between leaves something that can be closed: with a seal that is
-    /// whole the next one only gives the summary its name.
+    /// In this order: the summary is written under a hidden name and the seal over all under none; both and everything
+    /// that the seal speaks of reach the disk, at once; the seal gets its name, the summary gets its name and makes the
+    /// run a sealed one; both names reach the disk; then the ledger, then the mark goes. Whoever stops in between leaves
+    /// something that can be closed: with a seal that is whole the next one only gives the summary its name.
     pub(crate) fn finish(self, events: &mut Appender, summary: &impl Serialize, facts: Facts) -> Result<Sealed> {
         let path = self.folder.path().join(SUMMARY);
         let mut bytes = serde_json::to_vec_pretty(summary).map_err(|e| Error::damaged(&path, e))?;
         bytes.push(b'\n');
         bounded(&path, &bytes, MAX_SUMMARY)?;
-        events.sync()?;
-        self.folder.replace_beside(PREPARED, &bytes)?;
+        let prepared = self.folder.unnamed(PREPARED, &bytes)?;
         let summary_sha256 = sha256_hex(&bytes);
-        let seal = self.seal(events, &summary_sha256, facts)?;
+        let (seal, sealed_files) = self.seal(events, &summary_sha256, facts)?;
         bounded(&self.folder.path().join(SEAL), &seal, MAX_SEAL)?;
-        self.folder.replace_beside(SEAL, &seal)?;
+        let unnamed = self.folder.unnamed(SEAL, &seal)?;
+        let mut pending = Pending::default();
+        pending.add(events.file(), self.folder.path().join(EVENTS));
+        pending.add(prepared.file(), self.folder.path().join(PREPARED));
+        pending.add(unnamed.file(), self.folder.path().join(SEAL));
+        self.logs.iter().filter_map(|log| Some((log.file?, log.name))).for_each(|(file, name)| {
+            pending.add(file, self.folder.path().join(name));
+        });
+        sealed_files.iter().for_each(|(file, path)| pending.add(file, path.clone()));
+        pending.sync()?;
+        prepared.name(PREPARED)?;
+        unnamed.name(SEAL)?;
         self.folder.rename(PREPARED, self.folder, SUMMARY)?;
         self.folder.sync()?;
         let sealed = Sealed {
@@ -76,18 +95,25 @@ impl Sealing<'_> {
         Ok(sealed)
     }
 
-    /// The stored form of the seal.
-    fn seal(&self, events: &mut Appender, summary_sha256: &str, facts: Facts) -> Result<Vec<u8>> {
+    /// The stored form of the seal, and the files that it speaks of beside the events, the summary and known logs.
+    fn seal(&self, events: &mut Appender, summary_sha256: &str, facts: Facts) -> Result<(Vec<u8>, Files)> {
         let path = self.folder.path().join(SEAL);
         let mut subjects = vec![Subject::new(SUMMARY, summary_sha256)];
-        // On the disk already.
+        let mut files = Vec::new();
         subjects.extend(sha256_of(self.folder, EVENTS)?.map(|sha256| Subject::new(EVENTS, &sha256)));
+        let mut read = |folder: &Folder, name: &str| -> Result<Option<Subject>> {
+            let Some((sha256, file)) = hashed(folder, name)? else { return Ok(None) };
+            files.push((file, folder.path().join(name)));
+            Ok(Some(Subject::new(name, &sha256)))
+        };
         for name in [PLAN, Stream::Stdout.file_name(), Stream::Stderr.file_name(), CHANGES] {
-            let known = self.known.iter().find(|(known, _)| *known == name).map(|(_, sha256)| sha256.clone());
-            let sha256 = known.map_or_else(|| synced(self.folder, name), |sha256| Ok(Some(sha256)))?;
-            subjects.extend(sha256.map(|sha256| Subject::new(name, &sha256)));
+            let known = self.logs.iter().find(|log| log.name == name);
+            subjects.extend(match known {
+                Some(log) => Some(Subject::new(name, &log.sha256)),
+                None => read(self.folder, name)?,
+            });
         }
-        subjects.extend(synced(self.sandbox.own_folder(), CONFIG)?.map(|sha256| Subject::new(CONFIG, &sha256)));
+        subjects.extend(read(self.sandbox.own_folder(), CONFIG)?);
         subjects.extend(facts.outputs.iter().map(|(path, sha256)| Subject::new(format!("{OUTPUTS}/{path}"), sha256)));
         let at = events.at()?;
         let public = self.signer.public();
@@ -107,9 +133,13 @@ impl Sealing<'_> {
         let statement = Statement::new(subjects, predicate);
         serde_json::to_vec(&statement)
             .and_then(|payload| Envelope::sign(STATEMENT_TYPE, &payload, &self.signer.key).to_bytes())
+            .map(|seal| (seal, files))
             .map_err(|e| Error::damaged(&path, e))
     }
 }
+
+/// Open files and where they lie.
+type Files = Vec<(File, PathBuf)>;
 
 impl Sealed {
     /// The ledger's line, and then the mark goes.
@@ -158,23 +188,18 @@ fn bounded(path: &std::path::Path, bytes: &[u8], most: u64) -> Result<()> {
     Ok(())
 }
 
-/// The same as [`sha256_of`], when the file is on the disk: a power cut must not make a liar of the seal.
-fn synced(folder: &Folder, name: &str) -> Result<Option<String>> {
-    if let Some(file) = crate::folder::present(folder.file(name, For::Reading))? {
-        let path = folder.path().join(name);
-        let synced = fault::step("sync", &path).and_then(|()| file.sync_data());
-        synced.map_err(|e| Error::io("sync", &path, e))?;
-    }
-    sha256_of(folder, name)
-}
-
 /// SHA-256 of a file, in hex; None if it is not there.
 pub(crate) fn sha256_of(folder: &Folder, name: &str) -> Result<Option<String>> {
+    Ok(hashed(folder, name)?.map(|(sha256, _)| sha256))
+}
+
+/// The same, and the file that was read.
+fn hashed(folder: &Folder, name: &str) -> Result<Option<(String, File)>> {
     let Some(mut file) = crate::folder::present(folder.file(name, For::Reading))? else { return Ok(None) };
     let (mut hash, mut buffer) = (Sha256::new(), vec![0; 64 * 1024]);
     loop {
         match file.read(&mut buffer) {
-            Ok(0) => return Ok(Some(hex(&hash.finalize()))),
+            Ok(0) => return Ok(Some((hex(&hash.finalize()), file))),
             Ok(n) => hash.update(&buffer[..n]),
             Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
             Err(e) => return Err(Error::io("read", &folder.path().join(name), e)),

@@ -138,4 +138,17 @@ mod tests {
         assert_eq!(api_version("new"), None);
         assert_eq!(client_version((9, 9)).major_version, bollard::API_DEFAULT_VERSION.major_version);
     }
+
+    #[cfg(unix)]
+    #[test]
+    fn an_engine_that_is_too_old_or_no_engine_is_refused_with_what_mends_it() {
+        for (api, what, remedy) in [("1.39", "too old: its API is 1.39", "1.40"), ("new", "no version", "")] {
+            let fake = crate::fake::Fake::engine(api, |_| (404, "{}".into()));
+            let error = converse(&fake.endpoint(), async |_| Ok(())).unwrap_err();
+            assert!(error.what.contains(what), "{error:?}");
+            assert!(error.remedy.unwrap_or_default().contains(remedy));
+        }
+        let fake = crate::fake::Fake::engine("1.40", |_| (404, "{}".into()));
+        converse(&fake.endpoint(), async |_| Ok(())).unwrap();
+    }
 }

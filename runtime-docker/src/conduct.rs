@@ -167,7 +167,7 @@ impl Conduct<'_> {
         self.make(&ready, listener).await?;
         let container = self.names.task();
         let task = &self.plan.task;
-        let wires = attach::attach(self.session, &container, task.tty, task.stdin).await?;
+        let wires = attach::attach(self.session, &container, task.tty, task.is_typed_to()).await?;
         let starting = self.session.api.start_container(&container, None::<StartContainerOptions>);
         listener.wait(starting).await?.map_err(self.session.failed("the container could not be started"))?;
         let mut watch = Watch::new(self.session, &container, wires, task.tty);

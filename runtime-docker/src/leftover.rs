@@ -2,10 +2,11 @@
 
 use crate::client::Session;
 use crate::seccomp::InFile;
-use crate::shape::{DEADLINE, RUN, USER};
+use crate::shape::{DEADLINE, Names, RUN, USER};
 use crate::{os, words};
 use aido_runtime::Error;
 use bollard::errors::Error as Failure;
+use bollard::models::ContainerSummary;
 use bollard::query_parameters::{
     ListContainersOptionsBuilder, ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptionsBuilder,
 };
@@ -55,11 +56,27 @@ pub(crate) async fn remove(session: &Session, run: &str) -> Result<(), Error> {
     }
 }
 
+/// Containers with a label. None where the engine has a word for the state of one that its API does not know: Podman says
+/// `stopped` of a container that has ended without anybody to clean up.
+async fn containers(
+    session: &Session,
+    filter: &HashMap<String, Vec<String>>,
+) -> Result<Option<Vec<ContainerSummary>>, Failure> {
+    let options = ListContainersOptionsBuilder::new().all(true).filters(filter).build();
+    match session.api.list_containers(Some(options)).await {
+        Err(Failure::JsonDataError { .. } | Failure::JsonSerdeError { .. }) => Ok(None),
+        listed => listed.map(Some),
+    }
+}
+
 /// One round: how much was there.
 async fn removed(session: &Session, run: &str) -> Result<usize, Failure> {
     let filter = labelled(RUN, run);
-    let options = ListContainersOptionsBuilder::new().all(true).filters(&filter).build();
-    let containers = session.api.list_containers(Some(options)).await?;
+    let containers: Vec<String> = match containers(session, &filter).await? {
+        Some(listed) => listed.into_iter().filter_map(|container| container.id).collect(),
+        // A run has these two, whatever is said of them.
+        None => [Names::task_of(run), Names::loader_of(run)].into(),
+    };
     let options = ListVolumesOptionsBuilder::new().filters(&filter).build();
     let volumes = session.api.list_volumes(Some(options)).await?.volumes.unwrap_or_default();
     // One that does not go must not keep the others.
@@ -68,7 +85,7 @@ async fn removed(session: &Session, run: &str) -> Result<usize, Failure> {
         Err(e) if !words::is_missing(&e) => drop(first.get_or_insert(e)),
         _ => {}
     };
-    for id in containers.iter().filter_map(|container| container.id.as_deref()) {
+    for id in &containers {
         let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
         take(session.api.remove_container(id, Some(options)).await);
     }
@@ -83,11 +100,11 @@ async fn removed(session: &Session, run: &str) -> Result<usize, Failure> {
 pub(crate) async fn overdue(session: &Session) -> Result<Vec<String>, Error> {
     let failed = session.failed("the engine's containers could not be listed");
     let filter = labelled(USER, &os::user());
-    let options = ListContainersOptionsBuilder::new().all(true).filters(&filter).build();
-    let containers = session.api.list_containers(Some(options)).await.map_err(&failed)?;
+    let containers = containers(session, &filter).await.map_err(&failed)?;
     let options = ListVolumesOptionsBuilder::new().filters(&filter).build();
     let volumes = session.api.list_volumes(Some(options)).await.map_err(&failed)?.volumes;
-    let labels = containers.into_iter().filter_map(|container| container.labels);
+    // Each run has volumes, too: they are there as long as its containers are.
+    let labels = containers.into_iter().flatten().filter_map(|container| container.labels);
     let labels = labels.chain(volumes.into_iter().flatten().map(|volume| volume.labels));
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let over = labels.filter(|labels| is_over(labels, now)).filter_map(|labels| labels.get(RUN).cloned());
@@ -110,6 +127,37 @@ mod tests {
         for bad in ["docker unix:///x other", "docker unix:///x aido-a/b", "cgroup /x", "docker "] {
             assert_eq!(parts(bad), None, "{bad}");
         }
+    }
+
+    /// Podman says `stopped` of a container that has ended without anybody to clean up after it.
+    #[cfg(unix)]
+    #[test]
+    fn a_state_that_the_api_does_not_know_hides_nothing_and_keeps_nothing() {
+        use crate::fake::Fake;
+        let labels = format!(r#"{{"aido.run":"aido-r1","aido.deadline":"1","aido.user":"{}"}}"#, os::user());
+        let container = format!(r#"[{{"Id":"0123","State":"stopped","Labels":{labels}}}]"#);
+        let volume = format!(
+            r#"{{"Name":"aido-r1-out","Driver":"local","Mountpoint":"/x","Labels":{labels},"Scope":"local","Options":{{}}}}"#
+        );
+        let mut gone = false;
+        let fake = Fake::engine("1.41", move |request| {
+            let listed = |all: &str, none: &str| if gone { none.to_string() } else { all.to_string() };
+            if request.starts_with("DELETE") && request.contains("/containers/aido-r1?") {
+                gone = true;
+                return (204, String::new());
+            }
+            match request {
+                _ if request.contains("/containers/json") => (200, listed(&container, "[]")),
+                _ if request.contains("/volumes?") => (200, format!(r#"{{"Volumes":[{}]}}"#, listed(&volume, ""))),
+                _ => (404, r#"{"message":"no such thing"}"#.into()),
+            }
+        });
+        let engine = crate::Docker::new(fake.endpoint(), "test");
+        let left = engine.leftovers().unwrap();
+        assert_eq!(left, [named(&fake.endpoint().to_string(), "aido-r1")]);
+        aido_runtime::Runtime::destroy(&engine, &left[0]).unwrap();
+        assert!(fake.was_asked("DELETE", "/containers/aido-r1-load?"), "the other one was forgotten");
+        assert!(engine.leftovers().unwrap().is_empty());
     }
 
     #[test]

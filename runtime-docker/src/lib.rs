@@ -14,6 +14,8 @@ mod collect;
 mod conduct;
 mod endpoint;
 mod engine;
+#[cfg(all(test, unix))]
+mod fake;
 mod frames;
 mod image;
 mod leftover;

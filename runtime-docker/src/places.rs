@@ -98,6 +98,10 @@ impl Places {
                 without.extend(over.filter(|path| !path.is_empty()));
                 self.put(target, before, Kind::Source { source: source.clone(), without })
             }
+            MountKind::Layered { .. } | MountKind::Open { .. } => Err(Error::new(format!(
+                "on a container engine a task cannot write over the project or into it, at {target}"
+            ))
+            .remedy("use the engine of this machine: --backend linux")),
         }
     }
 

@@ -4,8 +4,6 @@ use crate::places::Places;
 use aido_runtime::{Error, Plan};
 use std::collections::BTreeMap;
 
-/// Used where the task's environment has no `PATH`.
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// What the warden takes at most.
 const LARGEST: usize = 16 << 20;
 
@@ -22,12 +20,7 @@ pub(crate) fn script(
 ) -> Result<Vec<u8>, Error> {
     let task = &plan.task;
     let env = plan.task.environment(secrets)?;
-    let path = env.get("PATH").map_or(DEFAULT_PATH, String::as_str);
-    if task.programs.iter().any(String::is_empty) {
-        return Err(Error::new("the task's command is an empty word"));
-    }
-    let candidates: Vec<(u32, String)> =
-        (0..).zip(&task.programs).flat_map(|(n, p)| search(p, path).map(move |c| (n, c))).collect();
+    let candidates = task.candidates(&env)?;
     let mut bytes = b"AIDO1".to_vec();
     for number in [plan.deadline.ttl_ms, plan.deadline.grace_ms, rest_ms] {
         bytes.extend(number.to_le_bytes());
@@ -46,7 +39,7 @@ pub(crate) fn script(
     }
     text(&mut bytes, &task.workdir)?;
     for (program, path) in &candidates {
-        bytes.extend(program.to_le_bytes());
+        bytes.extend((*program as u32).to_le_bytes());
         text(&mut bytes, path)?;
     }
     for word in task.programs.iter().chain(&task.args) {
@@ -76,25 +69,10 @@ fn text(bytes: &mut Vec<u8>, text: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Where a program may be: itself if it is a path, else one candidate for each folder of `PATH`.
-fn search<'a>(program: &'a str, path: &'a str) -> impl Iterator<Item = String> + 'a {
-    let itself = program.contains('/').then(|| program.to_string());
-    let folders = path.split(':').filter(|folder| folder.starts_with('/') && !program.contains('/'));
-    itself.into_iter().chain(folders.map(move |folder| format!("{folder}/{program}")))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::shape::tests::plan;
-
-    #[test]
-    fn names_are_searched_in_absolute_folders_only() {
-        let found = |program, path| search(program, path).collect::<Vec<_>>();
-        assert_eq!(found("ls", "/usr/bin:.::bin:/bin"), ["/usr/bin/ls", "/bin/ls"]);
-        assert_eq!(found("./run", "/bin"), ["./run"]);
-        assert!(found("ls", "").is_empty());
-    }
 
     #[test]
     fn a_secret_is_in_the_script_and_a_missing_one_is_refused() {

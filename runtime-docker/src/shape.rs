@@ -39,11 +39,21 @@ impl Names {
     }
 
     pub(crate) fn task(&self) -> String {
-        self.run.clone()
+        Names::task_of(&self.run)
     }
 
     pub(crate) fn loader(&self) -> String {
-        format!("{}-load", self.run)
+        Names::loader_of(&self.run)
+    }
+
+    /// The task's container of the run that has this name in the engine.
+    pub(crate) fn task_of(run: &str) -> String {
+        run.to_string()
+    }
+
+    /// The container that lent that one its mounts.
+    pub(crate) fn loader_of(run: &str) -> String {
+        format!("{run}-load")
     }
 
     fn volume(&self, what: &str) -> String {
@@ -232,9 +242,9 @@ pub(crate) fn task(
         hostname: Some(plan.name.chars().take(63).collect()),
         user: Some(format!("{}:{}", identity.uid, identity.gid)),
         tty: Some(plan.task.tty),
-        open_stdin: Some(plan.task.stdin),
-        stdin_once: Some(plan.task.stdin),
-        attach_stdin: Some(plan.task.stdin),
+        open_stdin: Some(plan.task.is_typed_to()),
+        stdin_once: Some(plan.task.is_typed_to()),
+        attach_stdin: Some(plan.task.is_typed_to()),
         attach_stdout: Some(true),
         attach_stderr: Some(true),
         host_config: Some(host),

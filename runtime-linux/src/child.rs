@@ -191,7 +191,7 @@ fn perform(op: &Op, exec: &Exec, base: BorrowedFd<'_>, root: BorrowedFd<'_>) -> 
         }
         Op::Lower { source, slot } => sys::place_for_now(open_source(source)?.into_raw_fd(), FIRST_SLOT + slot)?,
         Op::StagedLower { path, slot } => sys::place_for_now(open_below(base, path)?.into_raw_fd(), FIRST_SLOT + slot)?,
-        Op::Overlay { at, data } => mount_overlay(at, data)?,
+        Op::Overlay { at, data, writable } => mount_overlay(at, data, *writable)?,
         Op::EnterRoot { at } => {
             // Bound onto itself, so that the root is a mount whatever it is made of.
             let tree = clone_tree(open_below(base, at)?.as_fd())?;
@@ -302,8 +302,9 @@ fn fresh_proc() -> sys::Result<OwnedFd> {
     Ok(proc)
 }
 
-fn mount_overlay(at: &CStr, data: &CStr) -> sys::Result<()> {
-    let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
+fn mount_overlay(at: &CStr, data: &CStr, writable: bool) -> sys::Result<()> {
+    let flags = MountFlags::NOSUID | MountFlags::NODEV;
+    let flags = if writable { flags } else { flags | MountFlags::RDONLY };
     Ok(rustix::mount::mount(c"overlay", at, c"overlay", flags, data)?)
 }
 

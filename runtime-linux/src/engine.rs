@@ -6,7 +6,9 @@ use crate::exec::{self, Weaker};
 use crate::fault;
 use crate::hear::{Ear, Scene};
 use crate::ids::IdMap;
+use crate::layer::{self, Meter};
 use crate::layout::Ground;
+use crate::open;
 use crate::prepare::{host_ground, script, script_alone};
 use crate::probe;
 use crate::script::{Script, Step};
@@ -16,7 +18,9 @@ use crate::stand;
 use crate::watch::{self, Seen};
 use crate::{collect, failure, handshake, proof, sys, terminal, wall};
 use aido_image::{LayerId, Ownership, Store};
-use aido_runtime::{End, Enforced, Error, Event, Io, Isolation, Listener, Outcome, Plan, Probe, Root, Runtime, Usage};
+use aido_runtime::{
+    End, Enforced, Error, Event, Io, Isolation, Layer, Listener, Outcome, Plan, Probe, Root, Runtime, Usage,
+};
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -65,11 +69,7 @@ impl Runtime for Linux {
         let mut enforced = match plan.isolation {
             Isolation::Full => {
                 let (_, image) = self.ground(plan)?;
-                stand::by_construction(
-                    plan,
-                    &IdMap::choose(&plan.identity, image)?,
-                    &Filters::of(&plan.syscalls, plan.record)?,
-                )
+                stand::by_construction(plan, &IdMap::of(plan, image)?, &Filters::of(&plan.syscalls, plan.record)?)
             }
             Isolation::Landlock => stand_alone(plan)?.0,
         };
@@ -82,14 +82,26 @@ impl Runtime for Linux {
             Isolation::Full => {
                 let filters = Filters::of(&plan.syscalls, plan.record)?;
                 let (ground, image) = self.ground(plan)?;
-                let ids = IdMap::choose(&plan.identity, image)?;
+                if layer::wanted(plan) && io.layer.is_none() {
+                    return Err(Error::new("the plan's layered folder was given no layer"));
+                }
+                let over = io.layer.clone();
+                if let Some(over) = &over {
+                    layer::make_ready(over)?;
+                    layer::give(over, plan)?;
+                }
+                let ids = IdMap::of(plan, image)?;
                 let enforced = stand::by_construction(plan, &ids, &filters);
                 let scripted = |weaker: &Weaker, secrets: &Secrets| {
                     let exec = exec::compile(plan, secrets, &ids, weaker, &filters)?;
-                    script(plan, &ground, exec, &filters)
+                    script(plan, &ground, over.as_ref(), exec, &filters)
                 };
-                Conduct { name: &self.name, plan, filters: &filters, apart: Apart::Namespaces(&ids) }
-                    .run(enforced, &scripted, io, listener)
+                let outcome = Conduct { name: &self.name, plan, filters: &filters, apart: Apart::Namespaces(&ids) }
+                    .run(enforced, &scripted, io, listener);
+                if let Some(over) = &over {
+                    layer::leave(over);
+                }
+                outcome
             }
             Isolation::Landlock => {
                 let (enforced, filters, version) = stand_alone(plan)?;
@@ -118,6 +130,16 @@ impl Runtime for Linux {
 
 /// The controls, filters and Landlock version of a plan that is held without namespaces.
 fn stand_alone(plan: &Plan) -> Result<(Enforced, Filters, u32), Error> {
+    if layer::wanted(plan) {
+        return Err(Error::new("without namespaces the project can have no layer of its own")
+            .remedy("filesystem: readonly, or --isolation full where this host allows it"));
+    }
+    if open::wanted(plan) {
+        return Err(Error::new(
+            "without namespaces nothing in the project could be kept from a task that may change it",
+        )
+        .remedy("--isolation full where this host allows it"));
+    }
     if plan.root != Root::Host {
         return Err(Error::new("without namespaces there is no other root than the host's")
             .remedy("--runtime host, or --isolation full where this host allows it"));
@@ -159,11 +181,12 @@ impl Conduct<'_> {
         let lives_ms = plan.deadline.ttl_ms + plan.deadline.grace_ms + SCOPE_MARGIN_MS;
         let name = format!("aido-{}", self.name);
         // Before anything is made: whoever is killed in the middle leaves nothing that is not on record.
-        let places = cgroup::places(&name);
+        let here = cgroup::Here::look();
+        let places = cgroup::places(&here, &name);
         if let Some(leftover) = &places {
             listener.event(Event::Held { leftover: leftover.clone() })?;
         }
-        let (group, held) = cgroup::create(&name, &stand::want(plan), lives_ms);
+        let (group, held) = cgroup::create(here, &name, &stand::want(plan), lives_ms);
         fault::point("supervise.grouped");
         if let Some(leftover) = group.as_ref().map(Group::leftover).filter(|made| places.as_ref() != Some(made)) {
             listener.event(Event::Held { leftover })?;
@@ -175,7 +198,8 @@ impl Conduct<'_> {
                 terminal::resize(live.stdout.as_fd(), io.window.unwrap_or(terminal::USUAL));
             }
             fault::point("supervise.built");
-            let outcome = self.watch(&script, &live, group.as_ref(), &weaker, &mut enforced, listener);
+            let outcome =
+                self.watch(&script, &live, group.as_ref(), io.layer.as_ref(), (&weaker, &mut enforced), listener);
             // Whatever went wrong above, nothing of the run may live.
             live.end();
             fault::point("supervise.killed");
@@ -210,17 +234,19 @@ impl Conduct<'_> {
         script: &Script,
         live: &Live,
         group: Option<&Group>,
-        weaker: &Weaker,
-        enforced: &mut Enforced,
+        layer: Option<&Layer>,
+        (weaker, enforced): (&Weaker, &mut Enforced),
         listener: &mut dyn Listener,
     ) -> Result<Outcome, Error> {
         let ready = handshake::ready(live, script, self.filters)?;
         proof::judge(&ready, script, self.filters, group, weaker, enforced)?;
         listener.event(Event::Enforced { controls: enforced.clone() })?;
+        // By a fork, and so before there is a second thread.
+        let meter = Meter::start(self.plan, layer, live)?;
         let scene = |_: &Ear| Scene::new(self.plan, script, &live.root, self.view(), ready.pid);
         let scene = ready.ear.as_ref().map(scene).transpose()?;
         let hearing = ready.ear.zip(scene).map(|(ear, scene)| ear.listen(scene)).transpose()?;
-        let seen = watch::watch(live, group, self.plan.deadline, hearing, listener)?;
+        let seen = watch::watch(live, group, self.plan.deadline, hearing, meter, listener)?;
         judge(self.plan, script, seen, group)
     }
 }
@@ -278,6 +304,9 @@ fn end(plan: &Plan, seen: &Seen, usage: &Usage) -> End {
     let exited = seen.status.is_some_and(|status| libc::WIFEXITED(status));
     if seen.out_of_memory && !exited {
         return End::OutOfMemory { limit: plan.limits.memory.value, peak: usage.memory_peak };
+    }
+    if let Some(over) = seen.out_of_disk {
+        return End::OutOfDisk { limit: plan.limits.disk.value, bytes: over.bytes, files: over.files };
     }
     if seen.deadline {
         return End::Deadline { ttl_ms: plan.deadline.ttl_ms };

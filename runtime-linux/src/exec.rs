@@ -1,14 +1,13 @@
 //! From the plan's task to what `execve` wants.
 
 use crate::ids::IdMap;
+use crate::layer;
+use crate::open;
 use crate::script::{Exec, Strings};
 use crate::seccomp::Filters;
 use crate::source::c_string;
 use aido_runtime::{Error, Plan};
 use std::collections::BTreeMap;
-
-/// Used where the task's environment has no `PATH`.
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The weaker bounds, for hosts that give no cgroup.
 #[derive(Default)]
@@ -27,21 +26,20 @@ pub(crate) fn compile(
 ) -> Result<Exec, Error> {
     let task = &plan.task;
     let env = plan.task.environment(secrets)?;
-    let path = env.get("PATH").map_or(DEFAULT_PATH, String::as_str);
-    let mut candidates = Vec::new();
+    let candidates = task.candidates(&env)?.into_iter();
+    let candidates = candidates.map(|(number, file)| Ok((c_string(file)?, number))).collect::<Result<_, Error>>()?;
     let mut argv = Vec::new();
-    for (number, program) in task.programs.iter().enumerate() {
-        if program.is_empty() {
-            return Err(Error::new("the task's command is an empty word"));
-        }
-        for candidate in search(program, path) {
-            candidates.push((c_string(candidate)?, number));
-        }
+    for program in &task.programs {
         let words = std::iter::once(program).chain(&task.args).map(c_string).collect::<Result<Vec<_>, _>>()?;
         argv.push(Strings::new(words));
     }
     let variables = env.iter().map(|(name, value)| c_string(format!("{name}={value}"))).collect::<Result<_, _>>()?;
     let mut rlimits = vec![(libc::RLIMIT_CORE, 0)];
+    let disk = plan.limits.disk.value;
+    // A layer is measured and has no quota: one file alone cannot run ahead of that by more than shows in the measure.
+    rlimits.extend(layer::wanted(plan).then_some((libc::RLIMIT_FSIZE, disk.saturating_add(layer::BEYOND))));
+    // In an open folder that is all there is.
+    rlimits.extend(open::wanted(plan).then_some((libc::RLIMIT_FSIZE, disk)));
     rlimits.extend(weaker.address_space.map(|bytes| (libc::RLIMIT_AS, bytes)));
     rlimits.extend(weaker.processes.map(|count| (libc::RLIMIT_NPROC, count)));
     Ok(Exec {
@@ -57,28 +55,7 @@ pub(crate) fn compile(
         processors: weaker.processors,
         filter: filters.heard.unwrap_or(filters.plain).instructions(),
         heard: filters.heard.is_some(),
-        stdin_empty: !(task.stdin || task.tty),
+        stdin_empty: !task.is_typed_to(),
         terminal: task.tty,
     })
-}
-
-/// Where a program may be: itself if it is a path, else one candidate for each folder of `PATH`.
-fn search(program: &str, path: &str) -> Vec<String> {
-    if program.contains('/') {
-        return vec![program.to_string()];
-    }
-    path.split(':').filter(|folder| folder.starts_with('/')).map(|folder| format!("{folder}/{program}")).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_searched_in_absolute_folders_only() {
-        assert_eq!(search("ls", "/usr/bin:.::bin:/bin"), ["/usr/bin/ls", "/bin/ls"]);
-        assert_eq!(search("./run", "/bin"), ["./run"]);
-        assert_eq!(search("/bin/sh", ""), ["/bin/sh"]);
-        assert!(search("ls", "").is_empty());
-    }
 }

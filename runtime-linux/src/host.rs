@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// One thing of the host root.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Piece {
     /// A link as the host has it: name and target.
     Link { name: String, target: String },

@@ -2,7 +2,8 @@
 
 use crate::subordinate::{Subordinate, find_helper, ranges};
 use aido_image::Ownership;
-use aido_runtime::{Error, Identity};
+use aido_runtime::{Error, Identity, MountKind, Plan};
+use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
 
 /// A map of ids: `inside outside count`, one extent a line.
@@ -10,26 +11,49 @@ use std::process::{Command, Stdio};
 pub(crate) enum IdMap {
     /// One id: whoever the task is, it is the caller on the host.
     Single { uid: u32, gid: u32 },
-    /// The caller as 0 and a range of subordinate ids from 1 on, written by `newuidmap`.
-    Range { uids: Subordinate, gids: Subordinate },
-    /// All that the caller, who is root of more than itself, has: the ids are the same inside and outside.
-    Same { uids: String, gids: String },
+    /// The caller as 0 and a range of subordinate ids from 1 on, written by `newuidmap`. Where the task changes the
+    /// caller's files, the caller as the task instead: its number and 0 have changed places.
+    Range { uids: Subordinate, gids: Subordinate, caller: (u32, u32) },
+    /// All that the caller, who is root of more than itself, has: the ids are the same inside and outside. Where the
+    /// task changes somebody's files, that somebody and the task have changed places.
+    Same { uids: String, gids: String, swapped: Option<(u32, u32)> },
 }
 
 impl IdMap {
+    /// The map for a plan. A task that may change files of the host does so as their owner, whoever it is inside.
+    pub(crate) fn of(plan: &Plan, image: bool) -> Result<IdMap, Error> {
+        let changed = plan.mounts.iter().find_map(|mount| match &mount.kind {
+            MountKind::Layered { source, .. } | MountKind::Open { source, .. } => Some(source),
+            _ => None,
+        });
+        let Some(source) = changed else { return IdMap::choose(&plan.identity, image) };
+        let found = source.metadata().map_err(|e| Error::new(format!("cannot look at {}: {e}", source.display())))?;
+        IdMap::for_owner(&plan.identity, image, Some((found.uid(), found.gid())))
+    }
+
     /// The map for this caller and task. Only an image has owners that matter.
     pub(crate) fn choose(identity: &Identity, image: bool) -> Result<IdMap, Error> {
+        IdMap::for_owner(identity, image, None)
+    }
+
+    fn for_owner(identity: &Identity, image: bool, owner: Option<(u32, u32)>) -> Result<IdMap, Error> {
         if rustix::process::geteuid().is_root() {
             let read = |name: &str| {
                 std::fs::read_to_string(format!("/proc/self/{name}")).map_err(|e| Error::new(format!("{name}: {e}")))
             };
             let (uids, gids) = (read("uid_map")?, read("gid_map")?);
             if many_ids(&uids, &gids) {
-                return Ok(IdMap::Same { uids: same(&uids), gids: same(&gids) });
+                let (uid, gid) = owner.unwrap_or((identity.uid, identity.gid));
+                let swapped = owner.filter(|owner| *owner != (identity.uid, identity.gid));
+                let (uids, gids) = (same(&uids, identity.uid, uid), same(&gids, identity.gid, gid));
+                return Ok(IdMap::Same { uids, gids, swapped });
             }
         }
         match ranges() {
-            Some((uids, gids)) if image => Ok(IdMap::Range { uids, gids }),
+            Some((uids, gids)) if image => {
+                let caller = owner.map_or((0, 0), |_| (identity.uid, identity.gid));
+                Ok(IdMap::Range { uids, gids, caller })
+            }
             _ => Ok(IdMap::Single { uid: identity.uid, gid: identity.gid }),
         }
     }
@@ -51,10 +75,18 @@ impl IdMap {
             IdMap::Single { uid, gid } => {
                 format!("user namespace, {uid}:{gid} is the caller ({caller}) and no other id")
             }
+            IdMap::Range { uids, caller: (uid @ 1.., gid), .. } => format!(
+                "user namespace, {uid}:{gid} is the caller ({caller}), whose files the task changes, all others subordinate ids {}..{}",
+                uids.first,
+                u64::from(uids.first) + u64::from(uids.count)
+            ),
             IdMap::Range { uids, .. } => format!(
                 "user namespace, 0 is the caller ({caller}), from 1 on subordinate ids {}..{}",
                 uids.first,
                 u64::from(uids.first) + u64::from(uids.count)
+            ),
+            IdMap::Same { swapped: Some((uid, gid)), .. } => format!(
+                "user namespace with the ids of the caller, who is root; the task is {uid}:{gid}, whose files it changes, and those have its ids"
             ),
             IdMap::Same { .. } => "user namespace with the ids of the caller, who is root".into(),
         }
@@ -71,13 +103,13 @@ impl IdMap {
                 file("uid_map", &format!("{uid} {} 1\n", rustix::process::geteuid().as_raw()))?;
                 file("gid_map", &format!("{gid} {} 1\n", rustix::process::getegid().as_raw()))
             }
-            IdMap::Same { uids, gids } => {
+            IdMap::Same { uids, gids, .. } => {
                 file("uid_map", uids)?;
                 file("gid_map", gids)
             }
-            IdMap::Range { uids, gids } => {
-                helper("newuidmap", pid, rustix::process::geteuid().as_raw(), *uids)?;
-                helper("newgidmap", pid, rustix::process::getegid().as_raw(), *gids)
+            IdMap::Range { uids, gids, caller: (uid, gid) } => {
+                helper("newuidmap", pid, &extents(*uid, rustix::process::geteuid().as_raw(), *uids))?;
+                helper("newgidmap", pid, &extents(*gid, rustix::process::getegid().as_raw(), *gids))
             }
         }
     }
@@ -121,20 +153,55 @@ fn many_ids(uids: &str, gids: &str) -> bool {
     more_than_one(uids) && more_than_one(gids)
 }
 
-/// Turns `/proc/self/uid_map` into the map that gives every id to itself.
-fn same(map: &str) -> String {
-    map.lines()
+/// Turns `/proc/self/uid_map` into the map that gives every id to itself, but for two that change places. Where one of
+/// them is not there, neither moves.
+fn same(map: &str, task: u32, owner: u32) -> String {
+    let number = |field: Option<&str>| field?.parse::<u32>().ok();
+    let extents: Vec<(u32, u32)> = map
+        .lines()
         .filter_map(|line| {
             let mut fields = line.split_whitespace();
-            let (inside, _, count) = (fields.next()?, fields.next()?, fields.next()?);
-            Some(format!("{inside} {inside} {count}\n"))
+            let (inside, _, count) = (number(fields.next())?, fields.next()?, number(fields.next())?);
+            Some((inside, count))
         })
-        .collect()
+        .collect();
+    let has = |id: u32| extents.iter().any(|(first, count)| id.checked_sub(*first).is_some_and(|at| at < *count));
+    let moved = if task != owner && has(task) && has(owner) { [task.min(owner), task.max(owner)] } else { [0; 2] };
+    let mut text = String::new();
+    let mut line = |inside: u32, outside: u32, count: u32| {
+        if count > 0 {
+            text.push_str(&format!("{inside} {outside} {count}\n"));
+        }
+    };
+    for (mut first, mut count) in extents {
+        for (id, other) in [(moved[0], moved[1]), (moved[1], moved[0])].into_iter().filter(|(id, other)| id != other) {
+            if let Some(before) = id.checked_sub(first).filter(|before| *before < count) {
+                line(first, first, before);
+                line(id, other, 1);
+                (first, count) = (id.wrapping_add(1), count - before - 1);
+            }
+        }
+        line(first, first, count);
+    }
+    text
 }
 
-fn helper(name: &str, pid: i32, caller: u32, range: Subordinate) -> Result<(), Error> {
+/// `inside outside count`: the caller is `own`, the subordinate ids are all others from 0 or 1 on.
+fn extents(own: u32, caller: u32, range: Subordinate) -> Vec<[u32; 3]> {
+    let Subordinate { first, count } = range;
+    let all = match own {
+        0 => vec![[0, caller, 1], [1, first, count]],
+        own if own <= count => {
+            vec![[0, first + own - 1, 1], [1, first, own - 1], [own, caller, 1], [own + 1, first + own, count - own]]
+        }
+        own => vec![[1, first, count], [own, caller, 1]],
+    };
+    all.into_iter().filter(|[.., count]| *count > 0).collect()
+}
+
+fn helper(name: &str, pid: i32, extents: &[[u32; 3]]) -> Result<(), Error> {
     let program = find_helper(name).ok_or_else(|| Error::new(format!("{name} is gone")))?;
-    let numbers = [pid as u32, 0, caller, 1, 1, range.first, range.count].map(|n| n.to_string());
+    let numbers = std::iter::once(pid as u32).chain(extents.iter().flatten().copied()).map(|n| n.to_string());
     let done = Command::new(&program).args(numbers).env_clear().stdin(Stdio::null()).output();
     match done {
         Ok(output) if output.status.success() => Ok(()),
@@ -161,7 +228,27 @@ mod tests {
 
     #[test]
     fn an_identical_map_keeps_the_extents_of_the_caller() {
-        assert_eq!(same("         0          0 4294967295\n"), "0 0 4294967295\n");
-        assert_eq!(same("0 100000 1000\n5000 1 7\n"), "0 0 1000\n5000 5000 7\n");
+        assert_eq!(same("         0          0 4294967295\n", 5, 5), "0 0 4294967295\n");
+        assert_eq!(same("0 100000 1000\n5000 1 7\n", 0, 0), "0 0 1000\n5000 5000 7\n");
+    }
+
+    #[test]
+    fn two_ids_change_places_and_no_other_moves() {
+        let all = "0 0 4294967295\n";
+        assert_eq!(same(all, 1000, 0), "0 1000 1\n1 1 999\n1000 0 1\n1001 1001 4294966294\n");
+        assert_eq!(same(all, 1000, 0), same(all, 0, 1000));
+        assert_eq!(same("0 100000 1000\n5000 1 7\n", 0, 5006), "0 5006 1\n1 1 999\n5000 5000 6\n5006 0 1\n");
+        assert_eq!(same("0 100000 1000\n", 1000, 0), "0 0 1000\n", "one of them is not there");
+    }
+
+    #[test]
+    fn the_caller_is_whom_it_is_to_be_and_no_id_is_there_twice() {
+        let range = Subordinate { first: 100_000, count: 65536 };
+        assert_eq!(extents(0, 7, range), [[0, 7, 1], [1, 100_000, 65536]]);
+        assert_eq!(extents(1, 7, range), [[0, 100_000, 1], [1, 7, 1], [2, 100_001, 65535]]);
+        let middle = [[0, 100_999, 1], [1, 100_000, 999], [1000, 7, 1], [1001, 101_000, 64536]];
+        assert_eq!(extents(1000, 7, range), middle);
+        assert_eq!(extents(65536, 7, range), [[0, 165_535, 1], [1, 100_000, 65535], [65536, 7, 1]]);
+        assert_eq!(extents(70_000, 7, range), [[1, 100_000, 65536], [70_000, 7, 1]]);
     }
 }

@@ -5,10 +5,14 @@
 //! place is writable, a layer over what it shows where it is read-only. So nothing is ever created in
 //! a folder of the host, and no mount point is a name that an image or a project chose.
 
+mod places;
+
 use crate::host::{self, Piece};
-use crate::script::{FIRST_SLOT, OUTPUTS, Op, ROOT, Source};
-use crate::source::{c_string, look, look_exactly};
-use aido_runtime::{Error, Mount, MountKind};
+use crate::script::{FIRST_SLOT, Op, ROOT, Source};
+use crate::source::{c_string, look};
+use aido_runtime::{Error, Layer, Mount, MountKind};
+pub(crate) use places::plain;
+use places::{Place, Upper, places};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
@@ -18,6 +22,9 @@ pub(crate) const WRITABLE: u64 = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODE
 const DEVICE: u64 = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NOEXEC;
 /// At most this many lower folders fit into the options of one overlay.
 const MOST_LAYERS: usize = 200;
+/// What a layer's folder holds: its content, and what the kernel needs beside it.
+pub(crate) const UPPER: &str = "upper";
+pub(crate) const WORK: &str = "work";
 
 /// What the sandbox's root is made of.
 pub(crate) enum Ground {
@@ -34,9 +41,18 @@ pub(crate) struct Text {
 }
 
 /// Compiles root and mounts into operations.
-pub(crate) fn compile(ground: &Ground, mounts: &[Mount], texts: &[Text]) -> Result<Vec<Op>, Error> {
-    let mut builder = Builder::default();
-    let mut places = places(ground, mounts)?;
+pub(crate) fn compile(
+    ground: &Ground,
+    mounts: &[Mount],
+    texts: &[Text],
+    layer: Option<&Layer>,
+) -> Result<Vec<Op>, Error> {
+    let pieces = match ground {
+        Ground::Host { root } => host::pieces(root),
+        Ground::Layers(_) => Vec::new(),
+    };
+    let mut builder = Builder { pieces, ..Builder::default() };
+    let mut places = places(ground, mounts, layer)?;
     builder.skeleton(ground, texts)?;
     for (mount, place) in mounts.iter().zip(&places) {
         builder.stage(mount, place, &places, ground)?;
@@ -49,80 +65,9 @@ pub(crate) fn compile(ground: &Ground, mounts: &[Mount], texts: &[Text]) -> Resu
     Ok(builder.ops)
 }
 
-/// Where a mount lies and what it needs.
-struct Place {
-    /// Without the leading slash.
-    target: String,
-    /// Index of the mount that it lies in; none: the root.
-    parent: Option<usize>,
-    /// Where holes in it are made, below the base.
-    stage: String,
-    /// A folder of the host, shown through a layer that holds its holes and hides what is hidden.
-    layered: bool,
-    source: Option<crate::source::Seen>,
-    number: usize,
-}
-
-fn places(ground: &Ground, mounts: &[Mount]) -> Result<Vec<Place>, Error> {
-    let mut places: Vec<Place> = Vec::new();
-    for (number, mount) in mounts.iter().enumerate() {
-        let target = relative(&mount.target)?;
-        let parent = places.iter().rposition(|place| within(&target, &place.target));
-        let (stage, source, layered) = match &mount.kind {
-            MountKind::Input { source, .. } => {
-                let seen = look_exactly(source)?;
-                // Through a layer the task cannot reach a socket or a pipe that the host makes there later.
-                let layered = seen.folder;
-                (format!("p{number}"), Some(seen), layered)
-            }
-            MountKind::OutputFolder { path } | MountKind::OutputFile { path } => (output_path(path)?, None, false),
-            MountKind::Scratch { .. } => (format!("s{number}"), None, false),
-            MountKind::Text { .. } => (format!("t{number}"), None, false),
-            // On the host root, which is a folder of ours, a plain folder is enough.
-            MountKind::Empty => match (ground, parent) {
-                (Ground::Host { .. }, None) => (format!("root/{target}"), None, false),
-                _ => (format!("p{number}"), None, false),
-            },
-        };
-        if let Some(parent) = parent {
-            holds_holes(mount, &mounts[parent], &places[parent])?;
-        }
-        places.push(Place { target, parent, stage, layered, source, number });
-    }
-    Ok(places)
-}
-
-fn holds_holes(mount: &Mount, parent: &Mount, place: &Place) -> Result<(), Error> {
-    let file = matches!(parent.kind, MountKind::OutputFile { .. } | MountKind::Text { .. })
-        || place.source.as_ref().is_some_and(|seen| !seen.folder);
-    if file {
-        return Err(Error::new(format!("{} cannot lie in {}, which is a file", mount.target, parent.target)));
-    }
-    Ok(())
-}
-
-/// A target without its leading slash; what climbs or repeats slashes is refused.
-fn relative(target: &str) -> Result<String, Error> {
-    let rest = target.strip_prefix('/').filter(|rest| plain(rest));
-    rest.map(str::to_string).ok_or_else(|| Error::new(format!("{target:?} is no place for a mount")))
-}
-
-fn plain(path: &str) -> bool {
-    !path.is_empty() && path.split('/').all(|part| !matches!(part, "" | "." | ".."))
-}
-
-fn output_path(path: &str) -> Result<String, Error> {
-    let out = OUTPUTS.to_string_lossy();
-    match path {
-        "" => Ok(out.into_owned()),
-        path if plain(path) => Ok(format!("{out}/{path}")),
-        path => Err(Error::new(format!("{path:?} is no place for an output"))),
-    }
-}
-
-/// Whether `inner` is `outer` or lies below it.
-fn within(inner: &str, outer: &str) -> bool {
-    inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+/// Where the project is shown to layers that lie over it.
+fn shown_below(number: usize) -> String {
+    format!("b{number}")
 }
 
 #[derive(Default)]
@@ -130,6 +75,8 @@ struct Builder {
     ops: Vec<Op>,
     /// What exists below the base.
     made: HashSet<String>,
+    /// Of the host's root, where that is the ground.
+    pieces: Vec<Piece>,
 }
 
 impl Builder {
@@ -200,7 +147,7 @@ impl Builder {
         self.file("void", "", 0o444, false)?;
         self.folder("void.d", 0o555, false)?;
         if let Ground::Host { root } = ground {
-            for piece in host::pieces(root) {
+            for piece in self.pieces.clone() {
                 match piece {
                     Piece::Link { name, target } => self.link(&format!("root/{name}"), &target)?,
                     Piece::Folder(path) => self.folder(&format!("root/{}", name_in(root, &path)), 0o755, false)?,
@@ -216,6 +163,8 @@ impl Builder {
         let hole = match place.parent {
             None => format!("{}/{}", ground.top(), place.target),
             Some(parent) if place.target == places[parent].target => String::new(),
+            // Nothing is made there: what lies in it lies over what is there.
+            Some(parent) if places[parent].open => String::new(),
             Some(parent) => {
                 let inside = &place.target[places[parent].target.len() + 1..];
                 format!("{}/{inside}", places[parent].stage)
@@ -230,9 +179,12 @@ impl Builder {
             (hole, false) => self.folder(hole, 0o755, owned)?,
         }
         match &mount.kind {
-            MountKind::Input { hidden, .. } if place.layered => {
+            MountKind::Input { hidden, .. } | MountKind::Layered { hidden, .. } if place.layered => {
                 self.folder(&place.stage, 0o755, false)?;
                 self.folder(&format!("o{}", place.number), 0o755, false)?;
+                if place.upper.as_ref().is_some_and(|upper| !upper.below.is_empty()) {
+                    self.folder(&shown_below(place.number), 0o755, false)?;
+                }
                 for path in hidden {
                     if !plain(path) {
                         return Err(Error::new(format!("{path:?} cannot be hidden")));
@@ -240,7 +192,7 @@ impl Builder {
                     self.whiteout(&format!("{}/{path}", place.stage))?;
                 }
             }
-            MountKind::Input { .. } => {}
+            MountKind::Input { .. } | MountKind::Layered { .. } | MountKind::Open { .. } => {}
             MountKind::OutputFolder { .. } => self.folder(&place.stage, 0o755, true)?,
             MountKind::OutputFile { .. } => self.file(&place.stage, "", 0o644, true)?,
             MountKind::Scratch { mode } => self.folder(&place.stage, *mode, true)?,
@@ -254,11 +206,11 @@ impl Builder {
     fn root(&mut self, ground: &Ground) -> Result<(), Error> {
         if let Ground::Layers(layers) = ground {
             let lowers = layers.iter().map(|path| look(path).map(|seen| seen.source)).collect::<Result<Vec<_>, _>>()?;
-            self.overlay(ROOT.to_string_lossy().as_ref(), "skel", lowers)?;
+            self.overlay(ROOT.to_string_lossy().as_ref(), "skel", lowers, None)?;
         }
         self.ops.push(Op::EnterRoot { at: ROOT.to_owned() });
         if let Ground::Host { root } = ground {
-            for piece in host::pieces(root) {
+            for piece in std::mem::take(&mut self.pieces) {
                 if let Piece::Folder(path) | Piece::File(path) = piece {
                     let target = c_string(name_in(root, &path))?;
                     self.ops.push(Op::Bind { source: look(&path)?.source, target, attributes: READ_ONLY });
@@ -268,19 +220,38 @@ impl Builder {
         Ok(())
     }
 
-    /// A read-only overlay on a folder below the base: a stage over folders of the host.
-    fn overlay(&mut self, at: &str, stage: &str, lowers: Vec<Source>) -> Result<(), Error> {
-        if lowers.len() > MOST_LAYERS {
-            return Err(Error::new(format!("{} layers are more than one root can have ({MOST_LAYERS})", lowers.len())));
+    /// An overlay on a folder below the base: a stage over folders of the host. Without a layer it is read-only.
+    fn overlay(&mut self, at: &str, stage: &str, lowers: Vec<Source>, upper: Option<Upper>) -> Result<(), Error> {
+        let (upper, below) = match upper {
+            Some(Upper { content, work, below }) => (Some([content, work]), below),
+            None => (None, Vec::new()),
+        };
+        let count = lowers.len() + below.len();
+        if count > MOST_LAYERS {
+            return Err(Error::new(format!("{count} layers are more than one root can have ({MOST_LAYERS})")));
         }
-        self.ops.push(Op::StagedLower { path: c_string(stage)?, slot: 0 });
-        let mut data = format!("userxattr,lowerdir=/proc/self/fd/{FIRST_SLOT}");
-        for (slot, source) in (1..).zip(lowers) {
-            self.ops.push(Op::Lower { source, slot });
-            data.push_str(&format!(":/proc/self/fd/{}", FIRST_SLOT + slot));
+        let writable = upper.is_some();
+        let mut slots = 0..;
+        let mut open = |ops: &mut Vec<Op>, source: Option<Source>| -> Result<String, Error> {
+            let slot = slots.next().unwrap_or_default();
+            ops.push(match source {
+                Some(source) => Op::Lower { source, slot },
+                None => Op::StagedLower { path: c_string(stage)?, slot },
+            });
+            Ok(format!("/proc/self/fd/{}", FIRST_SLOT + slot))
+        };
+        // What another sandbox left lies over the stage: there it is a change like any other, also in a place that is hidden.
+        let order = below.into_iter().map(Some).chain([None]).chain(lowers.into_iter().map(Some));
+        let lowers = order.map(|source| open(&mut self.ops, source)).collect::<Result<Vec<_>, _>>()?;
+        let mut data = format!("userxattr,lowerdir={}", lowers.join(":"));
+        if let Some([upper, work]) = upper {
+            let upper = open(&mut self.ops, Some(upper))?;
+            let work = open(&mut self.ops, Some(work))?;
+            // Without `volatile` the end of the run would wait until the whole file system is on the disk.
+            data.push_str(&format!(",upperdir={upper},workdir={work},volatile"));
         }
         let at = format!("{}/{at}", crate::script::BASE.to_string_lossy());
-        self.ops.push(Op::Overlay { at: c_string(at)?, data: c_string(data)? });
+        self.ops.push(Op::Overlay { at: c_string(at)?, data: c_string(data)?, writable });
         Ok(())
     }
 
@@ -295,11 +266,35 @@ impl Builder {
                 };
                 if place.layered {
                     let at = format!("o{}", place.number);
-                    self.overlay(&at, &place.stage, vec![seen.source])?;
+                    self.overlay(&at, &place.stage, vec![seen.source], None)?;
                     Op::Move { path: c_string(at)?, target, attributes: READ_ONLY }
                 } else {
                     Op::Bind { source: seen.source, target, attributes: READ_ONLY }
                 }
+            }
+            MountKind::Layered { source, .. } => {
+                let (Some(seen), Some(upper)) = (place.source.take(), place.upper.take()) else {
+                    return Err(Error::new(format!("{} was not looked at", source.display())));
+                };
+                let at = format!("o{}", place.number);
+                if upper.below.is_empty() {
+                    self.overlay(&at, &place.stage, vec![seen.source], Some(upper))?;
+                } else {
+                    // Those layers lie in the project's own folder, and the kernel takes no layer that lies in another one.
+                    // Through an overlay of its own the project is none that they lie in.
+                    let shown = shown_below(place.number);
+                    self.overlay(&shown, &place.stage, vec![seen.source], None)?;
+                    self.overlay(&at, &shown, Vec::new(), Some(upper))?;
+                }
+                Op::Move { path: c_string(at)?, target, attributes: WRITABLE }
+            }
+            MountKind::Open { source, hidden, kept } => {
+                let Some(seen) = place.source.take() else {
+                    return Err(Error::new(format!("{} was not looked at", source.display())));
+                };
+                self.ops.push(Op::Bind { source: seen.source, target, attributes: WRITABLE });
+                self.ops.extend(crate::open::guards(&place.target, source, hidden, kept)?);
+                return Ok(());
             }
             MountKind::OutputFolder { .. } | MountKind::OutputFile { .. } | MountKind::Scratch { .. } => {
                 staged(WRITABLE)

@@ -23,7 +23,9 @@ fn lines(ops: &[Op]) -> Vec<String> {
         Op::Whiteout { path } => format!("hide {}", text(path)),
         Op::Lower { source, slot } => format!("lower {slot} {}", text(&source.path)),
         Op::StagedLower { path, slot } => format!("lower {slot} base:{}", text(path)),
-        Op::Overlay { at, data } => format!("overlay {} {}", text(at), text(data)),
+        Op::Overlay { at, data, writable } => {
+            format!("overlay {} {}{}", text(at), text(data), if *writable { " rw" } else { "" })
+        }
         Op::EnterRoot { at } => format!("root {}", text(at)),
         Op::Bind { source, target, attributes } => {
             format!("bind {} {} {}", ro(attributes), text(&source.path), text(target))
@@ -61,7 +63,7 @@ fn an_image_root_is_an_overlay_with_the_holes_on_top_and_layers_below() {
         mount("/workspace/b/run.log", MountKind::OutputFile { path: "b/run.log".into() }),
         mount("/tmp", MountKind::Scratch { mode: 0o1777 }),
     ];
-    let ops = compile(&Ground::Layers(vec![at("high"), at("low")]), &mounts, &[]).unwrap();
+    let ops = compile(&Ground::Layers(vec![at("high"), at("low")]), &mounts, &[], None).unwrap();
     let (high, low, project) = (at("high"), at("low"), at("project"));
     let expected = [
         "folder skel 755".to_string(),
@@ -112,7 +114,7 @@ fn a_host_root_needs_no_overlay_and_every_folder_is_shown_through_a_layer() {
         mount("/home/aido", MountKind::Scratch { mode: 0o700 }),
     ];
     let texts = [Text { path: "etc/passwd".into(), content: "x".into() }];
-    let ops = compile(&Ground::Host { root: at("root") }, &mounts, &texts).unwrap();
+    let ops = compile(&Ground::Host { root: at("root") }, &mounts, &texts, None).unwrap();
     let kept: Vec<String> = lines(&ops).into_iter().filter(|line| !line.contains("root/dev")).collect();
     let expected = [
         "folder root/proc 755".to_string(),
@@ -151,14 +153,14 @@ fn targets_that_climb_or_lie_in_a_file_are_refused() {
     let ground = Ground::Layers(vec![host.path().into()]);
     let scratch = || MountKind::Scratch { mode: 0o755 };
     for target in ["workspace", "/", "/a/../etc", "/a//b", "/./a", "", "/a/."] {
-        assert!(compile(&ground, &[mount(target, scratch())], &[]).is_err(), "{target:?}");
+        assert!(compile(&ground, &[mount(target, scratch())], &[], None).is_err(), "{target:?}");
     }
     let output = |path: &str| mount("/outputs", MountKind::OutputFolder { path: path.into() });
     for path in ["../x", "/x", "a/../b", "a//b"] {
-        assert!(compile(&ground, &[output(path)], &[]).is_err(), "{path:?}");
+        assert!(compile(&ground, &[output(path)], &[], None).is_err(), "{path:?}");
     }
     let inside_a_file = [mount("/f", input(&file, &[])), mount("/f/x", scratch())];
-    assert!(compile(&ground, &inside_a_file, &[]).err().unwrap().what.contains("which is a file"));
+    assert!(compile(&ground, &inside_a_file, &[], None).err().unwrap().what.contains("which is a file"));
     let climbing = [mount("/w", input(host.path(), &["../secret"]))];
-    assert!(compile(&ground, &climbing, &[]).is_err());
+    assert!(compile(&ground, &climbing, &[], None).is_err());
 }

@@ -6,7 +6,7 @@ use crate::script::{Exec, Script};
 use crate::seccomp::{Filters, Program};
 use crate::source::c_string;
 use crate::{host, stand, sys, wall};
-use aido_runtime::{Error, Plan};
+use aido_runtime::{Error, Layer, Plan};
 
 /// Past deadline and grace the guard ends the sandbox by itself, should nobody else.
 const BACKSTOP_MS: u64 = 2_000;
@@ -17,14 +17,20 @@ pub(crate) fn host_ground() -> Ground {
 }
 
 /// The whole script of a plan.
-pub(crate) fn script(plan: &Plan, ground: &Ground, exec: Exec, filters: &Filters) -> Result<Script, Error> {
+pub(crate) fn script(
+    plan: &Plan,
+    ground: &Ground,
+    layer: Option<&Layer>,
+    exec: Exec,
+    filters: &Filters,
+) -> Result<Script, Error> {
     let disk = plan.limits.disk.value;
     let options =
         [("size", disk.to_string()), ("nr_inodes", stand::inodes(disk).to_string()), ("mode", "0755".to_string())];
     let options =
         options.into_iter().map(|(key, value)| Ok((c_string(key)?, c_string(value)?))).collect::<Result<_, Error>>();
     Ok(Script {
-        ops: layout::compile(ground, &plan.mounts, &texts(plan, ground))?,
+        ops: layout::compile(ground, &plan.mounts, &texts(plan, ground), layer)?,
         base: options?,
         host_name: c_string(&plan.name)?,
         exec,

@@ -35,8 +35,8 @@ pub(crate) enum Op {
     Lower { source: Source, slot: i32 },
     /// Opens a folder below the base for an overlay.
     StagedLower { path: CString, slot: i32 },
-    /// A read-only overlay over opened folders, mounted on a folder below the base.
-    Overlay { at: CString, data: CString },
+    /// An overlay over opened folders, mounted on a folder below the base.
+    Overlay { at: CString, data: CString, writable: bool },
     /// Opens the new root; what follows is attached below it.
     EnterRoot { at: CString },
     /// Attaches a file or folder of the host.

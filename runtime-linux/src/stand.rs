@@ -3,9 +3,11 @@
 use crate::cgroup::{Held, Want};
 use crate::exec::Weaker;
 use crate::ids::IdMap;
+use crate::layer;
+use crate::open;
 use crate::seccomp::Filters;
 use crate::wall;
-use aido_runtime::{Control, Enforced, Error, Force, Limit, Origin, Plan, Standing, SyscallProfile};
+use aido_runtime::{Control, Enforced, Error, Force, Limit, MountKind, Origin, Plan, Standing, SyscallProfile};
 
 /// What is asked of the host's cgroups.
 pub(crate) fn want(plan: &Plan) -> Want {
@@ -24,18 +26,50 @@ pub(crate) fn by_construction(plan: &Plan, ids: &IdMap, filters: &Filters) -> En
     set(Control::Identity, ids.words());
     set(Control::Privileges, "no capability in any set, no-new-privs, nosuid on every mount".into());
     set(Control::Files, "mount namespace, pivot_root, the host's tree detached".into());
-    set(Control::ReadOnly, "read-only mounts of root, inputs, /proc and /dev".into());
     set(Control::Processes, "pid namespace, own /proc, first process not dumpable".into());
     set(Control::Ipc, "ipc and uts namespaces".into());
     set(Control::Network, "network namespace with its own loopback and nothing else".into());
     set(Control::Environment, "environment and descriptors built anew".into());
-    set(Control::Disk, format!("tmpfs size={} nr_inodes={}", plan.limits.disk.value, inodes(plan.limits.disk.value)));
     set(Control::Output, format!("at most {} bytes kept of each stream", plan.limits.output.value));
     let deadline = plan.deadline;
     set(Control::Deadline, format!("boottime timer, {} ms and {} ms of grace", deadline.ttl_ms, deadline.grace_ms));
+    enforced.set(Control::ReadOnly, read_only(plan));
+    enforced.set(Control::Disk, disk(plan));
     enforced.set(Control::Syscalls, syscalls(&plan.syscalls, filters));
     enforced.set(Control::SecondWall, second_wall());
     enforced
+}
+
+fn read_only(plan: &Plan) -> Standing {
+    let kept = plan.mounts.iter().find_map(|mount| match &mount.kind {
+        MountKind::Open { hidden, kept, .. } => Some((hidden.len(), kept.len())),
+        _ => None,
+    });
+    let Some((hidden, kept)) = kept else {
+        return Standing::in_force("read-only mounts of root, inputs, /proc and /dev");
+    };
+    let by = format!(
+        "read-only mounts of root, /proc and /dev, of what is kept in the project ({kept}), and over what is hidden in it ({hidden})"
+    );
+    let why = "the task changes the project itself, and what was not there when it began could not be kept from it";
+    Standing::weaker(by, why, Some("--filesystem overlay, and `aido apply` for what is wanted of it".into()))
+}
+
+/// Nothing but a quota, which is root's, stops a write to a layer in time; so it is said how the bound is held.
+fn disk(plan: &Plan) -> Standing {
+    let (bytes, files) = (plan.limits.disk.value, inodes(plan.limits.disk.value));
+    let tmpfs = format!("tmpfs size={bytes} nr_inodes={files}");
+    if open::wanted(plan) {
+        let why = "in the project each file is bounded by itself, and not all of them together";
+        return Standing::weaker(format!("{tmpfs}; RLIMIT_FSIZE={bytes}"), why, Some("--filesystem overlay".into()));
+    }
+    Standing::in_force(match layer::wanted(plan) {
+        false => tmpfs,
+        true => format!(
+            "{tmpfs}; the layer is measured, at least once a second and more often while the disk fills, and at {bytes} bytes or {files} files the run is ended; RLIMIT_FSIZE={}",
+            bytes.saturating_add(layer::BEYOND)
+        ),
+    })
 }
 
 /// A profile of the user's own may allow more than ours: that is said.

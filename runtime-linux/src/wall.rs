@@ -68,7 +68,10 @@ pub(crate) fn compile(mounts: &[Mount], devices: &[&str]) -> Result<Option<Wall>
     let mut rules = vec![(c_string(".")?, LOOK)];
     for mount in mounts {
         let allowed = match mount.kind {
-            MountKind::OutputFolder { .. } | MountKind::Scratch { .. } => FILL,
+            MountKind::Layered { .. } | MountKind::OutputFolder { .. } | MountKind::Scratch { .. } => FILL,
+            // A socket or a pipe in a person's project would be a door into the sandbox. What is kept in it only the mounts
+            // hold: a rule can add rights below a folder and take none away.
+            MountKind::Open { .. } => FILL & !(MAKE_SOCK | MAKE_FIFO),
             MountKind::OutputFile { .. } => USE_FILE,
             MountKind::Input { .. } | MountKind::Empty | MountKind::Text { .. } => continue,
         };

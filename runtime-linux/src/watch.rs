@@ -3,6 +3,7 @@
 use crate::cgroup::Group;
 use crate::handshake;
 use crate::hear::{Heard, Hearing};
+use crate::layer::{Meter, Over};
 use crate::script::Step;
 use crate::spawn::{self, Live};
 use crate::terminal::{self, Typing};
@@ -30,6 +31,8 @@ pub(crate) struct Seen {
     pub(crate) interrupted: Option<i32>,
     /// The memory limit killed somebody.
     pub(crate) out_of_memory: bool,
+    /// More was written to layers than the plan allows.
+    pub(crate) out_of_disk: Option<Over>,
     pub(crate) wall: Duration,
     /// What the task did and was refused.
     pub(crate) heard: Heard,
@@ -45,6 +48,7 @@ struct Watch<'a> {
     group: Option<&'a Group>,
     deadline: Deadline,
     hearing: Option<Hearing>,
+    meter: Option<Meter>,
     /// Where the task's streams are a terminal.
     typing: Option<Typing<'a>>,
     timer: TimerFd,
@@ -76,6 +80,7 @@ enum Source {
     Stdout,
     Stderr,
     Memory,
+    Disk,
     Wish,
     Heard,
     /// Something is to be typed.
@@ -90,6 +95,7 @@ pub(crate) fn watch(
     group: Option<&Group>,
     deadline: Deadline,
     hearing: Option<Hearing>,
+    meter: Option<Meter>,
     listener: &mut dyn Listener,
 ) -> Result<Seen, Error> {
     let timer = deadline_timer(deadline)?;
@@ -99,6 +105,7 @@ pub(crate) fn watch(
         group,
         deadline,
         hearing,
+        meter,
         typing: live.terminal.as_ref().map(|terminal| Typing::new(&live.stdout, terminal)),
         timer,
         ending: None,
@@ -117,8 +124,10 @@ pub(crate) fn watch(
         group.kill();
     }
     live.end();
+    let meter = watch.meter.take();
     result?;
     watch.drain(listener);
+    meter.map_or(Ok(()), |meter| watch.measure(meter))?;
     if let Some(hearing) = watch.hearing {
         watch.seen.heard = hearing.end(listener)?;
     }
@@ -159,6 +168,10 @@ impl Watch<'_> {
                 self.seen.out_of_memory = true;
                 return Ok(());
             }
+            if let (true, Some(meter)) = (ready.contains(&Source::Disk), &self.meter) {
+                self.seen.out_of_disk = Some(meter.hear()?);
+                return Ok(());
+            }
             if ready.contains(&Source::Wish) {
                 self.wishes(listener)?;
             }
@@ -196,6 +209,9 @@ impl Watch<'_> {
         if let Some(fd) = self.group.and_then(Group::oom_watch) {
             add(true, Source::Memory, fd);
         }
+        if let Some(meter) = &self.meter {
+            add(true, Source::Disk, meter.bell());
+        }
         if let Some(fd) = listener.wake() {
             add(true, Source::Wish, fd);
         }
@@ -216,6 +232,17 @@ impl Watch<'_> {
         }
         let ready = sources.iter().zip(&polled).filter(|(_, p)| p.revents().is_some_and(|r| !r.is_empty()));
         Ok(ready.map(|((source, _), _)| *source).collect())
+    }
+
+    /// A last look at the layer, with nothing alive that could write: how quick the task was must not matter, nor
+    /// whether it heeded that a file grew no further. What is being ended for another reason is not measured.
+    fn measure(&mut self, meter: Meter) -> Result<(), Error> {
+        let seen = &mut self.seen;
+        if let (Some(status), None, None, false) = (seen.status, seen.out_of_disk, seen.interrupted, seen.deadline) {
+            let stopped = libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGXFSZ;
+            seen.out_of_disk = meter.last(stopped)?;
+        }
+        Ok(())
     }
 
     fn started(&mut self, listener: &mut dyn Listener) -> Result<(), Error> {

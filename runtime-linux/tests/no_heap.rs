@@ -129,6 +129,7 @@ fn run(tty: bool) -> String {
         secrets: BTreeMap::new(),
         secret_files: BTreeMap::new(),
         outputs: outputs.clone(),
+        layer: None,
         stdin: None,
         window: None,
     };

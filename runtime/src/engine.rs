@@ -31,10 +31,21 @@ pub struct Io {
     pub secret_files: BTreeMap<String, Vec<u8>>,
     /// Where the outputs are collected: an existing folder.
     pub outputs: PathBuf,
+    /// Where the changes of the plan's layered mount go.
+    pub layer: Option<Layer>,
     /// What becomes the task's standard input, or is typed at its terminal.
     pub stdin: Option<std::io::PipeReader>,
     /// The size that the task's terminal begins with.
     pub window: Option<Window>,
+}
+
+/// Where a sandbox keeps what its tasks changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layer {
+    /// An existing folder of the sandbox's own, with a folder `upper` in it.
+    pub folder: PathBuf,
+    /// Layers that change no more and lie between this one and the project, topmost first: the same kind of folder.
+    pub below: Vec<PathBuf>,
 }
 
 /// The size of a terminal, in characters.

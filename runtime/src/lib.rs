@@ -12,9 +12,10 @@ mod event;
 pub mod names;
 mod outcome;
 mod plan;
+mod task;
 
 pub use enforced::{Control, Enforced, Force, Standing};
-pub use engine::{Advice, Command, Io, Listener, Probe, Runtime, Stream, Wake, Window};
+pub use engine::{Advice, Command, Io, Layer, Listener, Probe, Runtime, Stream, Wake, Window};
 pub use error::Error;
 pub use event::{Artifact, Change, Collected, Event, Execution, Omission};
 pub use outcome::{Cause, End, Executed, Outcome, Refusal, Usage, exit};

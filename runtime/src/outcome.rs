@@ -16,6 +16,8 @@ pub mod exit {
     pub const SIGNALLED: u8 = 128;
     /// The memory limit ended the run (128 + SIGKILL).
     pub const OUT_OF_MEMORY: u8 = 137;
+    /// The bound on what is written ended the run (128 + SIGXFSZ).
+    pub const OUT_OF_DISK: u8 = 153;
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,6 +98,13 @@ pub enum End {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         peak: Option<u64>,
     },
+    /// What was written to a layer went over `limit` bytes, or over as many files as go with it: `bytes` and `files`
+    /// were there when that was seen.
+    OutOfDisk {
+        limit: u64,
+        bytes: u64,
+        files: u64,
+    },
     /// The time limit of `ttl_ms` milliseconds.
     Deadline {
         ttl_ms: u64,
@@ -153,6 +162,7 @@ impl End {
             End::Exited { code } => *code,
             End::Signalled { signal } | End::Interrupted { signal } => exit::SIGNALLED.saturating_add(*signal as u8),
             End::OutOfMemory { .. } => exit::OUT_OF_MEMORY,
+            End::OutOfDisk { .. } => exit::OUT_OF_DISK,
             End::Deadline { .. } => exit::DEADLINE,
             End::NotFound { .. } => exit::NOT_FOUND,
             End::NotExecutable { .. } => exit::NOT_EXECUTABLE,
@@ -171,6 +181,7 @@ mod tests {
         assert_eq!(End::Signalled { signal: 15 }.exit_code(), 143);
         assert_eq!(End::Interrupted { signal: 2 }.exit_code(), 130);
         assert_eq!(End::OutOfMemory { limit: 1, peak: None }.exit_code(), 137);
+        assert_eq!(End::OutOfDisk { limit: 1, bytes: 2, files: 1 }.exit_code(), 153);
         assert_eq!(End::Deadline { ttl_ms: 1 }.exit_code(), 124);
         assert_eq!(End::Refused { why: String::new() }.exit_code(), 125);
         assert_eq!(End::NotExecutable { program: String::new(), why: String::new() }.exit_code(), 126);

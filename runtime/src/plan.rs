@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// Version of the stored form. 1: first. 2: `isolation`; profiles of system calls `strict` and `file`. 3: `record`,
-/// `exact_output`, secret inputs. 4: `task.tty`.
+/// `exact_output`, secret inputs. 4: `task.tty`, layered and open folders.
 pub const PLAN_VERSION: u32 = 4;
 
 /// Everything an engine needs to know to run one task; no secret is in it.
@@ -77,6 +77,24 @@ pub enum MountKind {
         /// A file whose content must not get into the record.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         secret: bool,
+    },
+    /// A folder of the host that the task may change as it likes: what it changes goes to a layer of the sandbox's own,
+    /// and the folder stays as it is. A plan has one such mount at most.
+    Layered {
+        source: PathBuf,
+        /// Paths below it that the task must not find at all, relative to the source.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        hidden: Vec<String>,
+    },
+    /// A folder of the host that the task changes itself. A plan has one such mount at most.
+    Open {
+        source: PathBuf,
+        /// Paths below it that the task finds empty and cannot change, relative to the source.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        hidden: Vec<String>,
+        /// Paths below it that the task can read and cannot change.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        kept: Vec<String>,
     },
     /// A folder that starts empty, is writable and is collected as `path` of the outputs
     /// (the empty path: the outputs folder itself).

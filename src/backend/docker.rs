@@ -1,8 +1,9 @@
 //! What only a Docker-compatible engine needs of the rest: who it is, what it cannot hear, what it leaves.
 
 use super::{Backend, engine};
+use crate::plan::RootFacts;
 use aido_runtime::{Error, Isolation, Plan, Probe, Root, Runtime};
-use aido_runtime_docker::{Docker, Endpoint};
+use aido_runtime_docker::{Docker, Endpoint, Found};
 
 /// The engine that the caller uses.
 pub(crate) fn of_the_caller(name: &str) -> Result<Docker, Error> {
@@ -49,6 +50,20 @@ pub(crate) fn sweep(reached: &[String]) -> Vec<String> {
         }
     }
     said
+}
+
+/// What a plan has to know of an image that an engine has.
+pub(crate) fn facts(found: Found) -> RootFacts {
+    RootFacts {
+        root: Root::Image { reference: found.reference, digest: found.digest, layers: found.layers },
+        env: found.env,
+        workdir: found.workdir,
+        uid: found.uid,
+        gid: found.gid,
+        groups: found.groups,
+        entrypoint: found.entrypoint,
+        cmd: found.cmd,
+    }
 }
 
 /// What the caller's engine can hold, where there is one.

@@ -111,7 +111,7 @@ const TABLE: [Row; 10] = [
         ],
     ),
     (
-        "a build, a package manager or a test runner runs it",
+        BUILD,
         &[
             "makefile",
             "gnumakefile",
@@ -326,6 +326,14 @@ pub(super) fn why(path: &str) -> Option<&'static str> {
     let names: Vec<String> = path.split(['/', '\\']).map(as_taken).filter(|name| !name.is_empty()).collect();
     let hit = |rule: &&&str| is_hit(rule, &names);
     TABLE.iter().find(|(_, rules)| rules.iter().find(hit).is_some()).map(|(why, _)| *why)
+}
+
+/// The row of what people run by a command of their own, and that changes of a project are full of.
+const BUILD: &str = "a build, a package manager or a test runner runs it";
+
+/// The same for what is obeyed without a command that runs the project.
+pub(super) fn why_unasked(path: &str) -> Option<&'static str> {
+    why(path).filter(|why| *why != BUILD)
 }
 
 /// A file named `config` beside one named `HEAD`: git takes the folder for a repository, wherever it lies.

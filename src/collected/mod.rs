@@ -31,6 +31,12 @@ fn beside(path: &str, name: &str) -> Option<String> {
     last.eq_ignore_ascii_case(name).then(|| folder.to_lowercase())
 }
 
+/// Why a tool of the user would act on a file at this path by itself: hooks, editor and agent settings, CI files and the
+/// like, but not what a build runs.
+pub(crate) fn why_active(path: &str) -> Option<&'static str> {
+    active::why_unasked(path)
+}
+
 /// What of it a tool of the user may act on by itself, and why.
 pub(crate) fn active(collected: &Collected) -> impl Iterator<Item = (&str, &str)> {
     collected.artifacts.iter().filter_map(|artifact| Some((artifact.path.as_str(), artifact.active.as_deref()?)))

@@ -4,7 +4,9 @@ use crate::backend::{self, Backend};
 use crate::cli::Check;
 use crate::inputs::{Entry, Layout, OUTPUTS, lay_out};
 use crate::root;
-use crate::settings::{Overrides, Policy, Settings, Variable, printable, show_bytes, show_duration, show_processors};
+use crate::settings::{
+    Filesystem, Overrides, Policy, Settings, Variable, printable, show_bytes, show_duration, show_processors,
+};
 use aido_runtime::{Limit, Limits, Origin, Record, SyscallProfile};
 use anyhow::Result;
 use serde::Serialize;
@@ -40,6 +42,8 @@ struct Granted {
     secrets: Vec<String>,
     /// Writable and collected.
     outputs: Vec<String>,
+    /// Whether the project can be changed, and where that goes.
+    filesystem: Filesystem,
     network: &'static str,
     /// The profile of system calls: `default` or `strict`; a file cannot name another.
     syscalls: &'static str,
@@ -74,6 +78,7 @@ pub(super) fn check(dir: &Path, asked: &Check) -> Result<u8> {
     if asked.pin && super::pin::pin(&settings, asked)? {
         settings = load()?;
     }
+    backend::refuse_writing(&settings, backend)?;
     let layout = lay_out(&settings, None, &backend::own_folders())?;
     let mut granted = granted(&settings, &layout, &|name| std::env::var_os(name).is_some());
     granted.backend = backend.name();
@@ -107,6 +112,7 @@ fn granted(settings: &Settings, layout: &Layout, is_set: &dyn Fn(&str) -> bool) 
         hidden: layout.hidden(),
         secrets: layout.secrets.iter().map(|secret| secret.entry.path.clone()).collect(),
         outputs: [OUTPUTS.to_string()].into_iter().chain(outputs).collect(),
+        filesystem: settings.filesystem,
         network: "none",
         syscalls: if settings.syscalls == SyscallProfile::Strict { "strict" } else { "default" },
         record: settings.record,
@@ -149,6 +155,10 @@ fn describe(granted: &Granted) -> String {
     paragraph(&mut out, "but not", &granted.hidden, "");
     paragraph(&mut out, "is entrusted", &granted.secrets, "");
     paragraph(&mut out, "writes", &granted.outputs, "");
+    if granted.filesystem == Filesystem::Overlay {
+        let changes = "all that it sees, in a layer apart (overlay): nothing of it happens to the project";
+        paragraph(&mut out, "changes", &[changes.to_string()], "");
+    }
     paragraph(&mut out, "reaches", &[], "no network but its own loopback");
     if granted.syscalls == "strict" {
         paragraph(&mut out, "may call", &["what a plain script interpreter needs (strict)".to_string()], "");

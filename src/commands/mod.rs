@@ -1,6 +1,8 @@
 //! The commands: each takes what was typed and returns the exit status.
 
+mod apply;
 mod check;
+mod diff;
 mod doctor;
 mod event;
 mod explained;
@@ -71,11 +73,15 @@ fn dispatch(dir: &Path, command: &Command) -> Result<u8> {
         Command::Run(typed) => run::run(dir, typed),
         Command::Shell(typed) => run::run(dir, &cli::Run::from(&**typed)),
         Command::Sandbox(Sandbox::Up(typed)) => sandbox::up(dir, typed),
+        Command::Sandbox(Sandbox::Fork(typed)) => sandbox::fork(dir, typed),
         Command::Sandbox(Sandbox::List(typed)) => sandbox::list(dir, typed),
         Command::Sandbox(Sandbox::Destroy(typed)) => sandbox::destroy(dir, typed),
         Command::Logs(typed) => sweep_in(dir).and_then(|()| logs::logs(dir, typed)),
         Command::Runs(typed) => sweep_in(dir).and_then(|()| runs::runs(dir, typed)),
         Command::Show(typed) => sweep_in(dir).and_then(|()| show::show(dir, typed)),
+        Command::Diff(typed) => sweep_in(dir).and_then(|()| diff::diff(dir, typed)),
+        Command::Apply(typed) => sweep_in(dir).and_then(|()| apply::apply(dir, typed)),
+        Command::Discard(typed) => sweep_in(dir).and_then(|()| apply::discard(dir, typed)),
         Command::Verify(typed) => verify::verify(dir, typed),
         Command::Export(typed) => sweep_in(dir).and_then(|()| export::export(dir, typed)),
         Command::Prune(typed) => prune::prune(dir, typed),

@@ -48,6 +48,7 @@ pub(super) fn ending(end: &End) -> String {
         End::Exited { code } => format!("exit {code}"),
         End::Signalled { signal } => words::signal(*signal),
         End::OutOfMemory { .. } => "out of memory".to_owned(),
+        End::OutOfDisk { .. } => "disk limit".to_owned(),
         End::Deadline { .. } => "time limit".to_owned(),
         End::Interrupted { .. } => "interrupted".to_owned(),
         End::NotFound { .. } => "not found".to_owned(),

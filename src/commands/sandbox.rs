@@ -1,17 +1,19 @@
 //! `aido sandbox up|list|destroy`.
 
 use crate::backend::{self, Backend, fault};
+use crate::changed;
 use crate::cli;
 use crate::inputs;
+use crate::mutated;
 use crate::plan;
 use crate::redact;
 use crate::root;
-use crate::settings::{Overrides, Policy, Settings};
+use crate::settings::{Filesystem, Overrides, Policy, Settings};
 use crate::task::Invocation;
 use crate::words::say;
 use crate::{keeper, listing, progress, recover, words};
 use aido_evidence::{Kind, NewSandbox, Project, Sandbox, State};
-use aido_runtime::{Isolation, Plan, Root};
+use aido_runtime::{Enforced, Isolation, MountKind, Plan, Root};
 use anyhow::{Result, anyhow, bail};
 use serde_json::json;
 use std::path::Path;
@@ -24,20 +26,44 @@ pub(crate) fn up(dir: &Path, typed: &cli::SandboxUp) -> Result<u8> {
     if let (Some(assumed), false) = (settings.assumed(), typed.quiet) {
         say(&assumed);
     }
-    let layout = inputs::lay_out(&settings, None, &backend::own_folders_in(&settings.project))?;
-    let shown = progress::shown(typed.quiet);
-    let ready = root::ready(&settings, backend, &shown)?;
+    make(&settings, backend, None, typed.quiet)
+}
+
+/// Makes a sandbox that begins with what another one changed, and takes the same settings.
+pub(crate) fn fork(dir: &Path, typed: &cli::Fork) -> Result<u8> {
+    let project = super::past::project(dir)?;
+    super::sweep(&project)?;
+    let first = project.sandbox(typed.sandbox.as_deref().unwrap_or("latest"))?;
+    let policy = Policy::of_the_user()?;
+    let backend = backend_of(None, &first, &policy)?;
+    let config = first.config()?.ok_or_else(|| anyhow!("sandbox {} has lost its sandbox.yaml", first.id()))?;
+    let text =
+        String::from_utf8(config).map_err(|_| anyhow!("the sandbox.yaml of sandbox {} is damaged", first.id()))?;
+    let overrides = as_made(Overrides { ttl: typed.ttl.clone(), ..Overrides::default() }, &first)?;
+    let shown = format!("sandbox.yaml of sandbox {}", first.id());
+    let settings = Settings::parse(&text, &shown, dir, &overrides, &policy)?;
+    if settings.filesystem != Filesystem::Overlay {
+        bail!(
+            "sandbox {} cannot be forked: its tasks may not change the project, so it has no state; `--filesystem overlay` belongs to the making of a sandbox",
+            first.id()
+        );
+    }
+    make(&settings, backend, Some(&first), typed.quiet)
+}
+
+/// Checks that a sandbox can be had here, then makes it.
+fn make(settings: &Settings, backend: Backend, first: Option<&Sandbox>, quiet: bool) -> Result<u8> {
+    backend::refuse_writing(settings, backend)?;
+    let layout = inputs::lay_out(settings, None, &backend::own_folders_in(&settings.project))?;
+    let shown = progress::shown(quiet);
+    let ready = root::ready(settings, backend, &shown)?;
     drop(shown);
     // Any command will do: what is asked is whether the host holds the rest of the plan.
     let probe = Invocation::Command { program: "true".into(), args: Vec::new() };
     let caller = |name: &str| std::env::var_os(name);
-    let (plan, secrets) = plan::assemble(&settings, &ready.facts, &probe, false, &layout, &caller)?;
+    let (plan, secrets) = plan::assemble(settings, &ready.facts, &probe, false, &layout, &caller)?;
     let enforced = backend::engine(backend, "probe")?.up(&plan)?;
-    if !typed.quiet {
-        for (control, standing) in enforced.lacking() {
-            super::warn(&format!("{control} will be weaker or absent: {}", standing.why.as_deref().unwrap_or("")));
-        }
-    }
+    warn_of(&plan, &enforced, quiet);
     let project = Project::create(&settings.project, &backend::own_home())?;
     let (_, stored) = redact::stored_plan(&redact::secrets(&secrets, &inputs::SecretFiles::new()), &plan)?;
     let draft = project.draft(&NewSandbox {
@@ -48,6 +74,9 @@ pub(crate) fn up(dir: &Path, typed: &cli::SandboxUp) -> Result<u8> {
         plan: Some(&stored),
         backend: backend.name(),
     })?;
+    // Held until the sandbox has its name: nobody removes the layers meanwhile.
+    let handed = first.map(Sandbox::hand_over).transpose()?;
+    handed.as_ref().map_or(Ok(()), |handed| draft.over(handed))?;
     // Nobody hears of a sandbox that nobody would end.
     fault::point("up.drafted");
     let keeper = keeper::start(&settings.project, &draft)?;
@@ -63,10 +92,13 @@ pub(crate) fn up(dir: &Path, typed: &cli::SandboxUp) -> Result<u8> {
             false => error.into(),
         }
     })?;
+    if let Some(first) = first {
+        changed::hand_base_over(first, &sandbox)?;
+    }
     fault::point("up.published");
     keeper.let_go();
     println!("{}", sandbox.id());
-    if !typed.quiet {
+    if !quiet {
         say(&format!(
             "up for {}; `aido run TASK` runs in it, `aido sandbox destroy {}` ends it",
             words::took(plan.deadline.ttl_ms),
@@ -74,6 +106,17 @@ pub(crate) fn up(dir: &Path, typed: &cli::SandboxUp) -> Result<u8> {
         ));
     }
     Ok(0)
+}
+
+fn warn_of(plan: &Plan, enforced: &Enforced, quiet: bool) {
+    if let Some(warning) = mutated::warning(plan) {
+        super::warn(&warning);
+    }
+    if !quiet {
+        for (control, standing) in enforced.lacking() {
+            super::warn(&format!("{control} will be weaker or absent: {}", standing.why.as_deref().unwrap_or("")));
+        }
+    }
 }
 
 /// The sandbox that runs go to: the newest that was made to be kept and has time left.
@@ -93,6 +136,8 @@ pub(crate) fn refuse_reshaping(wanted: &cli::Wanted, sandbox: &Sandbox) -> Resul
         ("--cpus", wanted.cpus.is_some()),
         ("--pids", wanted.pids.is_some()),
         ("--disk", wanted.disk.is_some()),
+        ("--filesystem", wanted.filesystem.is_some()),
+        ("--dangerous-allow-mutations", wanted.dangerous_allow_mutations),
         ("--syscalls", wanted.syscalls.is_some()),
         ("--record", wanted.record.is_some()),
         ("--isolation", wanted.isolation != Isolation::Full),
@@ -144,6 +189,7 @@ pub(crate) fn as_made(mut overrides: Overrides, sandbox: &Sandbox) -> Result<Ove
     overrides.accept_weaker.extend(plan.accept_weaker);
     overrides.made_with = Some(plan.syscalls);
     overrides.isolation = plan.isolation;
+    overrides.mutations = plan.mounts.iter().any(|mount| matches!(mount.kind, MountKind::Open { .. }));
     Ok(overrides)
 }
 

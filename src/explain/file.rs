@@ -4,7 +4,7 @@ use super::place::{Place, is_hosts_own, locate};
 use super::{Explanation, Facts, Kind, Source, by, times};
 use crate::inputs::{could_be_output, looks_secret};
 use crate::settings::Edit;
-use aido_runtime::{Isolation, Refusal, Root};
+use aido_runtime::{Isolation, MountKind, Refusal, Root};
 
 const ELSEWHERE: &str = "write to $AIDO_OUTPUTS (collected), or to /tmp or $HOME (not kept)";
 
@@ -68,6 +68,10 @@ pub(super) fn write(
     let (path, place) = locate(facts, path);
     let say = |why: &str| Explanation::new(from, Kind::Write, what.clone(), why).target(&path).minor(is_cache(&path));
     match place {
+        Place::Workspace | Place::Shown { .. } | Place::Uncovered { .. } if is_layered(facts) => say(
+            "the task may change the project here, in a layer, but not this file: its mode or owner forbids it, as it would outside",
+        )
+        .instead("look at who may write it: `ls -l`"),
         Place::Shown { path } | Place::Uncovered { path } => {
             in_workspace(facts, say, &path, folder, changes_what_is_there)
         }
@@ -85,6 +89,11 @@ pub(super) fn write(
         Place::Kernel => say("the kernel's own files are never writable").instead("no change allows it"),
         Place::Root => say(&root_is_read_only(facts)).instead(ELSEWHERE),
     }
+}
+
+/// Whether the project lies below a layer that takes what the task changes.
+fn is_layered(facts: &Facts<'_>) -> bool {
+    facts.plan.mounts.iter().any(|mount| matches!(mount.kind, MountKind::Layered { .. }))
 }
 
 fn root_is_read_only(facts: &Facts<'_>) -> String {

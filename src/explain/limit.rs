@@ -2,7 +2,7 @@
 
 use super::{Explanation, Facts, Kind, Source, times};
 use crate::settings::{DEFAULT_TTL, Edit, Resource, asked_ttl, show_duration, ttl_at_most};
-use crate::words::{size, took};
+use crate::words::{count, size, took};
 use aido_runtime::End;
 use std::time::Duration;
 
@@ -16,6 +16,18 @@ pub(super) fn explain(facts: &Facts<'_>) -> Vec<Explanation> {
             let used = peak.map(|peak| format!("; it had used {}", size(peak))).unwrap_or_default();
             let what = format!("the run went over its memory of {}{used}", size(*limit));
             found.push(memory(facts, Source::Record, what, peak.unwrap_or_default()));
+        }
+        End::OutOfDisk { limit, bytes, files } => {
+            let what = format!(
+                "what the task changed and made of the project went over the disk limit of {}: {} in {}",
+                size(*limit),
+                size(*bytes),
+                count(*files as usize, "file")
+            );
+            // So many files go with so many bytes.
+            let wanted = next(limit.saturating_mul(2).max(*bytes).max(files.saturating_mul(4096)));
+            let exposes = |value| format!("up to {} on the disk below .aido", size(value));
+            found.push(raised(facts, Source::Record, Resource::Disk, wanted, what, &exposes));
         }
         End::Deadline { ttl_ms } => found.push(deadline(facts, *ttl_ms)),
         _ => {}

@@ -85,8 +85,12 @@ fn find(facts: &Facts<'_>, path: &str) -> Place {
     };
     let within = || below(path, WORKSPACE).unwrap_or_default().to_string();
     match &mount.kind {
-        MountKind::Input { hidden, .. } => {
-            let by = hidden.iter().find(|hidden| below(&format!("/{inside}"), &format!("/{hidden}")).is_some());
+        // Reading it is not refused.
+        MountKind::Open { kept, .. } if under(kept, inside).is_some() => {
+            Place::Hidden { by: under(kept, inside).cloned().unwrap_or_default() }
+        }
+        MountKind::Input { hidden, .. } | MountKind::Layered { hidden, .. } | MountKind::Open { hidden, .. } => {
+            let by = under(hidden, inside);
             let base = below(&mount.target, WORKSPACE).unwrap_or_default();
             match by {
                 Some(by) if base.is_empty() => Place::Hidden { by: by.clone() },
@@ -107,6 +111,11 @@ fn find(facts: &Facts<'_>, path: &str) -> Place {
         MountKind::Empty | MountKind::Text { .. } if within().is_empty() => Place::Workspace,
         MountKind::Empty | MountKind::Text { .. } => Place::Uncovered { path: within() },
     }
+}
+
+/// Which of these paths something is, or lies below.
+fn under<'a>(paths: &'a [String], inside: &str) -> Option<&'a String> {
+    paths.iter().find(|path| below(&format!("/{inside}"), &format!("/{path}")).is_some())
 }
 
 fn elsewhere(path: &str) -> Place {

@@ -328,3 +328,12 @@ fn without_namespaces_paths_are_those_of_the_plan() {
     case.output = format!("cat: {at}: Permission denied");
     assert_eq!(case.only().change.unwrap().yaml, "secrets: [.env]");
 }
+
+#[test]
+fn in_a_layer_the_project_is_not_called_read_only() {
+    let said = "sh: 1: cannot create src/a: Permission denied";
+    let readonly = Case::new("", &["src/a"]).says(said).only();
+    assert!(readonly.why.contains("read-only") || readonly.why.contains("never changed"), "{readonly:#?}");
+    let layered = Case::new("permissions: {filesystem: overlay}\n", &["src/a"]).says(said).only();
+    assert!(layered.why.contains("in a layer") && layered.change.is_none(), "{layered:#?}");
+}

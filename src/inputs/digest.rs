@@ -30,6 +30,7 @@ const TREE_ENTRIES: usize = 4096;
 const TREE_BYTES: u64 = 32 << 20;
 const FILE_BYTES: u64 = 256 << 20;
 const METADATA_ENTRIES: usize = 65_536;
+const MOST_THREADS: usize = 4;
 
 /// What an input was when the run began.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,7 +113,7 @@ struct Seen {
 
 /// What the task can see of a folder, and whether that was cut.
 fn list(entry: &Entry) -> Result<(Vec<Seen>, bool)> {
-    let (mut seen, mut partial) = (Vec::new(), false);
+    let (mut names, mut partial) = (Vec::new(), false);
     let hidden: HashSet<&str> = entry.hidden.iter().map(String::as_str).collect();
     walk(&entry.source, &mut Budget::new(), &mut |path, kind| {
         let letter = match kind {
@@ -124,17 +125,37 @@ fn list(entry: &Entry) -> Result<(Vec<Seen>, bool)> {
         if partial || path.to_str().is_some_and(|path| hidden.contains(path)) {
             return Ok(false);
         }
-        partial = seen.len() == METADATA_ENTRIES;
+        partial = names.len() == METADATA_ENTRIES;
         if partial {
             return Ok(false);
         }
-        // What went away between two looks is not part of the input.
-        if let Ok(metadata) = entry.source.join(path).symlink_metadata() {
-            seen.push(Seen { letter, path: path.to_path_buf(), metadata });
-        }
+        names.push((letter, path.to_path_buf()));
         Ok(true)
     })?;
-    Ok((seen, partial))
+    Ok((look(&entry.source, names), partial))
+}
+
+/// Looks at each of many names, on all processors where that pays.
+fn look(root: &Path, names: Vec<(u8, PathBuf)>) -> Vec<Seen> {
+    let one = |(letter, path): (u8, PathBuf)| {
+        // What went away between two looks is not part of the input.
+        let metadata = root.join(&path).symlink_metadata().ok()?;
+        Some(Seen { letter, path, metadata })
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
+    if threads == 1 || names.len() <= TREE_ENTRIES {
+        return names.into_iter().filter_map(one).collect();
+    }
+    let part = names.len().div_ceil(threads);
+    let mut names = names.into_iter();
+    std::thread::scope(|scope| {
+        let parts: Vec<Vec<(u8, PathBuf)>> = (0..threads).map(|_| names.by_ref().take(part).collect()).collect();
+        let at_work: Vec<_> = parts
+            .into_iter()
+            .map(|part| scope.spawn(move || part.into_iter().filter_map(one).collect::<Vec<Seen>>()))
+            .collect();
+        at_work.into_iter().flat_map(|part| part.join().unwrap_or_default()).collect()
+    })
 }
 
 fn add_entry(hash: &mut Sha256, entry: &Entry, seen: &Seen) -> Result<()> {

@@ -2,7 +2,9 @@
 
 mod digest;
 mod given;
+mod layered;
 mod layout;
+mod open;
 mod outputs;
 mod own;
 mod secrets;
@@ -12,13 +14,14 @@ mod walk;
 pub use digest::{InputDigest, InputKind, digests};
 pub use given::{SecretFile, SecretFiles, open_secrets};
 pub use layout::{HOME, OUTPUTS, WORKSPACE};
+pub(crate) use open::is_active_folder;
 pub use outputs::Output;
 pub use own::Own;
 pub use secrets::looks_secret;
 pub use select::Entry;
 pub(crate) use select::near;
 
-use crate::settings::{At, Result, Settings, Told};
+use crate::settings::{At, Filesystem, Result, Settings, Told};
 use aido_runtime::{Mount, MountKind};
 use std::path::Path;
 
@@ -63,7 +66,15 @@ pub fn lay_out(settings: &Settings, script: Option<&str>, own: &Own) -> Result<L
     own.hide_keys(&mut inputs)?;
     let all: Vec<Entry> = inputs.iter().cloned().chain(secrets.iter().map(|secret| secret.entry.clone())).collect();
     let outputs = outputs::read(project, &settings.outputs, &all)?;
-    let mounts = layout::mounts(project, &inputs, &secrets, &outputs);
+    let workspace = match settings.filesystem {
+        Filesystem::ReadOnly => None,
+        Filesystem::Overlay => {
+            let hidden = layered::hidden(project, &inputs)?;
+            Some(MountKind::Layered { source: project.clone(), hidden })
+        }
+        Filesystem::Open => Some(open::workspace(project, &inputs, &settings.outputs)?),
+    };
+    let mounts = layout::mounts(project, &inputs, workspace, &secrets, &outputs);
     Ok(Layout { inputs, secrets, outputs, mounts })
 }
 
@@ -76,7 +87,12 @@ pub(crate) fn could_be_output(project: &Path, mounts: &[Mount], written: &str) -
     let mut wanted = Vec::new();
     for mount in mounts {
         match (&mount.kind, inside(mount)) {
-            (MountKind::Input { source, hidden, .. }, Some(path)) => {
+            (
+                MountKind::Input { source, hidden, .. }
+                | MountKind::Layered { source, hidden }
+                | MountKind::Open { source, hidden, .. },
+                Some(path),
+            ) => {
                 inputs.push(Entry { path, source: source.clone(), folder: source.is_dir(), hidden: hidden.clone() });
             }
             (MountKind::OutputFolder { path }, Some(_)) => wanted.push(told(format!("{path}/"))),

@@ -68,12 +68,20 @@ pub(super) const PUBLIC: [&str; 8] =
 
 /// Whether a file at this path (`/` between names) looks like a secret, or lies where only secrets lie.
 pub fn looks_secret(path: &str) -> bool {
-    let mut names = path.rsplit('/');
-    let name = names.next().unwrap_or_default().to_ascii_lowercase();
-    let parent = names.next().unwrap_or_default().to_ascii_lowercase();
-    if path.split('/').any(is_closed) {
+    path.split('/').any(is_closed) || names_secret(path)
+}
+
+/// The same where no folder on the way is closed.
+pub(super) fn names_secret(path: &str) -> bool {
+    let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
+    if is_closed(name) {
         return true;
     }
+    if !may_be_secret(name) {
+        return false;
+    }
+    let name = name.to_ascii_lowercase();
+    let parent = above.rsplit_once('/').map_or(above, |(_, parent)| parent).to_ascii_lowercase();
     let hit = |rule: &&str| match rule.split_once('/') {
         Some((folder, file)) => folder == parent && matches(file, &name),
         None => matches(rule, &name),
@@ -84,6 +92,42 @@ pub fn looks_secret(path: &str) -> bool {
 /// Whether nothing of a folder with this name is shown. A file of this name (as `.git` in a work tree) is not shown either.
 pub(super) fn is_closed(name: &str) -> bool {
     FOLDERS.iter().any(|folder| folder.eq_ignore_ascii_case(name))
+}
+
+/// Whether a name begins or ends with a letter that some rule asks for: most names do not, and there are many.
+fn may_be_secret(name: &str) -> bool {
+    let (Some(first), Some(last)) = (name.bytes().next(), name.bytes().next_back()) else { return false };
+    FIRST[usize::from(first.to_ascii_lowercase())] || LAST[usize::from(last.to_ascii_lowercase())]
+}
+
+/// Letters that rules begin with.
+static FIRST: [bool; 256] = letters(true);
+/// Letters at the end of those that begin with a star.
+static LAST: [bool; 256] = letters(false);
+
+const fn letters(first: bool) -> [bool; 256] {
+    let mut found = [false; 256];
+    let mut n = 0;
+    while n < FILES.len() {
+        let rule = FILES[n].as_bytes();
+        let mut at = 0;
+        let mut name = 0;
+        while at < rule.len() {
+            if rule[at] == b'/' {
+                name = at + 1;
+            }
+            at += 1;
+        }
+        let star = rule[name] == b'*';
+        if first && !star {
+            found[rule[name] as usize] = true;
+        }
+        if !first && star {
+            found[rule[rule.len() - 1] as usize] = true;
+        }
+        n += 1;
+    }
+    found
 }
 
 fn matches(rule: &str, name: &str) -> bool {
@@ -125,6 +169,11 @@ mod tests {
             "service-account-prod.json",
         ] {
             assert!(looks_secret(path), "{path}");
+        }
+        // Each rule, in capitals too, is found although most names are let pass by their first and last letters.
+        for rule in FILES {
+            let path = rule.replace('*', "x");
+            assert!(looks_secret(&path) && looks_secret(&path.to_ascii_uppercase()), "{rule}");
         }
         for path in [
             ".env.example",

@@ -1,7 +1,7 @@
 //! `inputs:`: from patterns to files and folders of the project.
 
 use super::given::SecretFile;
-use super::secrets::{EVIDENCE, is_closed, looks_secret};
+use super::secrets::{EVIDENCE, is_closed, looks_secret, names_secret};
 use super::walk::{Budget, Kind, walk};
 use crate::settings::{At, Error, Result, Told, distance};
 use globset::{GlobBuilder, GlobMatcher};
@@ -209,7 +209,8 @@ fn hidden(folder: &Path, project: &Path, budget: &mut Budget) -> Result<Vec<Stri
         let hide = match kind {
             Kind::Other | Kind::Closed => true,
             Kind::Folder => path.file_name().is_some_and(|n| is_closed(&n.to_string_lossy())),
-            Kind::File | Kind::Link => looks_secret(&shown),
+            // No folder on the way is closed: those are not gone into.
+            Kind::File | Kind::Link => names_secret(&shown),
         };
         if !hide {
             return Ok(kind == Kind::Folder);

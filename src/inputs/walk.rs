@@ -36,22 +36,35 @@ impl Budget {
 /// Visits what lies below `root`, depth first, names in the order of their bytes. The visitor gets the path relative to
 /// `root` and says whether to go into a folder.
 pub(super) fn walk(root: &Path, budget: &mut Budget, visit: &mut dyn FnMut(&Path, Kind) -> Result<bool>) -> Result<()> {
-    let mut waiting: Vec<(PathBuf, Kind)> = list(root, Path::new(""), budget)?.unwrap_or_default();
-    while let Some((path, kind)) = waiting.pop() {
+    // The folders that are open now, each with the names in it that wait, and one path for all of them: a hundred
+    // thousand names are looked at before a task starts.
+    let mut open = vec![list(root, Path::new(""), budget)?.unwrap_or_default()];
+    let mut path = PathBuf::new();
+    while let Some(waiting) = open.last_mut() {
+        let Some((name, kind)) = waiting.pop() else {
+            open.pop();
+            path.pop();
+            continue;
+        };
+        path.push(name);
         if visit(&path, kind)? && kind == Kind::Folder {
             match list(root, &path, budget)? {
-                Some(entries) => waiting.extend(entries),
+                Some(entries) => {
+                    open.push(entries);
+                    continue;
+                }
                 None => {
                     visit(&path, Kind::Closed)?;
                 }
             }
         }
+        path.pop();
     }
     Ok(())
 }
 
 /// The entries of one folder, the last first. `None`: this user may not list it.
-fn list(root: &Path, folder: &Path, budget: &mut Budget) -> Result<Option<Vec<(PathBuf, Kind)>>> {
+fn list(root: &Path, folder: &Path, budget: &mut Budget) -> Result<Option<Vec<(OsString, Kind)>>> {
     let full = root.join(folder);
     let fail = |e: std::io::Error| Error::new(At::Nowhere, format!("cannot list {}: {e}", full.display()));
     let mut names: Vec<(OsString, Kind)> = Vec::new();
@@ -74,7 +87,7 @@ fn list(root: &Path, folder: &Path, budget: &mut Budget) -> Result<Option<Vec<(P
         names.push((entry.file_name(), kind));
     }
     names.sort_unstable_by(|a, b| b.0.cmp(&a.0));
-    Ok(Some(names.into_iter().map(|(name, kind)| (folder.join(name), kind)).collect()))
+    Ok(Some(names))
 }
 
 fn too_many(root: &Path) -> Error {

@@ -3,11 +3,10 @@
 use super::{Ready, folder_root, host, image_root, open_store, source, told};
 use crate::backend;
 use crate::host::native::own_program;
-use crate::plan::RootFacts;
 use crate::progress::Shown;
 use crate::settings::{Runtime, Settings};
 use aido_image::{Identity, Image, Ownership, Reference, Source, Store};
-use aido_runtime::{Error, Root};
+use aido_runtime::Error;
 use aido_runtime_docker::{Docker, Found};
 use std::process::{Child, Command, Stdio};
 
@@ -24,7 +23,7 @@ pub(super) fn ready(settings: &Settings, progress: &Shown) -> Result<Ready, Erro
             let engine = backend::docker::of_the_caller("image")?;
             let found = image(settings, &engine, progress);
             progress.clear();
-            Ok(Ready { facts: facts(found?), hold: None })
+            Ok(Ready { facts: backend::docker::facts(found?), hold: None })
         }
     }
 }
@@ -149,18 +148,5 @@ fn pinned(found: Found, reference: &Reference) -> Found {
     match reference.digest {
         Some(digest) => Found { digest: digest.to_string(), ..found },
         None => found,
-    }
-}
-
-fn facts(found: Found) -> RootFacts {
-    RootFacts {
-        root: Root::Image { reference: found.reference, digest: found.digest, layers: found.layers },
-        env: found.env,
-        workdir: found.workdir,
-        uid: found.uid,
-        gid: found.gid,
-        groups: found.groups,
-        entrypoint: found.entrypoint,
-        cmd: found.cmd,
     }
 }

@@ -18,6 +18,7 @@ pub(super) struct Asked {
     /// Files of the project whose content is a secret.
     pub(super) secrets: Vec<Told<String>>,
     pub(super) env: BTreeMap<String, Told<Variable>>,
+    pub(super) filesystem: Option<Told<String>>,
     pub(super) syscalls: Option<Told<String>>,
     pub(super) record: Option<Told<String>>,
     pub(super) resources: Resources,
@@ -60,7 +61,8 @@ impl Asked {
         if !self.secrets.is_empty() {
             let _ = writeln!(out, "secrets: {}", list(&self.secrets));
         }
-        out.push_str("permissions:\n  filesystem: readonly\n  network: false\n");
+        let filesystem = self.filesystem.as_ref().map_or("readonly", |told| told.value.as_str());
+        let _ = writeln!(out, "permissions:\n  filesystem: {filesystem}\n  network: false");
         scalar(&mut out, "  syscalls", &self.syscalls);
         if !self.env.is_empty() {
             out.push_str("env:\n");

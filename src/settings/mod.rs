@@ -35,6 +35,7 @@ pub use variable::fits;
 
 use aido_runtime::{Control, Isolation, Limits, Record, SyscallProfile};
 use asked::Asked;
+use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -58,6 +59,7 @@ pub struct Settings {
     pub env: BTreeMap<String, Told<Variable>>,
     pub limits: Limits,
     pub accept_weaker: BTreeSet<Control>,
+    pub filesystem: Filesystem,
     pub syscalls: SyscallProfile,
     pub isolation: Isolation,
     /// How much of what a task does is on record.
@@ -73,6 +75,19 @@ pub struct Settings {
     /// What all of this was kept below.
     pub policy: Policy,
     asked: Asked,
+}
+
+/// What a task may do to the project.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Filesystem {
+    /// Nothing.
+    #[default]
+    ReadOnly,
+    /// Whatever it likes, in a layer of the sandbox's own: nothing of it is seen outside.
+    Overlay,
+    /// Whatever it likes, to the project itself. Typed, never written in a file.
+    Open,
 }
 
 impl Settings {
@@ -119,7 +134,13 @@ impl Settings {
             return None;
         }
         let inputs = match &self.inputs {
-            None => "the project folder read-only, without .git, .aido and what looks like secrets",
+            None => match self.filesystem {
+                Filesystem::ReadOnly => "the project folder read-only, without .git, .aido and what looks like secrets",
+                Filesystem::Overlay => {
+                    "the project folder below a layer for changes, without .git, .aido and what looks like secrets"
+                }
+                Filesystem::Open => "the project folder itself, without .git, .aido and what looks like secrets",
+            },
             Some(inputs) if inputs.is_empty() => "no inputs",
             Some(_) => "the inputs of the command line",
         };

@@ -20,6 +20,10 @@ pub struct Overrides {
     pub cpus: Option<String>,
     pub pids: Option<String>,
     pub disk: Option<String>,
+    /// `readonly` or `overlay`.
+    pub filesystem: Option<String>,
+    /// The task may change the project itself; no file can say that.
+    pub mutations: bool,
     pub accept_weaker: Vec<Control>,
     /// A name, or a file of the user's.
     pub syscalls: Option<String>,
@@ -46,6 +50,7 @@ impl Overrides {
         let named = self.syscalls.clone().filter(|text| ["default", "strict"].contains(&text.as_str()));
         replace(&mut asked.syscalls, "--syscalls", &named);
         replace(&mut asked.ttl, "--ttl", &self.ttl);
+        replace(&mut asked.filesystem, "--filesystem", &self.filesystem);
         replace(&mut asked.record, "--record", &self.record);
         let resources = &mut asked.resources;
         replace(&mut resources.memory, "--memory", &self.memory);

@@ -5,7 +5,7 @@ use super::bound::{self, Bound, lowered};
 use super::error::{At, Error, Result, Told};
 use super::overrides::{Overrides, flagged};
 use super::suggest::nearest;
-use super::{Policy, Runtime, Settings, syscalls, variable};
+use super::{Filesystem, Policy, Runtime, Settings, syscalls, variable};
 use aido_runtime::{Limit, Limits, Record, SyscallProfile};
 use std::path::{Component, Path};
 use std::time::Duration;
@@ -49,6 +49,10 @@ pub(super) fn settings(
         accept_weaker: overrides.accept_weaker.iter().copied().collect(),
         syscalls: profile(&asked, overrides, &project)?,
         isolation: overrides.isolation,
+        filesystem: match overrides.mutations {
+            true => policy.check_mutations(overrides.isolation).map(|()| Filesystem::Open)?,
+            false => asked.filesystem.as_ref().map(filesystem).transpose()?.unwrap_or_default(),
+        },
         record: asked.record.as_ref().map(record).transpose()?.unwrap_or_default(),
         workdir: overrides.workdir.as_deref().map(|text| workdir(flagged("--workdir", text))).transpose()?,
         offline: overrides.offline,
@@ -115,6 +119,20 @@ fn profile(asked: &Asked, overrides: &Overrides, project: &Path) -> Result<Sysca
         (None, None, Some(told)) => syscalls::named(told),
         (None, None, None) => Ok(SyscallProfile::Default),
     }
+}
+
+fn filesystem(told: &Told<String>) -> Result<Filesystem> {
+    Ok(match told.value.as_str() {
+        "readonly" => Filesystem::ReadOnly,
+        "overlay" => Filesystem::Overlay,
+        other => {
+            let hint =
+                nearest(other, ["readonly", "overlay"]).map_or(String::new(), |m| format!("; did you mean `{m}`?"));
+            return Err(Error::new(told.at.clone(), format!("`{other}` is no kind of file system{hint}")).remedy(
+                "write `readonly`, or `overlay`: then the task may change the project, and what it changed lies in a layer",
+            ));
+        }
+    })
 }
 
 fn record(told: &Told<String>) -> Result<Record> {

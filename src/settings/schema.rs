@@ -34,7 +34,7 @@ const FOREIGN: [&str; 17] = [
     "devices",
     "capabilities",
 ];
-const ENFORCED: &str = "this version enforces `filesystem: readonly` and `network: false`";
+const ENFORCED: &str = "this version enforces `filesystem: readonly` or `overlay`, and `network: false`";
 
 /// Checks the document's shape; values stay text.
 pub(super) fn read(document: Node) -> Result<Asked> {
@@ -42,7 +42,7 @@ pub(super) fn read(document: Node) -> Result<Asked> {
         return Ok(Asked::default());
     }
     let mut top = Section::new(document, "sandbox.yaml", &TOP)?;
-    let syscalls = top.take("permissions").map(permissions).transpose()?.flatten();
+    let permissions = top.take("permissions").map(permissions).transpose()?.unwrap_or_default();
     Ok(Asked {
         name: top.take("name").map(|n| n.text("name")).transpose()?,
         runtime: top.take("runtime").map(|n| n.text("runtime")).transpose()?,
@@ -51,32 +51,25 @@ pub(super) fn read(document: Node) -> Result<Asked> {
         inputs: top.take("inputs").map(|n| n.texts("inputs")).transpose()?,
         outputs: top.take("outputs").map(|n| n.texts("outputs")).transpose()?.unwrap_or_default(),
         secrets: top.take("secrets").map(|n| n.texts("secrets")).transpose()?.unwrap_or_default(),
-        syscalls,
+        filesystem: permissions.filesystem,
+        syscalls: permissions.syscalls,
         record: top.take("record").map(|n| n.text("record")).transpose()?,
         env: top.take("env").map(env).transpose()?.unwrap_or_default(),
         resources: top.take("resources").map(resources).transpose()?.unwrap_or_default(),
     })
 }
 
-/// What is granted: the rest is refused where it is more than the least. The profile of system calls comes back.
-fn permissions(node: Node) -> Result<Option<Told<String>>> {
+/// What is granted, as it was written.
+#[derive(Default)]
+struct Permissions {
+    filesystem: Option<Told<String>>,
+    syscalls: Option<Told<String>>,
+}
+
+/// What no means are there to hold is refused where it is more than the least.
+fn permissions(node: Node) -> Result<Permissions> {
     let mut section = Section::new(node, "permissions", &PERMISSIONS)?;
-    if let Some(node) = section.take("filesystem") {
-        let told = node.text("permissions.filesystem")?;
-        match told.value.as_str() {
-            "readonly" => {}
-            "overlay" => {
-                let what = "`filesystem: overlay` is not enforced by this version, so it is refused";
-                return Err(Error::new(told.at, what)
-                    .remedy("write `filesystem: readonly` and name what the task may write under `outputs:`"));
-            }
-            other => {
-                let hint =
-                    nearest(other, ["readonly", "overlay"]).map_or(String::new(), |m| format!("; did you mean `{m}`?"));
-                return Err(Error::new(told.at, format!("`{other}` is no kind of file system{hint}")).remedy(ENFORCED));
-            }
-        }
-    }
+    let filesystem = section.take("filesystem").map(|node| node.text("permissions.filesystem")).transpose()?;
     if let Some(node) = section.take("network") {
         let what = match &node.value {
             Value::Bool(false) => "",
@@ -89,7 +82,8 @@ fn permissions(node: Node) -> Result<Option<Told<String>>> {
                 .remedy("write `network: false`: the task has its own loopback and nothing else"));
         }
     }
-    section.take("syscalls").map(|node| node.text("permissions.syscalls")).transpose()
+    let syscalls = section.take("syscalls").map(|node| node.text("permissions.syscalls")).transpose()?;
+    Ok(Permissions { filesystem, syscalls })
 }
 
 fn env(node: Node) -> Result<BTreeMap<String, Told<Variable>>> {

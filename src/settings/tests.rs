@@ -123,7 +123,6 @@ fn permissions_that_cannot_be_held_are_refused() {
     );
     for (text, place, said) in [
         ("permissions:\n  network: [example.org]", "2:12", "a list of hosts is not enforced"),
-        ("permissions:\n  filesystem: overlay", "2:15", "`filesystem: overlay` is not enforced"),
         ("permissions:\n  filesystem: readwrite", "2:15", "no kind of file system"),
         ("permissions:\n  filesystem: readnoly", "2:15", "did you mean `readonly`?"),
         ("permissions:\n  network: no", "2:12", "`network` is `false`"),

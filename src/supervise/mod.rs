@@ -2,7 +2,9 @@
 //! its evidence. If the command line dies, it ends the run and seals it; if it dies itself, the kernel
 //! ends the sandbox, and the next command closes the record.
 
+mod changes;
 mod laid;
+mod mutations;
 pub(crate) mod news;
 mod record;
 pub(crate) mod stop;
@@ -10,10 +12,11 @@ pub(crate) mod stop;
 use crate::backend::{self, Backend, SCRATCH, fault};
 pub(crate) use crate::host::{link, start};
 use crate::inputs::InputDigest;
+use crate::mutated::Mutated;
 use crate::process::Process;
 use crate::redact;
 use crate::root;
-use crate::summary::{self, Bytes, SUMMARY_VERSION, Streams, Summary};
+use crate::summary::{self, Bytes, Changed, SUMMARY_VERSION, Streams, Summary};
 use aido_evidence::{Kind, NewSandbox, Project, Recording, Sandbox, Signer, Stream};
 use aido_runtime::{End, Error, Io, Isolation, Outcome, Plan, Usage, Window};
 use aido_secrets::Secrets;
@@ -114,14 +117,20 @@ fn conduct(job: Job, sandbox: &Sandbox, mut recorder: Recorder) -> Result<u8, ()
         backend: job.backend.name(),
         inputs: job.inputs,
         hidden: job.hidden,
+        changes: None,
         plan_digest: None,
+        mutated: None,
         started,
     };
+    let mut before = None;
     let result = prepare(&mut draft, &mut recorder).and_then(|()| {
+        changes::begin(sandbox, &job.plan)?;
+        before = mutations::before(&job.plan, sandbox, &mut recorder)?;
         let outputs = sandbox.fresh_outputs().map_err(|e| Error::new(e.to_string()))?;
         let engine = engine?;
+        let layer = laid::layer(&job.plan, sandbox)?;
         let (stdin, window) = (job.stdin, job.window);
-        let io = Io { secrets: job.secrets, secret_files: job.secret_files, outputs, stdin, window };
+        let io = Io { secrets: job.secrets, secret_files: job.secret_files, outputs, layer, stdin, window };
         engine.run(&job.plan, io, &mut recorder)
     });
     recorder.finish_output();
@@ -132,12 +141,14 @@ fn conduct(job: Job, sandbox: &Sandbox, mut recorder: Recorder) -> Result<u8, ()
     {
         recorder.warnings.push(error.to_string());
     }
+    draft.mutated = mutations::after(before, sandbox, (&job.plan, &job.kept_out), &mut recorder);
     // From here on the image may go: nothing of the run uses it any more.
     drop(job.hold);
     // The engine removes what it can; a task may leave folders that are closed, or deeper than descriptors go.
     if let (Isolation::Landlock, Err(error)) = (job.plan.isolation, sandbox.discard(SCRATCH)) {
         recorder.warnings.push(error.to_string());
     }
+    draft.changes = changes::note(&mut recorder, sandbox, draft.plan, draft.secrets);
     if fresh {
         // Before the seal: whoever is killed in between leaves a run that is closed, and then this is done too.
         let _ = sandbox.end("its run ended");
@@ -180,7 +191,9 @@ struct Draft<'a> {
     backend: &'static str,
     inputs: Vec<InputDigest>,
     hidden: Vec<String>,
+    changes: Option<Changed>,
     plan_digest: Option<String>,
+    mutated: Option<Mutated>,
     started: String,
 }
 
@@ -220,8 +233,10 @@ fn seal(draft: Draft<'_>, mut recorder: Recorder, outcome: Outcome, error: Optio
         inputs: draft.inputs,
         hidden: draft.hidden,
         outputs: recorder.collected.clone(),
+        mutated: draft.mutated,
         output: Streams { stdout: bytes(Stream::Stdout), stderr: bytes(Stream::Stderr) },
         redacted: recorder.streams.total(),
+        changes: draft.changes,
         plan_digest: draft.plan_digest,
         chain_head,
     };

@@ -28,6 +28,13 @@ const SHOWN: Duration = Duration::from_millis(30);
 /// What was recorded is signed so much later at most, as long as this process goes on.
 const CHECKPOINT: Duration = Duration::from_secs(2);
 
+/// While outputs are brought out.
+struct Pulse {
+    until: Instant,
+    /// When the command line heard it last.
+    said: Instant,
+}
+
 /// Writes a run's record while it goes, and listens to the command line.
 pub(super) struct Recorder {
     pub(super) recording: Recording,
@@ -42,7 +49,7 @@ pub(super) struct Recorder {
     /// It is to be signed soon; armed by what is recorded, so that a quiet run is not woken.
     armed: bool,
     /// While outputs are brought out, the command line hears that it goes on.
-    pulse: Option<Instant>,
+    pulse: Option<Pulse>,
     /// How long bringing them out may take.
     collecting: Duration,
     /// Bytes kept of each stream.
@@ -167,16 +174,18 @@ impl Recorder {
         self.tell(&News::Over);
         // Without a pulse the command line's patience is shorter; that is no reason to fail.
         if self.ears.beat_every(BEAT) {
-            self.pulse = Some(Instant::now() + self.collecting);
+            self.pulse = Some(Pulse { until: Instant::now() + self.collecting, said: Instant::now() });
         }
     }
 
-    fn beat(&mut self) {
-        let Some(until) = self.pulse else { return };
-        if let Some(link) = self.link.as_ref().filter(|_| self.ears.take_beat()) {
+    pub(super) fn beat(&mut self) {
+        let Some(pulse) = &mut self.pulse else { return };
+        let due = self.ears.take_beat() && pulse.said.elapsed() > BEAT / 2;
+        if let Some(link) = self.link.as_ref().filter(|_| due) {
             link.say(&News::Closing);
+            pulse.said = Instant::now();
         }
-        if Instant::now() > until {
+        if Instant::now() > pulse.until {
             self.warnings.push(format!("the outputs were not brought out within {:?}", self.collecting));
             self.pulse = None;
             self.ears.beat_never();

@@ -3,6 +3,7 @@
 //! it should in time, it is given up.
 
 mod patience;
+mod show;
 mod stream;
 mod terminal;
 mod timer;
@@ -14,7 +15,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 pub(crate) use patience::{Overdue, Patience};
-use std::os::fd::{AsFd, OwnedFd};
+pub(crate) use show::{Ended, Show};
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 use stream::{Input, Tail};
 pub(crate) use stream::{Sink, input_pipe};
@@ -22,33 +24,6 @@ pub(crate) use terminal::Terminal;
 
 /// When the run's whole time is over, a reader that takes nothing for so long is given up.
 const READER: Duration = Duration::from_secs(5);
-
-/// How a watched run ended.
-pub(crate) enum Ended {
-    /// Sealed: its summary tells the rest.
-    Sealed { run: String, exit_code: u8 },
-    /// aido failed; unless `ran`, the task was not started.
-    Failed { run: Option<String>, error: Error, ran: bool },
-    /// The supervisor is gone without a word.
-    Lost,
-    /// The supervisor is there, and does not do what it should.
-    Overdue { why: Overdue },
-}
-
-/// What is to be shown.
-pub(crate) struct Show<'a> {
-    /// Whether bytes pass to a terminal as they are.
-    pub(crate) raw: bool,
-    /// Whether the task's output goes to the caller's streams.
-    pub(crate) output: bool,
-    /// Where the caller's standard input goes.
-    pub(crate) stdin: Option<OwnedFd>,
-    /// The caller's terminal, which becomes the task's when it starts.
-    pub(crate) terminal: Option<Terminal>,
-    /// Finds the folder of a run and hears the warnings.
-    pub(crate) begun: &'a mut dyn FnMut(&str, &str) -> Option<std::path::PathBuf>,
-    pub(crate) ready: &'a mut dyn FnMut(&[String]),
-}
 
 /// What a terminal has to say by signals, beside the end.
 const OF_A_TERMINAL: [Signal; 3] = [Signal::SIGWINCH, Signal::SIGTSTP, Signal::SIGCONT];

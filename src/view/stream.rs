@@ -14,11 +14,15 @@ use std::time::Duration;
 
 /// So much is written at once: a pipe that is ready takes it without blocking.
 const PIECE: usize = 4096;
+/// The same for what never blocks: a file, `/dev/null`, and a pipe that was opened once more.
+const LARGE_PIECE: usize = 128 * 1024;
 
 /// One log and where it goes.
 pub(super) struct Tail {
     log: Option<File>,
     target: OwnedFd,
+    /// How much is read and written at once.
+    piece: usize,
     /// Bytes of the log that were read so far.
     read: u64,
     pending: Vec<u8>,
@@ -31,11 +35,14 @@ pub(super) struct Tail {
 impl Tail {
     pub(super) fn new(target: BorrowedFd<'_>, raw: bool) -> Result<Tail, Error> {
         let inert = (!raw && target.is_terminal()).then(Inert::default);
-        let target = match unblocked(target) {
+        let own = unblocked(target);
+        let large = !target.is_terminal() && (own.is_some() || never_blocks(target));
+        let target = match own {
             Some(own) => own,
             None => target.try_clone_to_owned().map_err(|e| Error::new(format!("cannot use this stream: {e}")))?,
         };
-        Ok(Tail { log: None, target, read: 0, pending: Vec::new(), closed: None, inert })
+        let piece = if large { LARGE_PIECE } else { PIECE };
+        Ok(Tail { log: None, target, piece, read: 0, pending: Vec::new(), closed: None, inert })
     }
 
     pub(super) fn follow(&mut self, path: &Path) -> Result<(), Error> {
@@ -70,7 +77,7 @@ impl Tail {
         loop {
             if self.pending.is_empty() {
                 let Some(log) = &mut self.log else { return Ok(false) };
-                let mut piece = vec![0; PIECE];
+                let mut piece = vec![0; self.piece];
                 let length = log.read(&mut piece).map_err(|e| Error::new(format!("cannot read the log: {e}")))?;
                 if length == 0 {
                     return Ok(false);
@@ -92,7 +99,7 @@ impl Tail {
             if poll(&mut polled, timeout).is_ok_and(|ready| ready == 0) {
                 return Ok(true);
             }
-            match nix::unistd::write(&self.target, &self.pending[..self.pending.len().min(PIECE)]) {
+            match nix::unistd::write(&self.target, &self.pending[..self.pending.len().min(self.piece)]) {
                 Ok(length) => drop(self.pending.drain(..length)),
                 Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN) => {
@@ -130,6 +137,13 @@ fn unblocked(target: BorrowedFd<'_>) -> Option<OwnedFd> {
     }
     let flags = nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY;
     OpenOptions::new().write(true).custom_flags(flags).open(path).ok().map(OwnedFd::from)
+}
+
+/// Whether writing to it waits for nobody but the disk.
+fn never_blocks(target: BorrowedFd<'_>) -> bool {
+    let Ok(stat) = nix::sys::stat::fstat(target) else { return false };
+    let kind = stat.st_mode & nix::libc::S_IFMT;
+    kind == nix::libc::S_IFREG || (kind == nix::libc::S_IFCHR && stat.st_rdev == nix::libc::makedev(1, 3))
 }
 
 /// The caller's standard input on its way to the task.

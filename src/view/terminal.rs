@@ -1,17 +1,13 @@
 //! The caller's terminal while it is the task's: what is typed goes there key by key, and whatever ends that, the
 //! terminal is as it was before.
 
+use super::show::USUAL;
 use aido_runtime::{Error, Window};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal, raise};
 use rustix::termios::{OptionalActions, QueueSelector, Termios};
 use std::io::IsTerminal;
 use std::os::fd::AsFd;
-
-/// What a program that was ended in the middle may have left switched on: the other screen, mouse reports, pastes in
-/// brackets, keys that send something else, a hidden cursor, colours.
-const USUAL: &[u8] =
-    b"\x1b[?47l\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?2004l\x1b[?1l\x1b>\x1b[>4m\x1b[?25h\x1b[0m";
 
 /// The terminal on standard input.
 pub(crate) struct Terminal {

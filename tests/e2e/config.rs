@@ -17,7 +17,6 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
     ("permissions:\n  network: [api.example.com]\n", "sandbox.yaml:2:12", &["refused", "network: false"]),
     ("permissions: {network: true}\n", "sandbox.yaml:1:24", &["refused"]),
     ("permissions: {aws: readonly}\n", "sandbox.yaml:1:15", &["aws", "refused"]),
-    ("permissions: {filesystem: overlay}\n", "sandbox.yaml:1:27", &["refused"]),
     ("inputs: src\n", "sandbox.yaml:1:9", &["list", "[src]"]),
     ("inputs: [nowhere/*.json]\n", "sandbox.yaml:1:10", &["nowhere/*.json"]),
     ("inputs: [../up]\n", "sandbox.yaml:1:10", &[".."]),

@@ -1,5 +1,8 @@
 //! Runs on a Docker-compatible engine: what a person sees of them, what is left, what is said when the engine fails.
 
+mod failing;
+mod terminal;
+
 use crate::chain;
 use crate::engine::{Docked, Door};
 use crate::host::{alive, marker, wait_for};

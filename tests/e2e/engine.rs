@@ -35,6 +35,10 @@ impl Engine {
         Some(Engine { socket: endpoint.strip_prefix("unix://")?.into(), images: host::images()? })
     }
 
+    pub(crate) fn at(socket: PathBuf, images: PathBuf) -> Engine {
+        Engine { socket, images }
+    }
+
     /// A project whose `aido` uses this engine, with the tiny image in aido's own store as `tiny:1`.
     #[track_caller]
     pub(crate) fn project(&self, files: &[(&str, &str)]) -> Docked {

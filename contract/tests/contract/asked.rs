@@ -265,6 +265,7 @@ impl<'a> Asked<'a> {
             secrets: std::mem::take(&mut self.secrets),
             secret_files: std::mem::take(&mut self.secret_files),
             outputs,
+            layer: None,
             stdin: reader,
             window: self.window,
         };

@@ -57,6 +57,7 @@ pub(crate) fn child(order: &OsStr) -> ExitCode {
         secrets: BTreeMap::new(),
         secret_files: BTreeMap::new(),
         outputs: PathBuf::from(text("outputs")),
+        layer: None,
         stdin: None,
         window: None,
     };

@@ -17,7 +17,7 @@ pub(crate) struct Bundle<R: BufRead> {
 impl<R: BufRead> Bundle<R> {
     /// `at_most`: bytes of all files together.
     pub(crate) fn new(input: R, at_most: u64) -> Result<Self, Stop> {
-        let bad = |e: std::io::Error| Stop::Refused(format!("it is no zstd stream: {e}"));
+        let bad = |e: std::io::Error| Stop::Refused(format!("it cannot be read: it is no zstd stream: {e}"));
         Ok(Bundle { input: Unpacking::new(input).map_err(bad)?, left: at_most, names: 0 })
     }
 

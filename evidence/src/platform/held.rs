@@ -49,6 +49,7 @@ impl Dir {
             For::Reading => OFlags::RDONLY,
             For::AppendingOrNew => OFlags::RDWR | OFlags::APPEND | OFlags::CREATE,
             For::New => OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::EXCL,
+            For::Overwriting => OFlags::RDWR,
         };
         // NONBLOCK: a FIFO in the place of a file must not hang us.
         let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;

@@ -6,6 +6,7 @@ use std::fs::{File, TryLockError};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use zeroize::{Zeroize, Zeroizing};
 
 /// Milliseconds since the machine started, sleep included.
@@ -16,7 +17,13 @@ pub(crate) fn boottime_ms() -> u64 {
 
 /// Which start of the machine this is.
 pub(crate) fn boot_id() -> io::Result<String> {
-    Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
+    // A process sees one start of the machine only, and asks often.
+    static KNOWN: OnceLock<String> = OnceLock::new();
+    if let Some(known) = KNOWN.get() {
+        return Ok(known.clone());
+    }
+    let read = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned();
+    Ok(KNOWN.get_or_init(|| read).clone())
 }
 
 /// Whether two of them mean the same start.

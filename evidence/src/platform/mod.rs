@@ -43,6 +43,8 @@ pub(crate) enum For {
     AppendingOrNew,
     /// The same; it must not be there yet.
     New,
+    /// Reading, and writing over what it holds; it must be there.
+    Overwriting,
 }
 
 /// What lies under a name.

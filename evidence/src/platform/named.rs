@@ -62,6 +62,7 @@ impl Dir {
             For::Reading => &mut options,
             For::AppendingOrNew => options.append(true).create(true),
             For::New => options.append(true).create_new(true),
+            For::Overwriting => options.write(true),
         };
         Ok(options.open(path)?)
     }

@@ -1,6 +1,6 @@
 //! What is known of a ledger outside of its project, and what it finds.
 
-use crate::{begin, home, project, reopened, seal, whole};
+use crate::{HELD, begin, home, project, reopened, seal, whole};
 use aido_evidence::{Anchor, Project, ledger_name};
 use serde_json::{Value, json};
 use std::fs;
@@ -39,7 +39,9 @@ fn the_anchor_is_the_last_line_and_lies_closed() {
     let files: Vec<_> = fs::read_dir(&folder).unwrap().map(|e| e.unwrap().path()).collect();
     assert_eq!(files.len(), 1, "{files:?}");
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!((mode(&folder), mode(&files[0])), (0o700, 0o600));
+    if HELD {
+        assert_eq!((mode(&folder), mode(&files[0])), (0o700, 0o600));
+    }
 }
 
 #[test]
@@ -105,9 +107,9 @@ fn a_project_that_is_moved_or_copied_takes_its_anchor_along() {
     let project = Project::create(&a, &home(dir.path())).unwrap();
     append(&project, 3);
     fs::rename(&a, &b).unwrap();
-    // Also by who has it open.
-    append(&project, 1);
     let moved = Project::open(&b, &home(dir.path())).unwrap().unwrap();
+    // Also by who has it open, where a folder is more than its name.
+    append(if HELD { &project } else { &moved }, 1);
     assert_eq!((anchor(&moved).seq, anchor(&moved).project), (4, b.to_string_lossy().into_owned()));
     let files = || fs::read_dir(dir.path().join("home/ledgers")).unwrap().count();
     assert_eq!(files(), 1, "the place that was left is forgotten");

@@ -1,6 +1,6 @@
 //! Who may own the folder, what is in it, and how things in it are found.
 
-use crate::{NEW, begin, home, project, sandbox};
+use crate::{HELD, NEW, begin, home, pointed, project, sandbox};
 use aido_evidence::{Error, Kind, NewSandbox, Project, STATE_VERSION};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -13,12 +13,15 @@ fn mode(path: &Path) -> u32 {
 #[test]
 fn the_folder_is_private_and_ignored_by_git() {
     let (dir, project) = project();
-    assert_eq!(mode(project.folder()), 0o700);
+    assert!(!HELD || mode(project.folder()) == 0o700);
     assert_eq!(fs::read_to_string(dir.path().join(".aido/.gitignore")).unwrap(), "*\n");
     let sandbox = project.new_sandbox(&NEW).unwrap();
     let recording = begin(&sandbox, 1).unwrap();
-    assert_eq!(mode(sandbox.folder()), 0o700);
-    assert_eq!(mode(&recording.folder().join("stdout.log")), 0o600);
+    let log = recording.folder().join("stdout.log");
+    assert!(log.is_file());
+    if HELD {
+        assert_eq!((mode(sandbox.folder()), mode(&log)), (0o700, 0o600));
+    }
 }
 
 #[test]
@@ -68,7 +71,7 @@ fn links_that_a_repository_brings_inside_it_are_not_followed() {
     symlink(&precious, dir.path().join(".aido/.gitignore")).unwrap();
     Project::create(dir.path(), &home(dir.path())).unwrap();
     assert_eq!(fs::read_to_string(&precious).unwrap(), "mine");
-    assert_eq!(mode(&dir.path().join(".aido")), 0o700, "a folder that came with wide modes is closed");
+    assert!(!HELD || mode(&dir.path().join(".aido")) == 0o700, "a folder that came with wide modes is closed");
 }
 
 #[test]
@@ -83,6 +86,10 @@ fn a_fifo_in_place_of_a_file_does_not_hang() {
 
 #[test]
 fn somebody_elses_folder_is_refused() {
+    if !HELD {
+        eprintln!("skipped: owners are not asked for where evidence goes by names");
+        return;
+    }
     if !rustix::process::geteuid().is_root() {
         eprintln!("skipped: only root can give a folder away; run the tests as root too");
         return;
@@ -133,7 +140,7 @@ fn a_sandbox_keeps_what_it_was_made_from() {
     let left = found.left_ms().unwrap();
     assert!(left > 50_000 && left <= 60_000, "{left}");
     assert!(found.outputs().is_dir());
-    assert_eq!(fs::read_link(project.folder().join("sandboxes/latest")).unwrap(), Path::new(made.id().as_str()));
+    assert_eq!(pointed(&project.folder().join("sandboxes/latest")), made.id().as_str());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The user's keys: made once, kept closed, replaced without breaking what they signed.
 
-use crate::{begin, home, other_process, project, sandbox, seal};
+use crate::{HELD, begin, home, other_process, project, sandbox, seal};
 use aido_evidence::{Envelope, Home, Keyring, ROTATION_TYPE, Rotation, Signer};
 use serde_json::json;
 use std::fs::{self, Permissions};
@@ -37,11 +37,12 @@ fn a_key_is_made_on_first_use_with_closed_modes_and_stays() {
     assert_eq!(Signer::of(home).unwrap().public(), first.public());
     let id = first.public().id();
     let folder = home.keys.as_deref().unwrap();
-    assert_eq!((mode(folder), mode(&secret(home))), (0o700, 0o600));
+    assert!(!HELD || (mode(folder), mode(&secret(home))) == (0o700, 0o600));
     let mut expected = [format!("{id}.pem"), format!("{id}.pub.pem"), "current".to_owned()];
     expected.sort();
     assert_eq!(names(folder), expected);
-    assert_eq!(mode(&folder.join(format!("{id}.pub.pem"))), 0o644);
+    let shared = folder.join(format!("{id}.pub.pem"));
+    assert!(!HELD || mode(&shared) == 0o644);
     assert!(format!("{first:?}").contains(id) && !format!("{first:?}").contains("BEGIN"), "nothing secret is shown");
 }
 
@@ -81,6 +82,12 @@ fn user() {
 
 #[test]
 fn a_key_that_others_could_read_is_refused_with_what_mends_it() {
+    if !HELD {
+        eprintln!(
+            "skipped: where evidence goes by names keys are closed by the lists of their folder, and no modes are read"
+        );
+        return;
+    }
     let (_dir, project) = project();
     let home = project.home();
     let id = Signer::of(home).unwrap().public().id().to_owned();
@@ -180,6 +187,10 @@ fn where_no_key_can_be_kept_the_run_has_one_of_its_own_and_says_so() {
 
 #[test]
 fn nothing_is_made_in_another_users_home() {
+    if !HELD {
+        eprintln!("skipped: owners are not asked for where evidence goes by names");
+        return;
+    }
     if !rustix::process::geteuid().is_root() {
         eprintln!("skipped: only root can give a folder away; run the tests as root too");
         return;

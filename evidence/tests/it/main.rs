@@ -24,6 +24,35 @@ use std::process::{Child, Command, Stdio};
 const NEW: NewSandbox =
     NewSandbox { name: "test", kind: Kind::Single, ttl_ms: 60_000, config: None, plan: None, backend: "linux" };
 
+/// What Windows does not have, nor the half of it that is tried here (`--cfg aido_portable`): folders that are held open,
+/// closed by modes, and told from those of others by their owners.
+const HELD: bool = cfg!(all(unix, not(aido_portable)));
+
+/// Makes a name that says another one, as this platform does.
+#[track_caller]
+fn point(target: &str, at: impl AsRef<Path>) {
+    if HELD {
+        std::os::unix::fs::symlink(target, at).unwrap();
+    } else {
+        std::fs::write(at, target).unwrap();
+    }
+}
+
+/// What such a name says.
+#[track_caller]
+fn pointed(at: &Path) -> String {
+    if HELD {
+        std::fs::read_link(at).unwrap().to_str().unwrap().to_owned()
+    } else {
+        std::fs::read_to_string(at).unwrap()
+    }
+}
+
+/// Whether there is such a name.
+fn is_pointed(at: &Path) -> bool {
+    std::fs::symlink_metadata(at).is_ok_and(|found| found.is_symlink() == HELD)
+}
+
 /// A project in a folder that vanishes.
 fn project() -> (tempfile::TempDir, Project) {
     let dir = tempfile::tempdir().unwrap();

@@ -1,10 +1,9 @@
 //! Deaths between two steps that belong together: the next one finishes what was begun, once.
 
-use crate::{NEW, begin, close, project, sandbox, seal, whole};
+use crate::{NEW, begin, close, is_pointed, point, project, sandbox, seal, whole};
 use aido_evidence::{Keeper, Kind, NewSandbox, Project};
 use serde_json::{Value, json};
 use std::fs;
-use std::os::unix::fs::symlink;
 
 const KEPT: NewSandbox = NewSandbox { kind: Kind::Kept, ..NEW };
 
@@ -37,7 +36,7 @@ fn a_run_that_was_sealed_without_the_ledgers_line_gets_it_once() {
         let told = lines(project, line);
         assert_eq!(told.len(), 1);
         forget_last(project);
-        symlink(sandbox.id().as_str(), project.folder().join("unsealed").join(id.as_str())).unwrap();
+        point(sandbox.id().as_str(), project.folder().join("unsealed").join(id.as_str()));
         for _ in 0..2 {
             assert!(project.interrupted().unwrap().is_empty());
             assert_eq!(lines(project, line), told);
@@ -56,10 +55,10 @@ fn a_run_is_marked_before_it_can_be_seen() {
     let hidden = runs.join(format!(".new-{id}"));
     // Its writer has not given it its name yet: the mark stays for it.
     fs::rename(runs.join(id.as_str()), &hidden).unwrap();
-    assert!(project.interrupted().unwrap().is_empty() && mark.is_symlink());
+    assert!(project.interrupted().unwrap().is_empty() && is_pointed(&mark));
     // It never will.
     drop(recording);
-    assert!(project.interrupted().unwrap().is_empty() && !mark.is_symlink());
+    assert!(project.interrupted().unwrap().is_empty() && !is_pointed(&mark));
 }
 
 #[test]
@@ -93,10 +92,10 @@ fn the_mark_of_a_sandbox_about_to_be_published_stays() {
     let (_dir, project) = project();
     let draft = project.draft(&KEPT).unwrap();
     let mark = project.folder().join("kept").join(draft.id().as_str());
-    symlink(draft.id().as_str(), &mark).unwrap();
-    assert!(project.kept().unwrap().is_empty() && mark.is_symlink());
+    point(draft.id().as_str(), &mark);
+    assert!(project.kept().unwrap().is_empty() && is_pointed(&mark));
     drop(draft);
-    assert!(project.kept().unwrap().is_empty() && !mark.is_symlink());
+    assert!(project.kept().unwrap().is_empty() && !is_pointed(&mark));
 }
 
 #[test]
@@ -109,7 +108,7 @@ fn an_end_that_was_cut_short_is_finished_once() {
     let mark = project.folder().join("kept").join(made.id().as_str());
     // Killed after the ledger's line, or before it.
     for cut in [false, true] {
-        symlink(made.id().as_str(), &mark).unwrap();
+        point(made.id().as_str(), &mark);
         if cut {
             forget_last(&project);
         }
@@ -117,7 +116,7 @@ fn an_end_that_was_cut_short_is_finished_once() {
         assert_eq!(expired.len(), 1);
         assert!(!expired[0].end("another reason").unwrap());
         assert_eq!(lines(&project, "sandbox_ended"), told);
-        assert!(!mark.is_symlink());
+        assert!(!is_pointed(&mark));
     }
 }
 

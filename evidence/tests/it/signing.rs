@@ -1,6 +1,6 @@
 //! What is signed, when, and that nothing else passes for it.
 
-use crate::{begin, close, kinds, sandbox, seal, whole};
+use crate::{begin, close, kinds, point, sandbox, seal, whole};
 use aido_evidence::{
     ClosedBy, Envelope, Facts, PublicKey, Record, Run, STATEMENT_TYPE, Sandbox, Signer, Statement, Stream,
     checkpoint_holds, pae, sha256_hex,
@@ -176,7 +176,7 @@ fn a_seal_whose_summary_only_lacks_its_name_is_finished_and_not_replaced() {
     };
     let mark = || {
         let mark = project.folder().join("unsealed").join(run.id().as_str());
-        std::os::unix::fs::symlink(sandbox.id().as_str(), mark).unwrap();
+        point(sandbox.id().as_str(), mark);
     };
     fs::rename(folder.join("summary.json"), folder.join(".summary.json")).unwrap();
     mark();

@@ -1,7 +1,7 @@
 //! The ledger against what is there, and against what the user's state knows.
 
-use crate::reopened;
 use crate::verify::{new_sandbox, one, sealed};
+use crate::{pointed, reopened};
 use aido_evidence::{FindingKind, Kind, Level, Project};
 use std::fs;
 use std::path::Path;
@@ -68,9 +68,12 @@ fn what_the_ledger_and_the_folders_do_not_agree_on_is_found() {
     let fault = |kind| (Level::Fault, kind);
     let sandbox = |folder: &Path| {
         let found = fs::read_dir(folder.join("sandboxes")).unwrap().map(|e| e.unwrap().path());
-        found.filter(|path| !path.is_symlink()).min().unwrap()
+        found.filter(|path| path.is_dir() && !path.is_symlink()).min().unwrap()
     };
-    let runs = |folder: &Path| fs::canonicalize(sandbox(folder).join("runs/latest")).unwrap();
+    let runs = |folder: &Path| {
+        let runs = sandbox(folder).canonicalize().unwrap().join("runs");
+        runs.join(pointed(&runs.join("latest")))
+    };
     assert_eq!(ledger_after(|folder| fs::remove_dir_all(sandbox(folder)).unwrap()), [fault(Missing)]);
     assert_eq!(ledger_after(|folder| fs::remove_dir_all(runs(folder)).unwrap()), [fault(Missing)]);
     let copied = ledger_after(|folder| {

@@ -139,6 +139,7 @@ impl View {
                 self.rules.push((real.clone(), USE_FILE));
                 above.and_then(|()| fs::write(&real, "")).and_then(|()| symlink(&real, &at)).map_err(failed)
             }
+            MountKind::Layered { .. } | MountKind::Open { .. } => Err(failed(std::io::ErrorKind::Unsupported.into())),
             MountKind::Input { source, hidden, .. } => {
                 let mut carved: Vec<String> = hidden.clone();
                 let below =

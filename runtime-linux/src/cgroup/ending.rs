@@ -163,6 +163,7 @@ fn tree(group: &Path, depth: usize) -> Vec<PathBuf> {
 /// Takes the folders away; a group is busy for a moment after its last process died.
 pub(super) fn remove(groups: &[PathBuf]) -> io::Result<()> {
     let until = Instant::now() + PATIENCE;
+    let mut pause = Duration::from_micros(100);
     loop {
         let mut failed = None;
         for folder in groups.iter().flat_map(|g| tree(g, DEPTH)) {
@@ -177,8 +178,9 @@ pub(super) fn remove(groups: &[PathBuf]) -> io::Result<()> {
             Some((folder, e)) if Instant::now() > until => {
                 return Err(io::Error::new(e.kind(), format!("{} cannot be removed: {e}", folder.display())));
             }
-            Some(_) => sleep(Duration::from_millis(5)),
+            Some(_) => sleep(pause),
         }
+        pause = (pause * 2).min(Duration::from_millis(5));
     }
 }
 

@@ -1,12 +1,20 @@
 //! The files of a group: read one, write one, and see what the kernel made of it.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
 
 /// The content without its last line end.
 pub(super) fn read(group: &Path, file: &str) -> io::Result<String> {
-    Ok(fs::read_to_string(group.join(file))?.trim_end().to_string())
+    Ok(text(&group.join(file))?.trim_end().to_string())
+}
+
+/// The whole of a file that the kernel makes up as it is read: by large pieces, since each one costs a good part of all,
+/// and such a file says that it is empty.
+pub(super) fn text(path: &Path) -> io::Result<String> {
+    let mut text = String::with_capacity(8192);
+    fs::File::open(path)?.take(u64::MAX).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// One write call, which is what the kernel parses; never creates the file.

@@ -141,7 +141,7 @@ fn systemd_ends_what_outlives_its_time() {
 fn a_name_that_is_no_group_of_ours_is_refused() {
     let want = Want { memory: Some(MIB), cpus_milli: None, pids: Some(1) };
     for name in ["", "x", "aido-a/../b", "aido-a b", "aido-\n", "Aido-1", "aido-a.service"] {
-        let (group, held) = create(name, &want, 1000);
+        let (group, held) = create(Here::look(), name, &want, 1000);
         assert!(group.is_none() && held.len() == 2, "{name}");
         assert!(held.iter().all(|h| h.standing.force == Force::Absent));
     }
@@ -173,7 +173,7 @@ fn group(want: &Want) -> Group {
 /// A group with every asked control in force.
 fn group_for(want: &Want, lives_ms: u64) -> Group {
     let name = format!("aido-test-{}", std::process::id());
-    let (group, held) = create(&name, want, lives_ms);
+    let (group, held) = create(Here::look(), &name, want, lives_ms);
     fact(format_args!("{:?}", held.iter().map(|h| (h.control, &h.standing.by)).collect::<Vec<_>>()));
     assert!(held.iter().all(|h| h.standing.force == Force::InForce), "{held:?}");
     group.expect("a control in force has a group")

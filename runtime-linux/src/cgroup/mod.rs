@@ -53,6 +53,15 @@ enum Host {
     V2(Spot),
 }
 
+/// What this host has, looked at once for a run.
+pub(crate) struct Here(Result<Host, Lack>);
+
+impl Here {
+    pub(crate) fn look() -> Here {
+        Here(Host::look())
+    }
+}
+
 impl Host {
     fn look() -> Result<Host, Lack> {
         let map = Map::read()?;
@@ -127,10 +136,10 @@ fn both(scope: Lack, below: Lack) -> Lack {
 
 /// What [`destroy`] needs when this process dies while it makes the group `name`: where that may come to stand. A
 /// scope is not among it: systemd takes one away that nobody is in.
-pub(crate) fn places(name: &str) -> Option<String> {
-    let folders = match Host::look().ok()? {
-        Host::V1(map) => v1::places(&map, name),
-        Host::V2(spot) => vec![v2::parent(&spot).ok()?.join(name)],
+pub(crate) fn places(here: &Here, name: &str) -> Option<String> {
+    let folders = match here.0.as_ref().ok()? {
+        Host::V1(map) => v1::places(map, name),
+        Host::V2(spot) => vec![v2::parent(spot).ok()?.join(name)],
     };
     let any = ending::is_name(name) && !folders.is_empty();
     any.then(|| ending::Leftover::new(folders, false).to_json())
@@ -139,12 +148,12 @@ pub(crate) fn places(name: &str) -> Option<String> {
 /// Makes the group `name` (`aido-…`) and sets what is wanted; for each control, what became of it.
 /// This process may be moved into another group, where it stays to its end. systemd ends what is
 /// left of the run, this process included, after `lives_ms`: time limit, grace and a margin.
-pub(crate) fn create(name: &str, want: &Want, lives_ms: u64) -> (Option<Group>, Vec<Held>) {
+pub(crate) fn create(here: Here, name: &str, want: &Want, lives_ms: u64) -> (Option<Group>, Vec<Held>) {
     if !ending::is_name(name) {
         return (None, want.all_lack(&Lack::new(format!("`{name}` cannot be the name of a control group"))));
     }
     be_killable();
-    match Host::look() {
+    match here.0 {
         Err(lack) => (None, want.all_lack(&lack)),
         Ok(Host::V1(map)) => {
             let (groups, held) = v1::Groups::make(&map, name, want);

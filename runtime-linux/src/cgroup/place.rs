@@ -3,9 +3,9 @@
 //! No path is a constant: distributions mount v1 controllers alone or together, containers see a
 //! part of the tree, and a group named by `/proc` may lie outside of what is mounted.
 
+use super::knob;
 use super::want::Lack;
 use std::ffi::OsString;
-use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -43,8 +43,11 @@ pub(super) struct Map {
 
 impl Map {
     pub(super) fn read() -> Result<Map, Lack> {
-        let file = |path: &str| fs::read(path).map_err(|e| Lack::at(Path::new(path), &e));
-        Ok(Map { mounts: mounts(&file("/proc/self/mountinfo")?), members: members(&file("/proc/self/cgroup")?) })
+        let file = |path: &str| knob::text(Path::new(path)).map_err(|e| Lack::at(Path::new(path), &e));
+        Ok(Map {
+            mounts: mounts(file("/proc/self/mountinfo")?.as_bytes()),
+            members: members(file("/proc/self/cgroup")?.as_bytes()),
+        })
     }
 
     /// The group in the one hierarchy of version 2.

@@ -6,6 +6,7 @@ use super::warn;
 use crate::backend::{self, Backend, fault};
 use crate::cli;
 use crate::inputs;
+use crate::mutated;
 use crate::plan;
 use crate::redact;
 use crate::root;
@@ -23,6 +24,7 @@ pub(crate) fn run(dir: &Path, typed: &cli::Run) -> Result<u8> {
     let terminal = typed.tty.then(Terminal::of_the_caller).transpose()?;
     let (project, sandbox) = place(dir, typed)?;
     let (settings, config, backend) = settings(dir, typed, sandbox.as_ref())?;
+    backend::refuse_writing(&settings, backend)?;
     if !typed.quiet {
         announce(&settings, sandbox.as_ref())?;
     }
@@ -47,7 +49,7 @@ pub(crate) fn run(dir: &Path, typed: &cli::Run) -> Result<u8> {
     }
     redact::refuse_arguments(&plan, &secrets)?;
     let mut warnings = redact::warnings(&kept_out, plan.exact_output);
-    warnings.extend(backend::docker::unheard(backend));
+    warnings.extend(backend::docker::unheard(backend).into_iter().chain(mutated::warning(&plan)));
     backend::docker::refuse(backend, &plan)?;
     let project = match project {
         Some(project) => project,

@@ -4,6 +4,7 @@ use crate::cli;
 use crate::collected;
 use crate::commands::{explained, warn};
 use crate::explain::{Explanation, Source};
+use crate::mutated::Mutated;
 use crate::recover;
 use crate::summary::Summary;
 use crate::supervise::start::Child;
@@ -93,12 +94,16 @@ fn listed(said: &[String]) -> String {
 fn tell(typed: &cli::Run, run: &Run) -> Result<Option<u8>> {
     let Some(summary) = run.summary::<Summary>()? else { return Ok(None) };
     cut_output(&summary);
+    summary.mutated.iter().flat_map(Mutated::taken_out).for_each(|said| warn(&said));
     if typed.json {
         let explanations = explained::of(run, &summary);
         let value = explained::beside(serde_json::to_value(&summary)?, &explanations);
         words::print(&plain_json(serde_json::to_string_pretty(&value)? + "\n"));
     } else if !typed.quiet {
         say(&closing_words(run, &summary));
+        if let Some(mutated) = &summary.mutated {
+            say(&format!("the project itself was open to the task: {}", mutated.words()));
+        }
         active(&summary);
         if !is_plain(&summary) {
             denied(&summary, &explained::of(run, &summary));
@@ -136,6 +141,7 @@ fn closing_words(run: &Run, summary: &Summary) -> String {
         End::Exited { code } => format!("exit {code}"),
         End::Signalled { signal } => format!("ended by {}", words::signal(*signal)),
         End::OutOfMemory { limit, .. } => format!("the memory limit of {} ended it", words::size(*limit)),
+        End::OutOfDisk { limit, .. } => format!("the disk limit of {} ended it", words::size(*limit)),
         End::Deadline { ttl_ms } => format!("the time limit of {} ended it", words::took(*ttl_ms)),
         End::Interrupted { signal } => format!("interrupted ({})", words::signal(*signal)),
         End::NotFound { program } => format!("{} was not found in {}", words::inert(program), summary.runtime),
@@ -147,6 +153,9 @@ fn closing_words(run: &Run, summary: &Summary) -> String {
     if !kept.artifacts.is_empty() {
         let folder = run.sandbox().outputs();
         line.push_str(&format!("; {} in {}", words::count(kept.artifacts.len(), "output"), folder.display()));
+    }
+    if let Some(changed) = summary.changes.as_ref().filter(|changed| changed.files > 0) {
+        line.push_str(&format!("; changed {}", changed.words("")));
     }
     if !kept.omitted.is_empty() {
         line.push_str(&format!("; {} left out, see `aido show`", kept.omitted.len()));

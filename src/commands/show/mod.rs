@@ -67,6 +67,10 @@ fn as_json(run: &Run, status: Status) -> Result<String> {
 /// The story in its order: what ran, how it went, what it did, what was denied, what it left.
 fn sealed(page: &mut Page, run: &Run, told: &Summary, explanations: &[Explanation]) {
     page.title(run, &format!("{}{}", sentence(&told.outcome.end), alone(told)));
+    if let Some(mutated) = &told.mutated {
+        let words = format!("was open to the task itself (--dangerous-allow-mutations): {}", mutated.words());
+        page.row(&"project".red().to_string(), words);
+    }
     page.row("task", inert(&words::command_line(&told.task)));
     page.row("sandbox", format!("{} ({})", run.sandbox().id(), inert(&told.name)));
     let image = told.image_digest.as_deref().map(|digest| format!(" = {}", inert(digest))).unwrap_or_default();
@@ -114,6 +118,12 @@ fn sentence(end: &End) -> String {
             let peak = peak.map(|p| format!(", it had used {}", size(p))).unwrap_or_default();
             format!("ran out of memory: the limit is {}{peak}", size(*limit))
         }
+        End::OutOfDisk { limit, bytes, files } => format!(
+            "was ended by its disk limit of {}: {} in {} had been changed or made",
+            size(*limit),
+            size(*bytes),
+            words::count(*files as usize, "file")
+        ),
         End::Deadline { ttl_ms } => format!("was ended by its time limit of {}", took(*ttl_ms)),
         End::Interrupted { signal } => format!("was interrupted by {}", words::signal(*signal)),
         End::NotFound { program } => format!("did not start: there is no program `{}` in the sandbox", inert(program)),
@@ -174,6 +184,9 @@ fn outputs(page: &mut Page, run: &Run, told: &Summary) {
             false => "replaced by those of a later run".to_owned(),
         };
         page.row("", format!("{}, {}, {place}", count(kept.artifacts.len(), "file"), size(total)));
+    }
+    if let Some(changed) = told.changes.as_ref().filter(|changed| changed.files > 0) {
+        page.row("changed", changed.words(&format!(" {}", run.id())));
     }
     let active: Vec<String> =
         collected::active(kept).map(|(path, why)| format!("{}: {}", inert(path), inert(why))).collect();

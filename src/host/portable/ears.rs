@@ -2,7 +2,7 @@
 
 use super::link::Link;
 use super::process::{Process, was_asked};
-use super::view::Signals;
+use super::view::{Came, Signals};
 use aido_runtime::Wake;
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ pub(crate) struct Ears {
 impl Ears {
     pub(crate) fn new(_link: &Link, _terminal: bool) -> Result<Ears, aido_runtime::Error> {
         let now = Instant::now();
-        let signals = Signals::catch()?;
+        let signals = Signals::catch(false)?;
         Ok(Ears {
             me: Process::me(),
             signals,
@@ -39,12 +39,14 @@ impl Ears {
 
     /// The next signal that came; never blocks.
     pub(crate) fn signal(&mut self) -> Option<i32> {
-        let mut asked = self.signals.next().is_some();
-        if !asked && self.looked.elapsed() > LOOK {
-            self.looked = Instant::now();
-            asked = self.me.is_some_and(was_asked);
+        if let Some(Came::End(signal)) = self.signals.next() {
+            return Some(signal);
         }
-        asked.then_some(SIGTERM)
+        if self.looked.elapsed() <= LOOK {
+            return None;
+        }
+        self.looked = Instant::now();
+        self.me.is_some_and(was_asked).then_some(SIGTERM)
     }
 
     /// Nobody speaks on the link any more.

@@ -35,7 +35,7 @@ pub(crate) fn ready(settings: &Settings, backend: Backend, progress: &Shown) -> 
         _ => {
             let found = image(settings, progress);
             progress.clear();
-            facts(found?)
+            backend::docker::facts(found?)
         }
     };
     Ok(Ready { facts, hold: None })
@@ -97,17 +97,4 @@ fn reference(settings: &Settings) -> Result<Reference, Error> {
 fn elsewhere(runtime: &Runtime, remedy: &str) -> Error {
     Error::new(format!("`{runtime}`: aido reads such files on Linux only; here the engine has the images"))
         .remedy(remedy)
-}
-
-fn facts(found: Found) -> RootFacts {
-    RootFacts {
-        root: Root::Image { reference: found.reference, digest: found.digest, layers: found.layers },
-        env: found.env,
-        workdir: found.workdir,
-        uid: found.uid,
-        gid: found.gid,
-        groups: found.groups,
-        entrypoint: found.entrypoint,
-        cmd: found.cmd,
-    }
 }

@@ -3,7 +3,7 @@
 use super::handover::Handover;
 use super::link::{Link, News};
 use super::native::part;
-use super::view::Sink;
+use super::view::{self, Sink};
 use crate::supervise::{Job, supervise};
 use aido_runtime::{Error, exit};
 use std::io::{BufRead, BufReader, Write};
@@ -45,6 +45,8 @@ pub(crate) fn start(job: Job, input: Option<Sink>) -> Result<Supervisor, Error> 
 
 /// The supervisor's whole life.
 pub(super) fn main() -> ExitCode {
+    // Before the link's threads are made. They wait already if the command line had them wait.
+    let _ = view::hold(false);
     let mut stdin = BufReader::new(std::io::stdin());
     let mut line = Vec::new();
     let handover = stdin.read_until(b'\n', &mut line).ok().and_then(|_| serde_json::from_slice::<Handover>(&line).ok());

@@ -5,11 +5,12 @@ use super::error::{At, Error, Result, Told};
 use super::schema::{POLICY, RESOURCES, Section};
 use super::yaml::{self, Node, Value};
 use super::{Backend, Runtime, Variable, file};
+use aido_runtime::Isolation;
 use std::path::{Component, Path, PathBuf};
 
 /// Version of the file. 1: first.
 const VERSION: &str = "1";
-const TOP: [&str; 7] = ["version", "ttl", "resources", "runtimes", "env", "backend", "backends"];
+const TOP: [&str; 8] = ["version", "ttl", "resources", "runtimes", "env", "backend", "backends", "mutations"];
 
 /// Ceilings, each with the place where the user wrote it. What is absent has none.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +29,8 @@ pub struct Policy {
     /// The engine that is meant where none is named.
     backend: Option<Told<Backend>>,
     backends: Option<Backends>,
+    /// Whether a task may be let to change a project itself.
+    mutations: Option<Told<bool>>,
 }
 
 /// The engines that runs may use.
@@ -76,6 +79,7 @@ impl Policy {
             policy.check_backend(&told)?;
             policy.backend = Some(told);
         }
+        policy.mutations = top.take("mutations").map(yes_or_no).transpose()?;
         if let Some(node) = top.take("resources") {
             let mut section = Section::new(node, "resources", &RESOURCES)?;
             policy.memory = ceiling(&mut section, "memory", &bound::MEMORY)?;
@@ -123,6 +127,22 @@ impl Policy {
         Err(Error::new(told.at.clone(), what).remedy("name one of these, or add it to `backends` in your policy"))
     }
 
+    /// Whether a task may be let to change the project itself, kept apart like this.
+    pub(super) fn check_mutations(&self, isolation: Isolation) -> Result<()> {
+        let at = At::Flag("--dangerous-allow-mutations".to_string());
+        if let Some(told) = self.mutations.as_ref().filter(|told| !told.value) {
+            let what = format!("your policy forbids tasks to change a project itself ({})", told.at.spot());
+            return Err(
+                Error::new(at, what).remedy("`--filesystem overlay`, and `aido apply` for what is wanted of it")
+            );
+        }
+        if isolation != Isolation::Full {
+            let what = "without namespaces nothing in the project could be kept from a task that may change it";
+            return Err(Error::new(at, what).remedy("leave `--isolation landlock` away where this host allows it"));
+        }
+        Ok(())
+    }
+
     /// Whether a file may hand this variable to a task. What was typed is the user's own word.
     pub(super) fn check_variable(&self, name: &str, told: &Told<Variable>) -> Result<()> {
         let (Some(allowed), Variable::From(from)) = (&self.env, &told.value) else { return Ok(()) };
@@ -156,6 +176,7 @@ impl Policy {
         let engines = [
             ("backend", self.backend.as_ref().map(|told| told.value.to_string())),
             ("backends", self.backends.as_ref().map(Backends::shown)),
+            ("mutations", self.mutations.as_ref().map(|told| told.value.to_string())),
         ];
         let engines = engines.into_iter().filter_map(|(key, shown)| Some((key, shown?)));
         measured.chain(lists).chain(engines).collect()
@@ -181,6 +202,13 @@ fn patterns(node: Node, key: &str) -> Result<Patterns> {
     match texts.iter().find(|told| told.value.is_empty()) {
         Some(told) => Err(Error::new(told.at.clone(), "an empty pattern stands for nothing")),
         None => Ok(Patterns { at, list: texts.into_iter().map(|told| told.value).collect() }),
+    }
+}
+
+fn yes_or_no(node: Node) -> Result<Told<bool>> {
+    match node.value {
+        Value::Bool(value) => Ok(Told::new(value, node.at)),
+        _ => Err(Error::new(node.at, "`mutations` is `true` or `false`")),
     }
 }
 

@@ -254,6 +254,17 @@ fn a_file_passes_on_only_the_variables_of_the_list() {
 }
 
 #[test]
+fn tasks_may_be_forbidden_to_change_a_project_itself() {
+    let open = Overrides { mutations: true, ..Overrides::default() };
+    assert!(within("mutations: true", "", &open).is_ok() && within("ttl: 1h", "", &open).is_ok());
+    assert!(within("mutations: false", "", &Overrides::default()).is_ok());
+    let error = refused("mutations: false", "", &open);
+    assert!(error.contains("your policy forbids") && error.contains("/home/u/policy.yaml:1"), "{error}");
+    let alone = Overrides { isolation: aido_runtime::Isolation::Landlock, ..open };
+    assert!(refused("ttl: 1h", "", &alone).contains("without namespaces"));
+}
+
+#[test]
 fn a_policy_with_a_mistake_is_refused_at_its_place() {
     assert_eq!(
         refused_policy("ttl: 1h\nruntime: [host]\n"),
@@ -261,13 +272,14 @@ fn a_policy_with_a_mistake_is_refused_at_its_place() {
    |
  2 | runtime: [host]
    | ^^^^^^^
-  help: the keys here are: version, ttl, resources, runtimes, env, backend, backends"
+  help: the keys here are: version, ttl, resources, runtimes, env, backend, backends, mutations"
     );
     for (text, said) in [
         ("version: 2", "version 2 of the policy is not known here"),
         ("version:", "`version` has no value"),
         ("memory: 1GiB", "help: `memory` belongs under `resources:`"),
         ("name: x", "help: the keys here are: version,"),
+        ("mutations: maybe", "`mutations` is `true` or `false`"),
         ("network: false", "help: the keys here are: version,"),
         ("aws: x", "unknown key `aws`"),
         ("ttl: 1h\nttl: 2h", "given twice (first in line 1)"),

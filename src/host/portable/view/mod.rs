@@ -1,26 +1,38 @@
 //! The command line as a viewer: the same as on Linux, with threads that read, write and catch signals for it.
 
+mod keys;
 #[path = "../../../view/patience.rs"]
 mod patience;
+#[path = "../../../view/show.rs"]
+mod show;
+#[cfg_attr(windows, path = "events.rs")]
+mod signals;
 mod stream;
+#[cfg_attr(unix, path = "../../../view/terminal.rs")]
+#[cfg_attr(windows, path = "console.rs")]
+mod terminal;
 mod timer;
 
 use super::bell::Bell;
 use super::link::{Heard, Link, News, Wish};
 use super::start::{Child, Supervisor};
 use aido_runtime::{Error, Window};
+use keys::Keys;
 pub(crate) use patience::{Overdue, Patience};
+pub(crate) use show::{Ended, Show};
+pub(crate) use signals::{Signals, hold};
 use std::io::PipeReader;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use stream::Tail;
+pub(crate) use terminal::Terminal;
 
 /// When the run's whole time is over, a reader that takes nothing for so long is given up.
 const READER: Duration = Duration::from_secs(5);
 /// Nothing is slept through for longer.
 const LOOK: Duration = Duration::from_secs(1);
-const SIGINT: i32 = 2;
+/// How often a terminal is asked for its size: not every platform has a signal for another one.
+const SIZE: Duration = Duration::from_millis(200);
 const SIGPIPE: i32 = 13;
 
 /// The command line's end of the task's standard input: it goes over the link.
@@ -31,81 +43,30 @@ pub(crate) fn input_pipe() -> Result<(Option<PipeReader>, Sink), Error> {
     Ok((None, Sink))
 }
 
-/// A terminal for the task: not on this platform yet.
-pub(crate) enum Terminal {}
-
-impl Terminal {
-    pub(crate) fn of_the_caller() -> Result<Terminal, Error> {
-        Err(Error::new("-t is for Linux so far: on this platform a task has no terminal of its own")
-            .remedy("leave -t out: `aido run -i` passes standard input on"))
-    }
-
-    pub(crate) fn window(&self) -> Option<Window> {
-        match *self {}
-    }
-}
-
-/// How a watched run ended.
-pub(crate) enum Ended {
-    /// Sealed: its summary tells the rest.
-    Sealed { run: String, exit_code: u8 },
-    /// aido failed; unless `ran`, the task was not started.
-    Failed { run: Option<String>, error: Error, ran: bool },
-    /// The supervisor is gone without a word.
-    Lost,
-    /// The supervisor is there, and does not do what it should.
-    Overdue { why: Overdue },
-}
-
-/// What is to be shown.
-pub(crate) struct Show<'a> {
-    /// Whether bytes pass to a terminal as they are.
-    pub(crate) raw: bool,
-    /// Whether the task's output goes to the caller's streams.
-    pub(crate) output: bool,
-    /// Whether the caller's standard input goes to the task.
-    pub(crate) stdin: Option<Sink>,
-    /// There is none here.
-    pub(crate) terminal: Option<Terminal>,
-    /// Finds the folder of a run and hears the warnings.
-    pub(crate) begun: &'a mut dyn FnMut(&str, &str) -> Option<std::path::PathBuf>,
-    pub(crate) ready: &'a mut dyn FnMut(&[String]),
-}
-
-static CAME: AtomicUsize = AtomicUsize::new(0);
 static WAKE: OnceLock<Bell> = OnceLock::new();
 
-/// Ctrl-C and what else ends programs, caught instead. Which of them came is not known here: all count as Ctrl-C.
-pub(crate) struct Signals {
-    seen: usize,
+/// What came from outside: a signal, or what Windows has for one.
+#[cfg_attr(windows, expect(dead_code, reason = "no program is stopped by a key there"))]
+pub(crate) enum Came {
+    /// The run is to end.
+    End(i32),
+    /// This process is to stop, as a job does.
+    Suspend,
+    /// It was stopped, and goes on.
+    Continued,
 }
 
-impl Signals {
-    pub(crate) fn catch() -> Result<Signals, Error> {
-        let caught = ctrlc::set_handler(|| {
-            CAME.fetch_add(1, Ordering::SeqCst);
-            if let Some(bell) = WAKE.get() {
-                bell.ring();
-            }
-        });
-        match caught {
-            Ok(()) | Err(ctrlc::Error::MultipleHandlers) => Ok(Signals { seen: CAME.load(Ordering::SeqCst) }),
-            Err(e) => Err(Error::new(format!("cannot catch signals: {e}"))),
-        }
-    }
-
-    /// The next one that came; never blocks.
-    pub(crate) fn next(&mut self) -> Option<i32> {
-        (CAME.load(Ordering::SeqCst) > self.seen).then(|| {
-            self.seen += 1;
-            SIGINT
-        })
+/// Has the viewer look.
+fn wake() {
+    if let Some(bell) = WAKE.get() {
+        bell.ring();
     }
 }
 
-/// Catches the signals that are meant for the run. Before the supervisor is made, so that none is lost.
-pub(crate) fn catch_signals(_terminal: bool) -> Result<Signals, Error> {
-    Signals::catch()
+/// Catches the signals that are meant for the run, and those of a terminal that is the task's. Before the supervisor is
+/// made, so that none is lost.
+pub(crate) fn catch_signals(terminal: bool) -> Result<Signals, Error> {
+    Signals::catch(terminal)
 }
 
 /// Waits until the task is about to start: for those who do not stay.
@@ -144,16 +105,27 @@ pub(crate) fn watch(
     patience: Patience,
     show: Show<'_>,
 ) -> Result<(Ended, [u64; 2]), Error> {
-    debug_assert!(show.terminal.is_none(), "no terminal was given to the task");
     let bell = link.bell();
     // One run is watched by a process.
     let _ = WAKE.set(bell.clone());
-    if show.stdin.is_some() {
+    // The keys of a terminal are read when they are the task's.
+    if show.stdin.is_some() && show.terminal.is_none() {
         link.feed(std::io::stdin());
     }
-    let tails = [Tail::new(std::io::stdout(), show.raw, bell), Tail::new(std::io::stderr(), show.raw, bell)];
-    let mut viewer = Viewer { link, patience, tails, output: show.output, run: None, ended: None };
+    let mut viewer = Viewer {
+        link,
+        patience,
+        tails: [Tail::new(std::io::stdout(), show.raw, bell), Tail::new(std::io::stderr(), show.raw, bell)],
+        output: show.output,
+        keys: show.stdin.is_some(),
+        terminal: show.terminal,
+        size: None,
+        run: None,
+        ended: None,
+    };
     let ended = viewer.turns(signals, show.begun, show.ready)?;
+    // Before anything more is said.
+    drop(viewer.terminal.take());
     Ok((ended, viewer.tails.each_ref().map(Tail::unseen)))
 }
 
@@ -162,6 +134,11 @@ struct Viewer<'a> {
     patience: Patience,
     tails: [Tail; 2],
     output: bool,
+    /// Whether what is typed goes to the task.
+    keys: bool,
+    terminal: Option<Terminal>,
+    /// The size that was told last.
+    size: Option<Window>,
     run: Option<String>,
     ended: Option<News>,
 }
@@ -189,7 +166,10 @@ impl Viewer<'_> {
                         }
                         self.run = Some(run);
                     }
-                    News::Ready { warnings } => ready(&warnings),
+                    News::Ready { warnings } => {
+                        ready(&warnings);
+                        self.take_terminal();
+                    }
                     News::Output | News::Over | News::Closing => {}
                     ended => self.ended = Some(ended),
                 }
@@ -202,10 +182,10 @@ impl Viewer<'_> {
                 return Ok(Ended::Overdue { why });
             }
             self.pass_output()?;
-            self.link.bell().wait(self.patience.timer().left().min(LOOK));
-            while let Some(signal) = signals.next() {
-                self.ask_to_end(signal)?;
-            }
+            let at_most = if self.is_at_terminal() { SIZE } else { LOOK };
+            self.link.bell().wait(self.patience.timer().left().min(at_most));
+            self.pass_signals(signals)?;
+            self.tell_size();
         }
     }
 
@@ -219,7 +199,7 @@ impl Viewer<'_> {
                 (before, moved) = (now, Instant::now());
             }
             let given_up = self.patience.is_spent() && moved.elapsed() > READER;
-            if given_up || signals.next().is_some() {
+            if given_up || end_of(signals).is_some() {
                 break;
             }
             self.link.bell().wait(Duration::from_millis(200));
@@ -235,6 +215,50 @@ impl Viewer<'_> {
             }
             _ => Ended::Lost,
         })
+    }
+
+    fn pass_signals(&mut self, signals: &mut Signals) -> Result<(), Error> {
+        while let Some(came) = signals.next() {
+            match came {
+                Came::End(signal) => self.ask_to_end(signal)?,
+                Came::Suspend => {
+                    self.terminal.iter_mut().for_each(Terminal::suspend);
+                    self.take_terminal_again();
+                }
+                Came::Continued => self.take_terminal_again(),
+            }
+        }
+        Ok(())
+    }
+
+    fn is_at_terminal(&self) -> bool {
+        self.terminal.as_ref().is_some_and(Terminal::is_taken)
+    }
+
+    fn take_terminal(&mut self) {
+        let Some(terminal) = &mut self.terminal else { return };
+        let first = !terminal.is_taken();
+        terminal.take(self.keys);
+        // Not before: what waits to be read might be read by the rules of before.
+        if first && self.keys {
+            self.link.feed(Keys::of(std::io::stdin()));
+        }
+        self.tell_size();
+    }
+
+    /// Whoever had it in the meantime may have changed it.
+    fn take_terminal_again(&mut self) {
+        if self.is_at_terminal() {
+            self.take_terminal();
+        }
+    }
+
+    fn tell_size(&mut self) {
+        let now = self.terminal.as_ref().filter(|terminal| terminal.is_taken()).and_then(Terminal::window);
+        if let Some(window) = now.filter(|_| now != self.size) {
+            self.link.say(&Wish::Resize { window });
+            self.size = now;
+        }
     }
 
     fn ask_to_end(&mut self, signal: i32) -> Result<(), Error> {
@@ -255,4 +279,14 @@ impl Viewer<'_> {
         }
         Ok(more)
     }
+}
+
+/// The next signal that asks for the end; what else a terminal has to say is passed over.
+fn end_of(signals: &mut Signals) -> Option<i32> {
+    while let Some(came) = signals.next() {
+        if let Came::End(signal) = came {
+            return Some(signal);
+        }
+    }
+    None
 }

@@ -20,8 +20,16 @@ pub(super) struct Tail {
     /// Bytes of the log that were read so far.
     read: u64,
     pending: Option<Vec<u8>>,
-    /// Makes harmless what could drive a terminal; none where bytes pass as they are.
-    inert: Option<Inert>,
+    shown: Shown,
+}
+
+/// What becomes of bytes on their way.
+enum Shown {
+    AsTheyAre,
+    /// What could drive a terminal is made harmless.
+    Harmless(Inert),
+    /// What is no text is replaced.
+    Text(Text),
 }
 
 /// What the writing thread and its feeder both know.
@@ -35,12 +43,17 @@ struct State {
 
 impl Tail {
     pub(super) fn new(target: impl Write + IsTerminal + Send + 'static, raw: bool, bell: &Bell) -> Tail {
-        let inert = (!raw && target.is_terminal()).then(Inert::default);
+        let shown = match (target.is_terminal(), raw) {
+            (true, false) => Shown::Harmless(Inert::default()),
+            // A console takes text alone there, and the standard library refuses the rest.
+            (true, true) if cfg!(windows) => Shown::Text(Text::default()),
+            _ => Shown::AsTheyAre,
+        };
         let (to, pieces) = sync_channel(1);
         let state = Arc::new(Mutex::new(State::default()));
         let (own, bell) = (state.clone(), bell.clone());
         std::thread::spawn(move || write(target, &pieces, &own, &bell));
-        Tail { log: None, to, state, read: 0, pending: None, inert }
+        Tail { log: None, to, state, read: 0, pending: None, shown }
     }
 
     pub(super) fn follow(&mut self, path: &Path) -> Result<(), Error> {
@@ -94,25 +107,51 @@ impl Tail {
         let length = log.read(&mut piece).map_err(|e| Error::new(format!("cannot read the log: {e}")))?;
         piece.truncate(length);
         self.read += length as u64;
-        Ok((length > 0).then(|| match &mut self.inert {
-            Some(inert) => {
+        Ok((length > 0).then(|| match &mut self.shown {
+            Shown::Harmless(inert) => {
                 let mut shown = String::new();
                 inert.push(&piece, &mut shown);
                 shown.into_bytes()
             }
-            None => piece,
+            Shown::Text(text) => text.push(&piece),
+            Shown::AsTheyAre => piece,
         }))
     }
 
     /// A terminal is shown the beginning of a character that never came to its end, too.
     pub(super) fn complete(&mut self) {
-        if let Some(inert) = &mut self.inert {
+        if let Shown::Harmless(inert) = &mut self.shown {
             let mut shown = String::new();
             inert.finish(&mut shown);
             if !shown.is_empty() {
                 let _ = self.to.try_send(shown.into_bytes());
             }
         }
+    }
+}
+
+/// Bytes as text that is whole: what is none is replaced, and the beginning of a character waits for the rest of it.
+#[derive(Default)]
+struct Text(Vec<u8>);
+
+impl Text {
+    fn push(&mut self, piece: &[u8]) -> Vec<u8> {
+        self.0.extend(piece);
+        let (mut shown, mut rest) = (Vec::with_capacity(self.0.len()), &self.0[..]);
+        while let Err(broken) = std::str::from_utf8(rest) {
+            let (whole, after) = rest.split_at(broken.valid_up_to());
+            shown.extend(whole);
+            rest = after;
+            let Some(length) = broken.error_len() else {
+                self.0 = rest.to_vec();
+                return shown;
+            };
+            shown.extend("\u{fffd}".as_bytes());
+            rest = &rest[length..];
+        }
+        shown.extend(rest);
+        self.0.clear();
+        shown
     }
 }
 
@@ -133,4 +172,21 @@ fn write(mut target: impl Write, pieces: &Receiver<Vec<u8>>, state: &Mutex<State
 
 fn lock(state: &Mutex<State>) -> std::sync::MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Text;
+
+    #[test]
+    fn what_is_no_text_is_replaced_and_a_divided_character_is_whole() {
+        let mut text = Text::default();
+        let mut shown = Vec::new();
+        for piece in [&b"a\xe2\x82"[..], b"\xac\xff\xfe", b"b\xc3", b"c\xe2", b""] {
+            shown.extend(text.push(piece));
+            assert!(std::str::from_utf8(&shown).is_ok());
+        }
+        assert_eq!(String::from_utf8(shown).unwrap(), "a\u{20ac}\u{fffd}\u{fffd}b\u{fffd}c");
+        assert_eq!(text.push(b"\x82\xac"), "\u{20ac}".as_bytes());
+    }
 }

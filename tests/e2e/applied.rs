@@ -1,0 +1,259 @@
+//! What tasks changed is brought into the project: all of what was chosen or nothing, never what was not meant, and it
+//! can be taken back.
+
+use crate::output::Output;
+use crate::overlay::{change, git, names, repository, tree, up, within};
+use crate::project::Project;
+use nix::sys::signal::Signal;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+const FILES: [(&str, &str); 4] =
+    [("src/a.txt", "one\n"), ("src/b.txt", "b\n"), ("old/c.txt", "c\n"), ("run.sh", "#!/bin/sh\ntrue\n")];
+
+const CHANGES: &str =
+    "echo more >> src/a.txt; rm -r old; chmod -x run.sh; ln -s a.txt src/link; mkdir new; echo n > new/n";
+
+fn apply(p: &Project, args: &[&str]) -> Output {
+    p.aido(["apply"].iter().chain(args))
+}
+
+#[test]
+fn all_of_it_comes_in_and_is_taken_back() {
+    let p = Project::with(&FILES);
+    let before = tree(&p.path());
+    change(&p, CHANGES).ok();
+    apply(&p, &["--dry-run"]).ok().prints("src/a.txt").prints("remove");
+    assert_eq!(tree(&p.path()), before, "a dry run wrote");
+    assert!(!p.path().join(".aido/applied").exists_with_records(), "a dry run left a record");
+    apply(&p, &[]).ok().prints("src/a.txt").says("--undo");
+    assert_eq!((p.read("src/a.txt"), p.read("new/n")), ("one\nmore\n".into(), "n\n".into()));
+    assert!(!p.path().join("old").exists());
+    assert_eq!(fs::read_link(p.path().join("src/link")).unwrap().to_str(), Some("a.txt"));
+    assert_eq!(fs::metadata(p.path().join("run.sh")).unwrap().permissions().mode() & 0o111, 0);
+    // Once more there is nothing to do.
+    apply(&p, &[]).ok().says("has all of it already");
+    apply(&p, &["--undo"]).ok().says("taken back");
+    assert_eq!(tree(&p.path()), before);
+    apply(&p, &["--undo"]).refused(&["no apply to take back"]);
+    // And again, as if nothing had been.
+    apply(&p, &[]).ok();
+    assert_eq!(p.read("new/n"), "n\n");
+    let ledger = p.read(".aido/ledger.jsonl");
+    let lines = |kind: &str| ledger.lines().filter(|line| line.contains(&format!("\"type\":\"{kind}\""))).count();
+    assert_eq!((lines("changes_applied"), lines("apply_undone")), (2, 1), "{ledger}");
+    assert!(ledger.contains("\"digest\":\"sha256:") && ledger.contains("\"of_run\":\"r"), "{ledger}");
+    p.aido(["verify", "--all"]).ok();
+}
+
+trait Records {
+    fn exists_with_records(&self) -> bool;
+}
+
+impl Records for std::path::PathBuf {
+    fn exists_with_records(&self) -> bool {
+        fs::read_dir(self).is_ok_and(|all| all.count() > 0)
+    }
+}
+
+#[test]
+fn some_of_it_comes_in_by_name_and_a_sandbox_goes_on() {
+    let p = Project::with(&FILES);
+    let id = up(&p);
+    within(&p, &id, CHANGES).ok();
+    apply(&p, &["--only", "new/**", "--only", "old", &id]).ok();
+    assert_eq!((p.read("src/a.txt"), p.read("new/n")), ("one\n".into(), "n\n".into()));
+    assert!(!p.path().join("old").exists());
+    within(&p, &id, "cat new/n; test ! -e old; echo 2 >> new/n; echo last >> src/a.txt").ok().stdout("n\n");
+    apply(&p, &[&id]).ok();
+    assert_eq!((p.read("src/a.txt"), p.read("new/n")), ("one\nmore\nlast\n".into(), "n\n2\n".into()));
+    assert_eq!(names(&p, &[&id]).lines().filter(|line| !line.is_empty()).count(), 0);
+}
+
+#[test]
+fn where_the_project_changed_nothing_at_all_is_written() {
+    let p = Project::with(&FILES);
+    let id = up(&p);
+    within(&p, &id, CHANGES).ok();
+    p.write("src/a.txt", "mine\n");
+    let before = tree(&p.path());
+    let out = apply(&p, &[&id]);
+    out.code(1).says("src/a.txt").says("was: ").says("is: ").says("would become: ").says("nothing was written");
+    assert_eq!(tree(&p.path()), before);
+    apply(&p, &["--json", &id]).code(1).prints("\"written\": false");
+    // The others can be had.
+    apply(&p, &["--only", "new", "--only", "old", &id]).ok();
+    assert_eq!((p.read("src/a.txt"), p.read("new/n")), ("mine\n".into(), "n\n".into()));
+    // A file that the task made, and the user meanwhile, too.
+    within(&p, &id, "echo theirs > both").ok();
+    p.write("both", "mine\n");
+    apply(&p, &["--only", "both", &id]).code(1).says("both");
+    assert_eq!(p.read("both"), "mine\n");
+}
+
+#[test]
+fn what_is_active_needs_a_word_and_git_is_never_written() {
+    let p = Project::with(&FILES);
+    let before = tree(&p.path());
+    let script = "mkdir -p .git/hooks .vscode sub/.git; echo x > .git/hooks/post-commit; echo '{}' > .vscode/tasks.json; \
+        echo x > sub/.git/config; echo x > .envrc; echo 1 > src/b.txt";
+    change(&p, script).ok();
+    let out = apply(&p, &[]);
+    out.code(1).says(".git/hooks/post-commit").says(".vscode/tasks.json").says(".envrc").says("--allow-active");
+    assert_eq!(tree(&p.path()), before);
+    apply(&p, &["--allow-active"]).code(1).says("where nothing is ever written").says("sub/.git/config");
+    assert_eq!(tree(&p.path()), before);
+    apply(&p, &["--allow-active", "--only", ".vscode", "--only", ".envrc", "--only", "src"]).ok();
+    assert_eq!((p.read(".envrc"), p.read("src/b.txt")), ("x\n".into(), "1\n".into()));
+    assert!(!p.path().join(".git").exists() && !p.path().join("sub").exists());
+}
+
+#[test]
+fn no_link_leads_out_neither_one_that_comes_nor_one_in_the_way() {
+    let p = Project::with(&FILES);
+    let outside = p.home().join("outside");
+    fs::create_dir(&outside).unwrap();
+    let id = up(&p);
+    within(&p, &id, "ln -s /etc/passwd out; ln -s ../../x src/up; mkdir deep; echo x > deep/f; echo n > src/b.txt")
+        .ok();
+    apply(&p, &[&id]).code(1).says("leads out of the project").says("src/up");
+    assert!(p.path().join("out").symlink_metadata().is_err());
+    // The user's own link lies where the task made a folder: what is behind it stays as it is.
+    symlink(&outside, p.path().join("deep")).unwrap();
+    apply(&p, &["--only", "deep", &id]).code(1).says("deep");
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+    fs::remove_file(p.path().join("deep")).unwrap();
+    apply(&p, &["--allow-links-out", &id]).ok();
+    assert_eq!(fs::read_link(p.path().join("out")).unwrap().to_str(), Some("/etc/passwd"));
+    assert_eq!(p.read("deep/f"), "x\n");
+}
+
+#[test]
+fn an_undo_leaves_alone_what_was_changed_since() {
+    let p = Project::with(&FILES);
+    change(&p, CHANGES).ok();
+    apply(&p, &["--quiet"]).ok().stdout("");
+    p.write("src/a.txt", "mine\n");
+    apply(&p, &["--undo"]).code(1).says("src/a.txt").says("left alone");
+    assert_eq!((p.read("src/a.txt"), p.read("old/c.txt")), ("mine\n".into(), "c\n".into()));
+    assert!(!p.path().join("new").exists());
+}
+
+#[test]
+fn a_commit_has_what_was_brought_in_and_nothing_else() {
+    let p = repository(&FILES);
+    p.write("staged", "s\n");
+    p.write("src/b.txt", "mine, staged\n");
+    git(&p, &["add", "staged", "src/b.txt"]).ok();
+    p.write("dirty", "d\n");
+    let staged = git(&p, &["diff", "--cached"]).ok().text();
+    change(&p, "echo more >> src/a.txt; rm -r old; echo n > new").ok();
+    apply(&p, &["--commit", "-m", "from a task"]).ok();
+    let shown = git(&p, &["show", "--name-status", "--format=%s", "HEAD"]).ok().text();
+    assert_eq!(shown, "from a task\n\nA\tnew\nD\told/c.txt\nM\tsrc/a.txt\n");
+    assert_eq!(git(&p, &["diff", "--cached"]).ok().text(), staged);
+    git(&p, &["status", "--porcelain"]).ok().stdout("M  src/b.txt\nA  staged\n?? dirty\n");
+}
+
+#[test]
+fn a_branch_has_it_and_the_work_tree_does_not() {
+    let p = repository(&FILES);
+    p.write("staged", "s\n");
+    git(&p, &["add", "staged"]).ok();
+    p.write("src/b.txt", "mine\n");
+    let index = fs::read(p.path().join(".git/index")).unwrap();
+    let (before, head) = (files(&p), git(&p, &["rev-parse", "HEAD"]).ok().text());
+    change(&p, CHANGES).ok();
+    let commit = apply(&p, &["--quiet", "--branch", "try-1"]).word();
+    assert_eq!((files(&p), fs::read(p.path().join(".git/index")).unwrap()), (before, index));
+    assert_eq!(git(&p, &["rev-parse", "HEAD"]).ok().text(), head);
+    assert_eq!(git(&p, &["symbolic-ref", "HEAD"]).ok().text(), "refs/heads/main\n");
+    assert_eq!(git(&p, &["rev-parse", "try-1"]).word(), commit);
+    git(&p, &["diff", "--name-status", "--no-renames", "HEAD", "try-1"])
+        .ok()
+        .stdout("A\tnew/n\nD\told/c.txt\nM\trun.sh\nM\tsrc/a.txt\nA\tsrc/link\n");
+    git(&p, &["fsck", "--strict"]).ok();
+    // Not a second time, and not with a name that is none.
+    apply(&p, &["--branch", "try-1"]).refused(&["try-1"]);
+    apply(&p, &["--branch", "--upload-pack=x"]).code(125);
+    apply(&p, &["--branch", "a..b"]).refused(&["a..b"]);
+    assert!(p.read(".aido/ledger.jsonl").contains("\"changes_branched\""));
+}
+
+/// The work tree alone.
+fn files(p: &Project) -> std::collections::BTreeMap<std::path::PathBuf, (u32, Vec<u8>)> {
+    let mut all = tree(&p.path());
+    all.retain(|path, _| !path.starts_with(".git"));
+    all
+}
+
+#[test]
+fn whoever_is_killed_in_mid_apply_is_taken_back_or_was_done() {
+    let p = Project::new();
+    for n in 0..150 {
+        p.write(&format!("d{}/f{n}", n % 7), format!("before {n}\n"));
+    }
+    // What a clock of seconds cannot tell from the start of the sandbox.
+    let old = SystemTime::now() - Duration::from_secs(3600);
+    let before = tree(&p.path());
+    for path in before.keys().map(|path| p.path().join(path)).filter(|path| path.is_file()) {
+        fs::File::options().write(true).open(path).unwrap().set_modified(old).unwrap();
+    }
+    let id = up(&p);
+    within(
+        &p,
+        &id,
+        "for f in d*/*; do echo after > $f; done; rm -r d3; mkdir e; for i in $(seq 99); do echo $i > e/$i; done",
+    )
+    .ok();
+    let begun = Instant::now();
+    apply(&p, &["--quiet", &id]).ok();
+    let whole = begun.elapsed();
+    apply(&p, &["--undo", "--quiet"]).ok();
+    let (mut untouched, mut halves) = (0, 0);
+    for round in 1..18_u32 {
+        let running = p.start(["apply", "--quiet", &id]);
+        thread::sleep(whole * round / 18);
+        let killed = nix::sys::signal::kill(nix::unistd::Pid::from_raw(running.pid()), Signal::SIGKILL).is_ok();
+        let out = running.end();
+        assert!(killed && (out.signal == Some(9) || out.code == Some(0)), "{out}");
+        let now = tree(&p.path());
+        untouched += usize::from(now == before);
+        halves += usize::from(out.signal == Some(9) && now != before);
+        let back = apply(&p, &["--undo", "--quiet"]);
+        assert!(back.code == Some(0) || (now == before && back.code == Some(125)), "{back}");
+        assert_eq!(tree(&p.path()), before, "after {round}: {back}");
+    }
+    assert!(halves > 0, "{untouched} times nothing was changed yet, and never the half of it");
+    apply(&p, &[&id]).ok();
+    assert_eq!((p.read("d1/f1"), p.read("e/99")), ("after\n".into(), "99\n".into()));
+    p.aido(["verify", "--all"]).ok();
+}
+
+#[test]
+fn what_the_user_writes_between_two_runs_is_told_from_what_the_tasks_saw() {
+    let p = Project::with(&FILES);
+    let id = up(&p);
+    within(&p, &id, "echo 1 >> src/a.txt").ok();
+    apply(&p, &[&id]).ok();
+    // Written after an apply: the layer has the file and does not show it to the next task.
+    p.write("src/a.txt", "mine\n");
+    p.write("src/b.txt", "mine, and seen\n");
+    within(&p, &id, "cat src/a.txt; cat src/b.txt; echo 2 >> src/a.txt; echo 2 >> src/b.txt")
+        .ok()
+        .stdout("one\n1\nmine, and seen\n");
+    apply(&p, &[&id]).code(1).says("`src/a.txt`: the project changed since; was: a file of 6 bytes");
+    assert_eq!((p.read("src/a.txt"), p.read("src/b.txt")), ("mine\n".into(), "mine, and seen\n".into()));
+    apply(&p, &["--only", "src/b.txt", &id]).ok();
+    assert_eq!(p.read("src/b.txt"), "mine, and seen\n2\n");
+    // While a run goes on.
+    let script = "echo x >> old/c.txt; echo changed; sleep 2";
+    let mut running = p.start(["run", "--quiet", "--sandbox", &id, "--", "sh", "-c", script]);
+    running.wait_for("changed");
+    p.write("old/c.txt", "mine\n");
+    running.end().ok();
+    apply(&p, &["--only", "old", &id]).code(1).says("`old/c.txt`: the project's file was touched");
+    assert_eq!(p.read("old/c.txt"), "mine\n");
+}
