@@ -70,6 +70,10 @@ within! {
             let (_, said) = curl(&[version, "-H", "Host: evil.example", "https://a.example.com/ok/x"]);
             assert!(said.contains("speaks to another, `evil.example`") && !said.contains("/ok/x HTTP"), "{version}: {said}");
         }
+        // TLS for another name, though the request in it would fit.
+        let (fine, _) = curl(&["-k", "-H", "Host: a.example.com", "--connect-to", "evil.example:443:a.example.com:443", "https://evil.example/ok/x"]);
+        assert!(!fine);
+        world.until("the other name", |what| matches!(what, What::Refused { decision, .. } if decision.words.as_ref().is_some_and(|words| words.contains("evil.example"))));
         // The run's authority is not the server's, and the other way round.
         let (fine, _) = output(Command::new("curl").args(["-sS", "--cacert"]).arg(&servers).arg("https://a.example.com/ok/x"));
         assert!(!fine, "an opened host with the server's own certificate");
