@@ -1,7 +1,6 @@
 //! `aido`: runs AI-generated code in disposable sandboxes and leaves evidence.
 
 mod backend;
-mod changed;
 mod cli;
 mod collected;
 mod commands;
@@ -9,7 +8,7 @@ mod explain;
 mod host;
 pub mod inputs;
 mod listing;
-mod mutated;
+mod mutation;
 mod owed;
 pub mod plan;
 mod progress;

@@ -3,7 +3,8 @@
 mod told;
 
 use crate::backend::{self, Backend, SCRATCH, fault};
-use crate::mutated::{Before, Mutated};
+use crate::host::mutated::Before;
+use crate::mutation::Mutated;
 use crate::process::{Held, Process};
 use crate::redact;
 use crate::summary::{self, Bytes, SUMMARY_VERSION, Streams, Summary};

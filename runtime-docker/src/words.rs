@@ -41,6 +41,11 @@ fn said(endpoint: &str, failure: &Failure) -> Said {
             what: format!("the engine at {endpoint} did not answer in time"),
             remedy: Some("look at it: docker info; restart it if it hangs".into()),
         },
+        // A folder above it is closed: then nobody here can say whether it is there.
+        Failure::SocketNotFoundError(path) if std::path::Path::new(path).try_exists().is_err() => Said {
+            what: format!("you may not talk to the engine at {endpoint}: permission denied"),
+            remedy: Some(join_in().into()),
+        },
         Failure::SocketNotFoundError(path) => Said {
             what: format!("there is no engine at {endpoint}: {path} does not exist"),
             remedy: Some(start().into()),
@@ -87,12 +92,9 @@ fn unreachable_engine(endpoint: &str, failure: &Failure) -> Said {
         other => io_kind(other),
     };
     let (what, remedy) = match kind {
-        Some(Kind::PermissionDenied) => (
-            format!("you may not talk to the engine at {endpoint}: permission denied"),
-            Some(
-                "sudo usermod -aG docker $USER and log in again (that group is as good as root), or a rootless engine: dockerd-rootless-setuptool.sh install",
-            ),
-        ),
+        Some(Kind::PermissionDenied) => {
+            (format!("you may not talk to the engine at {endpoint}: permission denied"), Some(join_in()))
+        }
         Some(Kind::ConnectionRefused | Kind::NotFound) => {
             (format!("the engine at {endpoint} is not running"), Some(start()))
         }
@@ -102,6 +104,11 @@ fn unreachable_engine(endpoint: &str, failure: &Failure) -> Said {
         _ => (format!("the engine at {endpoint} cannot be reached: {why}"), None),
     };
     Said { what, remedy: remedy.map(Into::into) }
+}
+
+/// How a user comes to an engine.
+fn join_in() -> &'static str {
+    "sudo usermod -aG docker $USER and log in again (that group is as good as root), or a rootless engine: dockerd-rootless-setuptool.sh install"
 }
 
 fn start() -> &'static str {

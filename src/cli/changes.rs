@@ -1,7 +1,6 @@
 //! What can be typed to look at what tasks changed of the project, and to bring it in or drop it.
 
 use clap::{Args, ValueHint};
-use std::path::PathBuf;
 
 const DIFF_HELP: &str = "\
 Examples:
@@ -127,14 +126,4 @@ pub(crate) struct Fork {
     /// Say nothing but errors
     #[arg(short, long)]
     pub(crate) quiet: bool,
-}
-
-impl Apply {
-    /// Where nothing was written and why is said.
-    pub(crate) const REFUSED: u8 = 1;
-}
-
-/// Where records of applies lie, below the project's evidence.
-pub(crate) fn records(evidence: &std::path::Path) -> PathBuf {
-    evidence.join("applied")
 }

@@ -37,6 +37,16 @@ pub(crate) fn why_active(path: &str) -> Option<&'static str> {
     active::why_unasked(path)
 }
 
+/// The same of a path that is a folder, or a link that may stand for one: whatever lies in it may be acted on.
+pub(crate) fn why_active_folder(path: &str) -> Option<&'static str> {
+    why_active(path).or_else(|| why_active(&format!("{path}/\u{1}")))
+}
+
+/// Whether a folder is such a one.
+pub(crate) fn is_active_folder(path: &str) -> bool {
+    why_active_folder(path).is_some()
+}
+
 /// What of it a tool of the user may act on by itself, and why.
 pub(crate) fn active(collected: &Collected) -> impl Iterator<Item = (&str, &str)> {
     collected.artifacts.iter().filter_map(|artifact| Some((artifact.path.as_str(), artifact.active.as_deref()?)))

@@ -1,22 +1,28 @@
 //! `aido apply`: brings into the project what tasks changed in a sandbox, or takes that back; `aido discard` drops it.
 
-use crate::changed;
-use crate::cli::{Apply, Discard, records};
+use crate::cli::{Apply, Discard};
+use crate::commands::past;
+use crate::host::changed;
 use crate::words::{self, inert, say};
-use aido_changes::{Act, Applied, Branch, Branched, Changes, Doing, Folder, Options, Refusal, Selection, undo};
+use aido_changes::{Act, Applied, Branch, Branched, Changes, Doing, Folder, Options, Refusal, Selection, Why, undo};
 use aido_evidence::{Project, Sandbox, plain_json, sha256_hex};
 use anyhow::{Context, Result, bail};
 use serde_json::json;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Version of the JSON form. 1: first.
 const VERSION: u32 = 1;
+/// The exit status where nothing was written, and why is said.
+const REFUSED: u8 = 1;
+/// Below the project's evidence: the records of applies.
+const RECORDS: &str = "applied";
 /// Of a record: it was taken back.
 const UNDONE: &str = "undone";
 
 pub(crate) fn apply(dir: &Path, typed: &Apply) -> Result<u8> {
-    let project = super::past::project(dir)?;
+    let project = past::project(dir)?;
     if typed.undo {
         return take_back(&project, typed);
     }
@@ -58,14 +64,17 @@ fn bring_in(
     if applied.written {
         let list = serde_json::to_vec(&applied.acts)?;
         let run = sandbox.runs()?.into_iter().next().map(|run| run.id().to_string());
-        let line = json!({"sandbox": sandbox.id(), "of_run": run, "files": applied.acts.len(),
+        let line = json!({"sandbox": sandbox.id(), "of_run": run, "files": applied.acts.len(), "refused": applied.refused.len(),
             "digest": format!("sha256:{}", sha256_hex(&list)), "record": record.file_name().map(|n| n.to_string_lossy())});
         project.ledger().append_durably("changes_applied", &line)?;
     }
-    let committed =
-        if applied.written && typed.commit { Some(commit(project, sandbox, &applied, typed)?) } else { None };
+    let committed = if applied.written && applied.refused.is_empty() && typed.commit {
+        Some(commit(project, sandbox, &applied, typed)?)
+    } else {
+        None
+    };
     tell(&applied, committed.as_deref(), sandbox, typed)?;
-    Ok(if applied.refused.is_empty() { 0 } else { Apply::REFUSED })
+    Ok(if applied.refused.is_empty() { 0 } else { REFUSED })
 }
 
 fn tell(applied: &Applied, commit: Option<&str>, sandbox: &Sandbox, typed: &Apply) -> Result<()> {
@@ -91,6 +100,11 @@ fn tell(applied: &Applied, commit: Option<&str>, sandbox: &Sandbox, typed: &Appl
             say(&format!("{} done{committed}; `aido apply --undo` takes it back", words::count(done, "change")));
         }
         (0, ..) => {}
+        (refused, done, true) => say(&format!(
+            "the project changed under way: {} done, {} refused; `aido apply --undo` takes back what was done",
+            words::count(done, "change"),
+            words::count(refused, "change")
+        )),
         (refused, ..) => say(&format!(
             "nothing was written: {} refused; `--only` chooses the others{}",
             words::count(refused, "change"),
@@ -101,7 +115,7 @@ fn tell(applied: &Applied, commit: Option<&str>, sandbox: &Sandbox, typed: &Appl
 }
 
 fn is_active(refused: &Refusal) -> bool {
-    matches!(refused.why, aido_changes::Why::Active(_))
+    matches!(refused.why, Why::Active(_))
 }
 
 fn line(act: &Act) -> String {
@@ -128,6 +142,29 @@ fn branch(
     name: &str,
     typed: &Apply,
 ) -> Result<u8> {
+    // A commit has whole files: what the user changed since would be undone by it.
+    let base = changed::base(sandbox)?;
+    let options = Options {
+        selection: selection.clone(),
+        base: Some(&base),
+        started: Some(changed::began(sandbox)?),
+        active: &changed::active,
+        allow_active: typed.allow_active,
+        allow_links_out: true,
+        dry_run: true,
+        record: Path::new(""),
+    };
+    let refused: Vec<Refusal> = changes.apply(&options)?.refused;
+    let refused: Vec<Refusal> =
+        refused.into_iter().filter(|refused| matches!(refused.why, Why::Changed(_) | Why::Active(_))).collect();
+    if !refused.is_empty() {
+        refusals(&refused);
+        say(&format!(
+            "no branch was made: {} refused; `--only` chooses the others",
+            words::count(refused.len(), "change")
+        ));
+        return Ok(REFUSED);
+    }
     let message = message(sandbox, typed)?;
     let wanted = Branch { project: changed::project_folder(project), name, message: &message, selection };
     let Branched { commit, ignored, left_out, uncommitted } = changes.branch(&wanted)?;
@@ -158,9 +195,16 @@ fn branch(
 fn commit(project: &Project, sandbox: &Sandbox, applied: &Applied, typed: &Apply) -> Result<String> {
     let folder = changed::project_folder(project);
     let mut paths = Vec::new();
-    for act in applied.acts.iter().filter(|act| !matches!(act.doing, Doing::MakeFolder | Doing::RemoveFolder)) {
+    let tracked = tracked(folder)?;
+    // What git never knew it cannot forget.
+    let known = |act: &&Act| act.doing != Doing::Remove || tracked.contains(act.path.as_bytes());
+    let files = applied.acts.iter().filter(|act| !matches!(act.doing, Doing::MakeFolder | Doing::RemoveFolder));
+    for act in files.filter(known) {
         paths.extend_from_slice(act.path.as_bytes());
         paths.push(0);
+    }
+    if paths.is_empty() {
+        bail!("the changes are in the project, and git keeps none of them: they are folders alone");
     }
     let git = |args: &[&str]| -> Result<Vec<u8>> {
         let mut child = Command::new("git")
@@ -190,11 +234,21 @@ fn commit(project: &Project, sandbox: &Sandbox, applied: &Applied, typed: &Apply
     Ok(String::from_utf8_lossy(&git(&["rev-parse", "HEAD"])?).trim().to_string())
 }
 
+/// The files in git's index.
+fn tracked(folder: &Path) -> Result<HashSet<Vec<u8>>> {
+    let listed = Command::new("git").arg("-C").arg(folder).args(["ls-files", "-z"]).output().context("git")?;
+    if !listed.status.success() {
+        let said = String::from_utf8_lossy(&listed.stderr);
+        bail!("the changes are in the project, and git did not commit them: {}", inert(said.trim()));
+    }
+    Ok(listed.stdout.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect())
+}
+
 fn message(sandbox: &Sandbox, typed: &Apply) -> Result<String> {
     if let Some(message) = &typed.message {
         return Ok(message.clone());
     }
-    let task = sandbox.runs()?.into_iter().next().and_then(|run| super::past::planned_task(&run)).unwrap_or_default();
+    let task = sandbox.runs()?.into_iter().next().and_then(|run| past::planned_task(&run)).unwrap_or_default();
     let task: String = inert(&words::command_line(&task)).chars().take(60).collect();
     Ok(format!("{task}\n\nBy a task in aido's sandbox {}.\n", sandbox.id()))
 }
@@ -229,19 +283,19 @@ fn take_back(project: &Project, typed: &Apply) -> Result<u8> {
             left => say(&format!("{} changed since, and left alone", words::count(left, "file"))),
         }
     }
-    Ok(if undone.refused.is_empty() { 0 } else { Apply::REFUSED })
+    Ok(if undone.refused.is_empty() { 0 } else { REFUSED })
 }
 
 /// A folder for the record of an apply: sorted by time.
 fn new_record(project: &Project, sandbox: &Sandbox) -> Result<PathBuf> {
-    let all = records(project.folder());
+    let all = project.folder().join(RECORDS);
     std::fs::create_dir_all(&all).with_context(|| all.display().to_string())?;
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_nanos();
     Ok(all.join(format!("{now:020}-{}", sandbox.id())))
 }
 
 fn last_record(project: &Project) -> Result<Option<PathBuf>> {
-    let all = records(project.folder());
+    let all = project.folder().join(RECORDS);
     let mut found: Vec<PathBuf> = match std::fs::read_dir(&all) {
         Ok(entries) => entries.flatten().map(|entry| entry.path()).collect(),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),
@@ -252,7 +306,7 @@ fn last_record(project: &Project) -> Result<Option<PathBuf>> {
 }
 
 pub(crate) fn discard(dir: &Path, typed: &Discard) -> Result<u8> {
-    let project = super::past::project(dir)?;
+    let project = past::project(dir)?;
     let sandbox = changed::sandbox(&project, typed.what.as_deref())?;
     let changes = changed::some(&sandbox)?;
     sandbox.discard_changes()?;

@@ -1,8 +1,6 @@
 //! The commands: each takes what was typed and returns the exit status.
 
-mod apply;
 mod check;
-mod diff;
 mod doctor;
 mod event;
 mod explained;
@@ -22,7 +20,7 @@ mod verify;
 pub(crate) use past::example;
 
 use crate::cli::{self, Cli, Command, Sandbox};
-use crate::host::{native, store};
+use crate::host::{apply, diff, native, store};
 use crate::words::{self, say};
 use crate::{backend, owed, recover};
 use aido_evidence::Project;

@@ -11,7 +11,7 @@ use crate::summary::{SUMMARY_VERSION, Summary};
 use crate::words;
 
 /// The project's evidence.
-pub(super) fn project(dir: &Path) -> Result<Project> {
+pub(crate) fn project(dir: &Path) -> Result<Project> {
     match Project::open(dir, &backend::own_home())? {
         Some(project) => Ok(project),
         None => bail!("{} has no .aido folder: nothing was run in it yet; `aido run` does", dir.display()),
@@ -24,7 +24,7 @@ pub(super) fn run(dir: &Path, asked: Option<&str>) -> Result<Run> {
 }
 
 /// What the run's summary tells; None while there is none.
-pub(super) fn told(run: &Run) -> Result<Option<Summary>> {
+pub(crate) fn told(run: &Run) -> Result<Option<Summary>> {
     let unreadable = || format!("the summary of run {} cannot be read", run.id());
     let Some(stored) = run.summary::<Value>().with_context(unreadable)? else { return Ok(None) };
     match stored.get("version").and_then(Value::as_u64) {
@@ -37,13 +37,13 @@ pub(super) fn told(run: &Run) -> Result<Option<Summary>> {
 }
 
 /// The task of a run that has no summary, from its plan.
-pub(super) fn planned_task(run: &Run) -> Option<Vec<String>> {
+pub(crate) fn planned_task(run: &Run) -> Option<Vec<String>> {
     let plan: Plan = serde_json::from_slice(&run.plan().ok()??).ok()?;
     Some(plan.task.programs.into_iter().take(1).chain(plan.task.args).collect())
 }
 
 /// How a run ended, in a few words.
-pub(super) fn ending(end: &End) -> String {
+pub(crate) fn ending(end: &End) -> String {
     match end {
         End::Exited { code } => format!("exit {code}"),
         End::Signalled { signal } => words::signal(*signal),

@@ -1,10 +1,10 @@
 //! `aido sandbox up|list|destroy`.
 
 use crate::backend::{self, Backend, fault};
-use crate::changed;
 use crate::cli;
+use crate::host::changed;
 use crate::inputs;
-use crate::mutated;
+use crate::mutation;
 use crate::plan;
 use crate::redact;
 use crate::root;
@@ -109,7 +109,7 @@ fn make(settings: &Settings, backend: Backend, first: Option<&Sandbox>, quiet: b
 }
 
 fn warn_of(plan: &Plan, enforced: &Enforced, quiet: bool) {
-    if let Some(warning) = mutated::warning(plan) {
+    if let Some(warning) = mutation::warning(plan) {
         super::warn(&warning);
     }
     if !quiet {

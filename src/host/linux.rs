@@ -1,5 +1,11 @@
 //! Linux: a forked supervisor, packets, signals by descriptor, and poll. The files lie where their subjects are.
 
+#[path = "../commands/apply.rs"]
+pub(crate) mod apply;
+#[path = "../changed/mod.rs"]
+pub(crate) mod changed;
+#[path = "../commands/diff/mod.rs"]
+pub(crate) mod diff;
 #[path = "../supervise/ears.rs"]
 pub(crate) mod ears;
 #[path = "linux/files.rs"]
@@ -12,6 +18,8 @@ pub(crate) mod interrupt;
 pub(crate) mod keeper;
 #[path = "../supervise/link.rs"]
 pub(crate) mod link;
+#[path = "../mutated/mod.rs"]
+pub(crate) mod mutated;
 #[path = "linux/native.rs"]
 pub(crate) mod native;
 #[path = "../process.rs"]

@@ -8,6 +8,7 @@
 //! | `view` | the command line while a run goes on |
 //! | `process` | processes that are on record |
 //! | `keeper` | who ends a sandbox that stays |
+//! | `changed`, `diff`, `apply`, `mutated` | what tasks changed of the project, in a layer or in itself |
 //! | `root`, `store` | images: aido's own store, or the engine's |
 //! | `native` | the engine that needs no other, and how this program begins |
 //! | `fresh`, `files`, `streams` | small things of files and terminals |

@@ -57,7 +57,7 @@ fn others(project: &Path, folder: &str, inputs: &[Entry], hidden: &mut Vec<Strin
     Ok(())
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
 

@@ -14,7 +14,6 @@ mod walk;
 pub use digest::{InputDigest, InputKind, digests};
 pub use given::{SecretFile, SecretFiles, open_secrets};
 pub use layout::{HOME, OUTPUTS, WORKSPACE};
-pub(crate) use open::is_active_folder;
 pub use outputs::Output;
 pub use own::Own;
 pub use secrets::looks_secret;

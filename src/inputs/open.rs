@@ -3,11 +3,11 @@
 use super::layered;
 use super::select::{Entry, below, resolve};
 use super::walk::{Budget, Kind, walk};
-use crate::collected::why_active;
+use crate::collected::{is_active_folder, why_active};
+use crate::host::files::identity;
 use crate::settings::{Error, Result, Told};
 use aido_runtime::MountKind;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// The mount of the workspace. What a person's tools act on by themselves is kept, under each of its names.
@@ -45,7 +45,8 @@ fn kept(project: &Path, hidden: &[String]) -> Result<BTreeSet<String>> {
             return Ok(false);
         }
         let active = match kind {
-            Kind::Folder => is_active_folder(path),
+            // A link may stand for a folder of which everything is acted on.
+            Kind::Folder | Kind::Link => is_active_folder(path),
             _ => why_active(path).is_some(),
         };
         match kind {
@@ -88,16 +89,11 @@ fn kept(project: &Path, hidden: &[String]) -> Result<BTreeSet<String>> {
     Ok(kept)
 }
 
-/// Whether whatever lies in a folder is acted on.
-pub(crate) fn is_active_folder(path: &str) -> bool {
-    why_active(path).is_some() || why_active(&format!("{path}/\u{1}")).is_some()
-}
-
 fn note(project: &Path, path: &str, names: &mut Names) {
     if let Ok(found) = project.join(path).symlink_metadata()
-        && found.nlink() > 1
+        && let Some(identity) = identity(&found)
     {
-        names.entry((found.dev(), found.ino())).or_default().push(path.to_string());
+        names.entry(identity).or_default().push(path.to_string());
     }
 }
 
@@ -105,7 +101,7 @@ fn above(path: &str) -> impl Iterator<Item = &str> {
     path.match_indices('/').map(|(at, _)| &path[..at])
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
     use std::fs;

@@ -4,11 +4,10 @@
 //! descriptor and through no link, and what is moved is what was seen.
 
 use super::listing::{Listing, Seen, What, as_bytes, shown};
-use crate::collected::why_active;
-use crate::inputs::is_active_folder;
+use crate::collected::{why_active, why_active_folder};
+use crate::mutation::Aside;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, fstat, openat, renameat_with, statat, symlinkat};
 use rustix::io::Errno;
-use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -17,19 +16,6 @@ use std::path::Path;
 
 /// The folder in the sandbox's own that takes them.
 pub(crate) const FOLDER: &str = "set-aside";
-
-/// One thing that was found, and what became of it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Aside {
-    /// Relative to the project.
-    pub(crate) path: String,
-    pub(crate) why: String,
-    /// Where it lies now, relative to the sandbox's folder; none: it could not be taken out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) at: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) error: Option<String>,
-}
 
 const SET_ID: &str = "whoever executes it gets its owner's rights";
 const FOLDERS: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -61,14 +47,17 @@ fn why(before: &Listing, after: &Listing, path: &str, seen: &Seen, what: What) -
     let text = shown(path);
     if seen.kind() == FileType::Directory {
         // One that was there is the person's; what is new in it is told by itself.
-        let new = what == What::Added && is_active_folder(&text);
-        return new.then(|| why_active(&text).or_else(|| why_active(&format!("{text}/\u{1}")))).flatten();
+        return why_active_folder(&text).filter(|_| what == What::Added);
     }
     let had = before.entries.get(path).map_or(0, |before| before.mode);
     if seen.kind() == FileType::RegularFile && seen.mode & 0o6000 & !had != 0 {
         return Some(SET_ID);
     }
-    why_active(&text).or_else(|| {
+    let named = match seen.kind() {
+        FileType::Symlink => why_active_folder(&text),
+        _ => why_active(&text),
+    };
+    named.or_else(|| {
         let head = format!("{}HEAD", path.strip_suffix("config")?);
         let whole = path == "config" || path.ends_with("/config");
         (whole && after.entries.contains_key(&head)).then_some(REPOSITORY)

@@ -1,5 +1,6 @@
 //! All entries of a project as the kernel knows them. Nothing is read but folders, and no link is followed.
 
+use crate::collected::is_active_folder;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, fchmod, fstat, openat, readlinkat, statat};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -8,9 +9,12 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-/// Entries that are listed, and how deep folders may lie in each other.
+/// Entries that are listed and the bytes of their paths, and how deep folders may lie in each other.
 const MOST: usize = 400_000;
+const MOST_BYTES: usize = 64 << 20;
 const DEEPEST: usize = 200;
+/// Names that are looked at: past the bounds above only those that matter are kept.
+const MOST_LOOKED: usize = 4_000_000;
 
 /// What is known of one entry. A task sets times of modification as it likes, and those of the inode not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,11 +72,20 @@ impl Seen {
 impl Listing {
     /// Of `project` without what is hidden from the task, which it cannot change.
     pub(crate) fn of(project: &Path, hidden: &[String]) -> std::io::Result<Listing> {
+        Listing::beside(project, hidden, None, MOST)
+    }
+
+    /// The same later on: what was known stays known, however much there is by now.
+    pub(crate) fn again(&self, project: &Path, hidden: &[String]) -> std::io::Result<Listing> {
+        Listing::beside(project, hidden, Some(self), MOST)
+    }
+
+    fn beside(project: &Path, hidden: &[String], known: Option<&Listing>, most: usize) -> std::io::Result<Listing> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let root = rustix::fs::open(project, flags, Mode::empty())?;
         let device = fstat(&root)?.st_dev;
         let hidden = hidden.iter().map(|path| as_text(path.as_bytes())).collect();
-        let mut walker = Walker { found: Listing::default(), device, hidden };
+        let mut walker = Walker { found: Listing::default(), device, hidden, known, most, looked: 0, held: 0 };
         walker.folder(&root, "", 0)?;
         Ok(walker.found)
     }
@@ -93,13 +106,20 @@ impl Listing {
     }
 }
 
-struct Walker {
+struct Walker<'a> {
     found: Listing,
     device: u64,
     hidden: HashSet<String>,
+    /// What was there before: that it is there still is always told.
+    known: Option<&'a Listing>,
+    /// Entries that are kept whatever they are.
+    most: usize,
+    looked: usize,
+    /// Bytes of paths that are kept.
+    held: usize,
 }
 
-impl Walker {
+impl Walker<'_> {
     fn folder(&mut self, fd: &OwnedFd, path: &str, depth: usize) -> std::io::Result<()> {
         for entry in Dir::read_from(fd)? {
             let entry = entry?;
@@ -107,7 +127,8 @@ impl Walker {
             if matches!(name.to_bytes(), b"." | b"..") {
                 continue;
             }
-            if self.found.entries.len() >= MOST {
+            self.looked += 1;
+            if self.looked > MOST_LOOKED || self.held > 2 * MOST_BYTES {
                 self.gap(path, "the list is full");
                 return Ok(());
             }
@@ -129,7 +150,10 @@ impl Walker {
         let kind = FileType::from_raw_mode(stat.st_mode);
         let link = || readlinkat(fd, name, Vec::new()).ok().map(|target| as_text(target.to_bytes()));
         let link = if kind == FileType::Symlink { link() } else { None };
-        self.found.entries.insert(path.to_string(), Seen::of(&stat, link));
+        if self.has_room() || self.matters(path, &stat) {
+            self.held += path.len();
+            self.found.entries.insert(path.to_string(), Seen::of(&stat, link));
+        }
         if kind != FileType::Directory {
             return;
         }
@@ -153,11 +177,33 @@ impl Walker {
         }
     }
 
+    fn has_room(&mut self) -> bool {
+        let room = self.found.entries.len() < self.most && self.held < MOST_BYTES;
+        if !room {
+            self.gap("", "there are too many entries to tell all that are new");
+        }
+        room
+    }
+
+    /// Whether something must be told however many entries there are: a person's tools act on it, it gives rights, or it
+    /// was there before.
+    fn matters(&self, path: &str, stat: &Stat) -> bool {
+        let sets_id = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && stat.st_mode & 0o6000 != 0;
+        let name = path.rsplit('/').next().unwrap_or(path);
+        sets_id
+            || matches!(name, "HEAD" | "config")
+            || self.known.is_some_and(|known| known.entries.contains_key(path))
+            || is_active_folder(&shown(path))
+    }
+
     fn gap(&mut self, path: &str, why: impl std::fmt::Display) {
         const NAMED: usize = 16;
         if self.found.gaps.len() < NAMED {
             let path = if path.is_empty() { "the project" } else { path };
-            self.found.gaps.push(format!("{path}: {why}"));
+            let gap = format!("{path}: {why}");
+            if !self.found.gaps.contains(&gap) {
+                self.found.gaps.push(gap);
+            }
         }
     }
 }
@@ -202,6 +248,31 @@ mod tests {
     use std::fs;
     use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn however_many_entries_there_are_what_matters_is_told() {
+        let scratch = tempfile::tempdir().unwrap();
+        let project = scratch.path();
+        for name in ["src/a", "z"] {
+            fs::create_dir_all(project.join(name).parent().unwrap()).unwrap();
+            fs::write(project.join(name), "1").unwrap();
+        }
+        let before = Listing::of(project, &[]).unwrap();
+        fs::create_dir_all(project.join("m/.vscode")).unwrap();
+        for n in 0..50 {
+            fs::write(project.join(format!("m/{n}")), "").unwrap();
+        }
+        for active in [".envrc", "m/.envrc", "m/.vscode/tasks.json"] {
+            fs::write(project.join(active), "x").unwrap();
+        }
+        let after = Listing::beside(project, &[], Some(&before), 4).unwrap();
+        assert!(after.entries.len() < 20 && after.gaps.len() == 1, "{:?}", after.gaps);
+        let changes = before.compare(&after);
+        for active in [".envrc", "m/.envrc", "m/.vscode", "m/.vscode/tasks.json"] {
+            assert!(changes.contains(&(active, What::Added)), "{active}: {changes:?}");
+        }
+        assert!(changes.iter().all(|(_, what)| *what != What::Deleted), "{changes:?}");
+    }
 
     #[test]
     fn every_change_is_seen_also_where_times_are_set_back_and_folders_are_closed() {

@@ -7,10 +7,9 @@ mod aside;
 mod git;
 mod listing;
 
-pub(crate) use aside::Aside;
-
+use crate::mutation::{After, Aside, Mutated, open};
 use aido_evidence::{Sandbox, sha256_hex};
-use aido_runtime::{Error, MountKind, Plan};
+use aido_runtime::{Error, Plan};
 use git::{Found, Git};
 use listing::{Listing, What, shown};
 use rustix::fs::FileType;
@@ -19,7 +18,7 @@ use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The folder of the states, in the sandbox's own.
@@ -31,27 +30,6 @@ const BEFORE: Duration = Duration::from_secs(20);
 const AFTER: Duration = Duration::from_secs(60);
 /// Paths that an event names before it only counts.
 const NAMED: usize = 256;
-
-/// One sentence for a plan whose task may change the project itself.
-pub(crate) fn warning(plan: &Plan) -> Option<String> {
-    open(plan).map(|(source, _, kept)| {
-        let kept = match kept.len() {
-            1 => "1 place that tools obey is".to_string(),
-            many => format!("{many} places that tools obey are"),
-        };
-        format!(
-            "--dangerous-allow-mutations: the task writes into {} itself, and nothing undoes that; {kept} kept from it",
-            source.display()
-        )
-    })
-}
-
-fn open(plan: &Plan) -> Option<(&Path, &[String], &[String])> {
-    plan.mounts.iter().find_map(|mount| match &mount.kind {
-        MountKind::Open { source, hidden, kept } => Some((source.as_path(), hidden.as_slice(), kept.as_slice())),
-        _ => None,
-    })
-}
 
 /// The project before a run.
 #[derive(Debug, Serialize, Deserialize)]
@@ -65,28 +43,6 @@ pub(crate) struct Before {
     git: Option<Found>,
     /// Why there is no diff of a git work tree, though there is one.
     without: Option<String>,
-}
-
-/// What a run did to the project; in its summary.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Mutated {
-    pub added: usize,
-    pub modified: usize,
-    pub deleted: usize,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    set_aside: Vec<Aside>,
-}
-
-/// All that is to be told of it.
-#[derive(Default)]
-pub(crate) struct After {
-    pub(crate) summary: Mutated,
-    /// `changes.diff`
-    pub(crate) changes: Vec<u8>,
-    /// The same as a list of names.
-    pub(crate) list: Vec<u8>,
-    pub(crate) events: Vec<(&'static str, Value)>,
-    pub(crate) warnings: Vec<String>,
 }
 
 impl Before {
@@ -132,7 +88,7 @@ impl Before {
     /// Takes what tools would obey out of the project, and tells what else has changed. `most`: bytes of the diff.
     pub(crate) fn after(self, sandbox: &Sandbox, most: u64, beat: &mut dyn FnMut()) -> After {
         let mut warnings = Vec::new();
-        let after = match Listing::of(&self.project, &self.hidden) {
+        let after = match self.listing.again(&self.project, &self.hidden) {
             Ok(after) => after,
             Err(e) => {
                 warnings.push(format!("what the task changed in the project is not known: it cannot be listed: {e}"));
@@ -166,7 +122,9 @@ impl Before {
         data["set_aside"] = json!(summary.set_aside);
         let state = json!({"entries": after.entries.len(), "gaps": after.gaps, "git": git.as_ref().map(Found::told)});
         warnings.extend(summary.taken_out());
-        warnings.extend(after.gaps.iter().map(|gap| format!("not looked into for changes: {gap}")));
+        warnings.extend(after.gaps.iter().map(|gap| {
+            format!("not all was looked into, and what tools act on by themselves may be left there: {gap}")
+        }));
         if let Err(error) = sandbox.discard(ROOM) {
             warnings.push(error.to_string());
         }
@@ -226,44 +184,5 @@ impl Before {
 impl Found {
     fn told(&self) -> Value {
         json!({"head": self.head, "branch": self.branch, "dirty": self.dirty, "tree": self.tree})
-    }
-}
-
-impl Mutated {
-    /// In one line.
-    pub(crate) fn words(&self) -> String {
-        let all = self.added + self.modified + self.deleted;
-        match all {
-            0 => "nothing in it was changed".to_string(),
-            _ => format!(
-                "{} in it changed (+{} new, {} deleted); changes.diff of the run has them",
-                if all == 1 { "1 entry".to_string() } else { format!("{all} entries") },
-                self.added,
-                self.deleted
-            ),
-        }
-    }
-
-    /// What was taken out of the project, and what could not be.
-    pub(crate) fn taken_out(&self) -> Vec<String> {
-        let mut said = Vec::new();
-        for aside in &self.set_aside {
-            said.push(match (&aside.at, &aside.error) {
-                (Some(at), _) => {
-                    format!(
-                        "{} was taken out of the project: {}; it lies in {at} of the sandbox's folder",
-                        aside.path, aside.why
-                    )
-                }
-                (None, None) => format!("{}: {}", aside.path, aside.why),
-                (None, error) => format!(
-                    "{} is new in the project, and could not be taken out: {}; {}",
-                    aside.path,
-                    aside.why,
-                    error.as_deref().unwrap_or_default()
-                ),
-            });
-        }
-        said
     }
 }

@@ -1,7 +1,8 @@
 //! A run whose task changes the project itself: the project's states go on record around it.
 
 use super::record::Recorder;
-use crate::mutated::{Before, Mutated};
+use crate::host::mutated::Before;
+use crate::mutation::Mutated;
 use aido_evidence::Sandbox;
 use aido_runtime::{Error, Plan};
 use aido_secrets::Secrets;

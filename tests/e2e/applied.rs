@@ -257,3 +257,51 @@ fn what_the_user_writes_between_two_runs_is_told_from_what_the_tasks_saw() {
     apply(&p, &["--only", "old", &id]).code(1).says("`old/c.txt`: the project's file was touched");
     assert_eq!(p.read("old/c.txt"), "mine\n");
 }
+
+#[test]
+fn a_link_in_the_place_of_what_tools_obey_is_active_too() {
+    let p = Project::with(&FILES);
+    change(&p, "mkdir x; echo '{}' > x/settings.json; ln -s x .claude; ln -s x .vscode").ok();
+    apply(&p, &[]).code(1).says("`.claude`").says("`.vscode`").says("--allow-active");
+    assert!(p.path().join(".claude").symlink_metadata().is_err() && !p.path().join("x").exists());
+}
+
+#[test]
+fn no_branch_goes_behind_what_the_user_has_committed_since() {
+    let p = repository(&FILES);
+    change(&p, "echo task >> src/a.txt; echo n > new").ok();
+    p.write("src/a.txt", "mine\none\n");
+    git(&p, &["commit", "--quiet", "-am", "mine"]).ok();
+    apply(&p, &["--branch", "try-1"]).code(1).says("`src/a.txt`: the project changed since").says("no branch was made");
+    assert_ne!(git(&p, &["rev-parse", "--verify", "--quiet", "try-1"]).code, Some(0));
+    apply(&p, &["--branch", "try-1", "--only", "new"]).ok();
+    git(&p, &["diff", "--name-status", "HEAD", "try-1"]).ok().stdout("A\tnew\n");
+}
+
+#[test]
+fn a_commit_of_folders_alone_stages_nothing_and_what_git_never_knew_is_no_failure() {
+    let p = repository(&FILES);
+    p.write(".gitignore", "*.pyc\n.env\n");
+    p.write("x.pyc", "c");
+    p.write("untracked", "u");
+    git(&p, &["add", ".gitignore"]).ok();
+    git(&p, &["commit", "--quiet", "-m", "ignore"]).ok();
+    let id = up(&p);
+    within(&p, &id, "mkdir empty").ok();
+    apply(&p, &["--commit", "-m", "none", &id]).code(125).says("folders alone");
+    git(&p, &["diff", "--cached", "--name-only"]).ok().stdout("");
+    within(&p, &id, "rm x.pyc; echo more >> src/a.txt").ok();
+    apply(&p, &["--commit", "-m", "some", &id]).ok();
+    let shown = git(&p, &["show", "--name-status", "--format=%s", "HEAD"]).ok().text();
+    assert_eq!(shown, "some\n\nM\tsrc/a.txt\n");
+    git(&p, &["diff", "--cached", "--name-only"]).ok().stdout("");
+}
+
+#[test]
+fn a_folder_that_the_user_moved_away_is_not_made_anew() {
+    let p = Project::with(&FILES);
+    change(&p, "echo task >> src/a.txt").ok();
+    fs::rename(p.path().join("src"), p.path().join("lib")).unwrap();
+    apply(&p, &[]).code(1).says("`src/a.txt`: the project changed since").says("is: nothing");
+    assert!(!p.path().join("src").exists());
+}

@@ -133,6 +133,24 @@ impl Seat {
         assert_eq!(modes(&now), modes(before), "the terminal was left in another state:\n{}", self.text());
     }
 
+    /// At an outer shell with the prompt `out> `: aido is stopped, the terminal is the shell's; it goes on, and a key reaches
+    /// the task, which says `int`; then it is ended, and the shell, too.
+    #[track_caller]
+    pub(crate) fn suspends(&mut self, aido: i32) {
+        self.kill(aido, Signal::SIGTSTP);
+        self.shows("Stopped");
+        self.shows("out> ");
+        assert!(!self.is_raw());
+        self.types("fg\n");
+        wait_for("the keys to be the task's again", || self.is_raw().then_some(()));
+        self.types([3]);
+        self.shows("int\r\n");
+        self.kill(aido, Signal::SIGTERM);
+        self.shows("out> ");
+        self.types("exit 0\n");
+        assert_eq!(self.ends(), 0);
+    }
+
     /// Waits for the end: the exit status, 128 and more for a signal. The terminal must be as it was.
     #[track_caller]
     pub(crate) fn ends(&mut self) -> i32 {

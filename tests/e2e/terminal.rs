@@ -281,18 +281,7 @@ fn aido_can_be_suspended_and_goes_on() {
     wait_for("the keys to be the task's", || seat.is_raw().then_some(()));
     let aido = family::with_arguments(&[&mark, "run"]).into_iter().find(|pid| has_parent(*pid, seat.pid()));
     let aido = aido.expect("aido runs");
-    seat.kill(aido, Signal::SIGTSTP);
-    seat.shows("Stopped");
-    seat.shows("out> ");
-    assert!(!seat.is_raw());
-    seat.types("fg\n");
-    wait_for("the keys to be the task's again", || seat.is_raw().then_some(()));
-    seat.types([3]);
-    seat.shows("int\r\n");
-    seat.kill(aido, Signal::SIGTERM);
-    seat.shows("out> ");
-    seat.types("exit 0\n");
-    assert_eq!(seat.ends(), 0);
+    seat.suspends(aido);
     assert_gone(&mark);
 }
 

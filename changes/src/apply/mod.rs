@@ -12,6 +12,7 @@ use crate::{Base, Changes, Entry, Folder, RelPath, Result, Selection, Stack};
 use carry::{Carry, Content};
 use record::Record;
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -147,10 +148,10 @@ impl Changes {
             return Ok(applied);
         }
         let record = Record::make(options.record, &self.project, plan.steps)?;
-        let refused = forth(&record, &self.project, &self.stack)?;
+        let (acts, refused) = forth(&record, &self.project, &self.stack)?;
         let mut left = applied.left;
-        left.replace(ends(&record.steps, &refused, &self.project));
-        Ok(Applied { written: true, refused, left, ..applied })
+        left.replace(ends(&record.steps, &acts, &self.project));
+        Ok(Applied { written: true, acts, refused, left, ..applied })
     }
 }
 
@@ -164,14 +165,15 @@ pub fn undo(record: &Path, project: &Folder) -> Result<Undone> {
     if refused.is_empty() {
         record.mark("undone")?;
     }
-    let left = ends(&steps, &refused, project);
+    let left = ends(&steps, &acts, project);
     Ok(Undone { acts, refused, left })
 }
 
 /// What the steps that were taken have left.
-fn ends(steps: &[Step], refused: &[Refusal], project: &Folder) -> Base {
+fn ends(steps: &[Step], acts: &[Act], project: &Folder) -> Base {
     let mut left = Base::default();
-    for step in steps.iter().filter(|step| refused.iter().all(|refusal| refusal.path != step.path)) {
+    let taken: HashSet<&RelPath> = acts.iter().map(|act| &act.path).collect();
+    for step in steps.iter().filter(|step| taken.contains(&step.path)) {
         left.left(project, &step.path, step.to.as_ref());
     }
     left
@@ -179,16 +181,17 @@ fn ends(steps: &[Step], refused: &[Refusal], project: &Folder) -> Base {
 
 /// Finishes an apply that was ended half-way.
 pub fn finish(record: &Path, project: &Folder, stack: &Stack) -> Result<Vec<Refusal>> {
-    forth(&Record::read(record)?, project, stack)
+    Ok(forth(&Record::read(record)?, project, stack)?.1)
 }
 
-fn forth(record: &Record, project: &Folder, stack: &Stack) -> Result<Vec<Refusal>> {
+/// What was done, and what was refused under way.
+fn forth(record: &Record, project: &Folder, stack: &Stack) -> Result<(Vec<Act>, Vec<Refusal>)> {
     let mut carry = Carry::new(project, &record.id, Content::Layers(stack));
-    let (_, refused) = carry.all(&record.steps, false)?;
+    let (acts, refused) = carry.all(&record.steps, false)?;
     if refused.is_empty() {
         record.mark("applied")?;
     }
-    Ok(refused)
+    Ok((acts, refused))
 }
 
 impl Step {

@@ -86,6 +86,12 @@ impl Planning<'_> {
             self.plan.already.push(path.clone());
             return Ok(Ok(()));
         }
+        if let (true, Some(was)) = (absent && !self.is_replaced(path), &was) {
+            // It went away with the folder around it.
+            let becomes = effect.after.cloned();
+            let clash = Clash { was: Some(was.entry.clone()), is: None, becomes, touched: false };
+            return Ok(Err(Why::Changed(Box::new(clash))));
+        }
         if !absent {
             let project = &self.changes.project;
             let drift = base::drift(project, path, was.as_ref(), started, &mut self.budget)?;
@@ -152,6 +158,11 @@ impl Planning<'_> {
     /// Whether the chosen changes take away what is no folder at a path.
     fn goes(&self, path: &RelPath) -> bool {
         self.chosen.get(path).is_some_and(|effect| effect.after.is_none_or(|after| after.mode == Mode::Folder))
+    }
+
+    /// Whether the chosen changes put a folder in the place of something else above a path.
+    fn is_replaced(&self, path: &RelPath) -> bool {
+        path.above().any(|above| self.chosen.contains_key(&above))
     }
 
     fn make(&mut self, folder: &RelPath) {

@@ -10,11 +10,11 @@ pub(super) fn read(group: &Path, file: &str) -> io::Result<String> {
 }
 
 /// The whole of a file that the kernel makes up as it is read: by large pieces, since each one costs a good part of all,
-/// and such a file says that it is empty.
+/// and such a file says that it is empty. Names in it may be of any bytes; those that are no UTF-8 are none of ours.
 pub(super) fn text(path: &Path) -> io::Result<String> {
-    let mut text = String::with_capacity(8192);
-    fs::File::open(path)?.take(u64::MAX).read_to_string(&mut text)?;
-    Ok(text)
+    let mut text = Vec::with_capacity(8192);
+    fs::File::open(path)?.read_to_end(&mut text)?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
 /// One write call, which is what the kernel parses; never creates the file.

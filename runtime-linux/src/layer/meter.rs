@@ -10,6 +10,8 @@ use crate::{stand, sys};
 use aido_runtime::{Error, Layer, Plan};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::collections::HashSet;
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -124,6 +126,7 @@ fn wait_for(fd: BorrowedFd<'_>, most: Duration) -> bool {
 
 /// The measuring child's whole life.
 fn measure(plan: &Plan, content: &OwnedFd, report: OwnedFd, asked: &OwnedFd) -> i32 {
+    raise_descriptors();
     let (most, files) = (plan.limits.disk.value, stand::inodes(plan.limits.disk.value));
     let mut last = Look::default();
     let mut ends = false;
@@ -196,8 +199,11 @@ impl Sum {
             return Err(Deep);
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let Ok(readable) = rustix::fs::openat(at, c".", flags, Mode::empty()) else { return Ok(()) };
-        let Ok(entries) = Dir::new(readable) else { return Ok(()) };
+        let readable = match rustix::fs::openat(at, c".", flags, Mode::empty()) {
+            Ok(readable) => readable,
+            Err(error) => return unseen(error),
+        };
+        let Ok(entries) = Dir::new(readable) else { return Err(Deep) };
         for entry in entries.flatten().filter(|entry| !matches!(entry.file_name().to_bytes(), b"." | b"..")) {
             let name = entry.file_name();
             let Ok(found) = rustix::fs::statat(at, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
@@ -212,13 +218,29 @@ impl Sum {
             if FileType::from_raw_mode(found.st_mode) == FileType::Directory {
                 let how = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
                 let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-                if let Ok(inner) = rustix::fs::openat2(at, name, flags, Mode::empty(), how) {
-                    self.folder(inner.as_fd(), depth + 1)?;
+                match rustix::fs::openat2(at, name, flags, Mode::empty(), how) {
+                    Ok(inner) => self.folder(inner.as_fd(), depth + 1)?,
+                    Err(error) => unseen(error)?,
                 }
             }
         }
         Ok(())
     }
+}
+
+/// What came between two looks is seen the next time; where descriptors or memory are out nothing would be.
+fn unseen(error: Errno) -> Result<(), Deep> {
+    match error {
+        Errno::MFILE | Errno::NFILE | Errno::NOMEM => Err(Deep),
+        _ => Ok(()),
+    }
+}
+
+/// Each folder on the way down holds two descriptors.
+fn raise_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    // Without it what is deep counts as too deep, and ends the run.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 #[cfg(test)]
@@ -258,11 +280,8 @@ mod tests {
             at = rustix::fs::openat(&at, c"d", OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).unwrap();
         }
         let top = rustix::fs::open(scratch.path(), OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).unwrap();
-        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-        if limit.current.is_some_and(|most| most < 3 * DEEPEST as u64) {
-            let raised = rustix::process::Rlimit { current: limit.maximum, ..limit };
-            rustix::process::setrlimit(rustix::process::Resource::Nofile, raised).unwrap();
-        }
+        assert!(Sum::default().folder(top.as_fd(), 0).is_err(), "with as few descriptors as there are");
+        raise_descriptors();
         assert!(Sum::default().folder(top.as_fd(), 0).is_err());
     }
 }

@@ -2,9 +2,9 @@
 //! what they used.
 
 use super::VERSION;
-use crate::changed;
 use crate::cli::Diff;
 use crate::commands::past;
+use crate::host::changed;
 use crate::summary::Summary;
 use crate::words::{self, size, took};
 use aido_changes::{Difference, compare as differences};

@@ -6,7 +6,7 @@ use super::warn;
 use crate::backend::{self, Backend, fault};
 use crate::cli;
 use crate::inputs;
-use crate::mutated;
+use crate::mutation;
 use crate::plan;
 use crate::redact;
 use crate::root;
@@ -49,7 +49,7 @@ pub(crate) fn run(dir: &Path, typed: &cli::Run) -> Result<u8> {
     }
     redact::refuse_arguments(&plan, &secrets)?;
     let mut warnings = redact::warnings(&kept_out, plan.exact_output);
-    warnings.extend(backend::docker::unheard(backend).into_iter().chain(mutated::warning(&plan)));
+    warnings.extend(backend::docker::unheard(backend).into_iter().chain(mutation::warning(&plan)));
     backend::docker::refuse(backend, &plan)?;
     let project = match project {
         Some(project) => project,

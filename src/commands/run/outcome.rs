@@ -4,7 +4,7 @@ use crate::cli;
 use crate::collected;
 use crate::commands::{explained, warn};
 use crate::explain::{Explanation, Source};
-use crate::mutated::Mutated;
+use crate::mutation::Mutated;
 use crate::recover;
 use crate::summary::Summary;
 use crate::supervise::start::Child;

@@ -22,6 +22,11 @@ pub(crate) fn names(found: &Metadata) -> u64 {
     found.nlink()
 }
 
+/// What tells a file that has other names from all others.
+pub(crate) fn identity(found: &Metadata) -> Option<(u64, u64)> {
+    (found.nlink() > 1).then(|| (found.dev(), found.ino()))
+}
+
 /// Gives a file the owner and the mode of another.
 pub(crate) fn take_after(file: &File, found: &Metadata) -> io::Result<()> {
     let own = file.metadata()?;

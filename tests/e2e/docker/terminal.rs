@@ -165,18 +165,7 @@ fn aido_can_be_suspended_and_goes_on() {
     wait_for("the keys to be the task's", || seat.is_raw().then_some(()));
     let text = seat.text();
     let aido = text.lines().rev().find_map(|line| line.trim().parse::<i32>().ok()).expect("its number");
-    seat.kill(aido, Signal::SIGTSTP);
-    seat.shows("Stopped");
-    seat.shows("out> ");
-    assert!(!seat.is_raw());
-    seat.types("fg\n");
-    wait_for("the keys to be the task's again", || seat.is_raw().then_some(()));
-    seat.types([3]);
-    seat.shows("int\r\n");
-    seat.kill(aido, Signal::SIGTERM);
-    seat.shows("out> ");
-    seat.types("exit 0\n");
-    assert_eq!(seat.ends(), 0);
+    seat.suspends(aido);
     assert_clean(&engine, &d);
 }
 

@@ -3,8 +3,9 @@
 mod compared;
 mod shown;
 
-use crate::changed;
 use crate::cli::Diff;
+use crate::commands::past;
+use crate::host::changed;
 use crate::words::say;
 use aido_changes::{Changes, Hashes, LeftOut};
 use aido_evidence::plain_json;
@@ -18,7 +19,7 @@ use std::path::Path;
 const VERSION: u32 = 1;
 
 pub(crate) fn diff(dir: &Path, typed: &Diff) -> Result<u8> {
-    let project = super::past::project(dir)?;
+    let project = past::project(dir)?;
     if let [one, other] = typed.what.as_slice() {
         return compared::compare(&project, [one, other], typed);
     }

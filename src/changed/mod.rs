@@ -1,10 +1,13 @@
 //! What the tasks of a sandbox changed of the project, read from its layers.
 
+mod kept;
+
 use crate::collected;
 use aido_changes::{Base, Changes, Folder, Limits, RelPath, Stack};
 use aido_evidence::{Project, Run, Sandbox};
 use aido_runtime::{MountKind, Plan};
 use anyhow::{Context, Result, anyhow, bail};
+pub(crate) use kept::looked_at;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io::ErrorKind;
@@ -71,7 +74,7 @@ pub(crate) fn run_begins(sandbox: &Sandbox) -> Result<()> {
     keep(sandbox, &known)
 }
 
-/// It is over: what the project is now was the base of its changes, unless it was written meanwhile.
+/// A run is over: what the project is now was the base of its changes, unless it was written meanwhile.
 pub(crate) fn run_is_over(sandbox: &Sandbox, changes: &Changes) -> Result<()> {
     let mut known = known(sandbox)?;
     let began = match known.unlooked_since_ms.take() {
@@ -139,7 +142,8 @@ pub(crate) fn began(sandbox: &Sandbox) -> Result<SystemTime> {
 
 /// Why a person's own tools would act on a file by themselves.
 pub(crate) fn active(path: &RelPath) -> Option<String> {
-    collected::why_active(&String::from_utf8_lossy(path.as_bytes())).map(str::to_string)
+    // A link may stand for a folder of which everything is acted on.
+    collected::why_active_folder(&String::from_utf8_lossy(path.as_bytes())).map(str::to_string)
 }
 
 /// What the last task was not shown, by the plan that it ran by.
