@@ -19,7 +19,7 @@ use crate::watch::{self, Seen};
 use crate::{collect, failure, handshake, proof, sys, terminal, wall};
 use aido_image::{LayerId, Ownership, Store};
 use aido_runtime::{
-    End, Enforced, Error, Event, Io, Isolation, Layer, Listener, Outcome, Plan, Probe, Root, Runtime, Usage,
+    End, Enforced, Error, Event, Io, Isolation, Layer, Listener, Network, Outcome, Plan, Probe, Root, Runtime, Usage,
 };
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
@@ -66,6 +66,7 @@ impl Runtime for Linux {
     }
 
     fn up(&self, plan: &Plan) -> Result<Enforced, Error> {
+        without_network(plan)?;
         let mut enforced = match plan.isolation {
             Isolation::Full => {
                 let (_, image) = self.ground(plan)?;
@@ -78,6 +79,7 @@ impl Runtime for Linux {
     }
 
     fn run(&self, plan: &Plan, io: Io, listener: &mut dyn Listener) -> Result<Outcome, Error> {
+        without_network(plan)?;
         match plan.isolation {
             Isolation::Full => {
                 let filters = Filters::of(&plan.syscalls, plan.record)?;
@@ -125,6 +127,16 @@ impl Runtime for Linux {
 
     fn destroy(&self, leftover: &str) -> Result<(), Error> {
         cgroup::destroy(leftover).map_err(|e| Error::new(format!("cannot end what a lost run left: {e}")))
+    }
+}
+
+/// Nobody makes a sandbox's doors yet: a plan that wants some is refused, and never run with another network than its own.
+fn without_network(plan: &Plan) -> Result<(), Error> {
+    match &plan.network {
+        Network::None => Ok(()),
+        Network::Gateway(_) => {
+            Err(Error::new("a network by the gateway cannot be had yet").remedy("leave the network out of the run"))
+        }
     }
 }
 
@@ -318,5 +330,21 @@ fn end(plan: &Plan, seen: &Seen, usage: &Usage) -> End {
         Some(status) if libc::WIFEXITED(status) => End::Exited { code: libc::WEXITSTATUS(status) as u8 },
         Some(status) if libc::WIFSIGNALED(status) => End::Signalled { signal: libc::WTERMSIG(status) },
         _ => End::Lost { why: "the sandbox's first process was killed".into() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aido_runtime::Egress;
+
+    #[test]
+    fn a_network_that_cannot_be_held_is_refused_and_not_left_out() {
+        for isolation in [Isolation::Full, Isolation::Landlock] {
+            let network = Network::Gateway(Egress { any: true, ..Egress::default() });
+            let plan = Plan { network, isolation, ..probe::plan() };
+            let refused = Linux::new(None, "refused").up(&plan).unwrap_err();
+            assert!(refused.what.contains("gateway") && refused.remedy.is_some(), "{refused}");
+        }
     }
 }
