@@ -200,3 +200,13 @@ fn nothing_goes_beyond_the_users_policy() {
         assert!(error.starts_with("policy.yaml:1:") && error.contains(said), "{error}");
     }
 }
+
+#[test]
+fn what_the_guide_shows_is_valid() {
+    let guide = include_str!("../../../docs/NETWORK.md");
+    let shown: Vec<&str> = guide.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(shown.len(), 1);
+    let settings = with(shown[0], &Overrides::default()).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(settings.network.hosts.len(), 7);
+    assert!(guide.contains(&ANY["any public host, on ports ".len()..]));
+}
