@@ -423,7 +423,7 @@ mod tests {
         let r = run(&["-it", "bash", "-t"]);
         assert!(r.interactive && r.tty && r.task == ["bash", "-t"]);
         for line in [
-            &["aido", "run", "--network", "x"][..],
+            &["aido", "run", "--network", "--no-network", "x"][..],
             &["aido", "run", "--accept-weaker", "files", "x"],
             &["aido", "run", "-i", "--detach", "x"],
             &["aido", "run", "-t", "--detach", "x"],
