@@ -49,6 +49,21 @@ pub(crate) fn refuse_writing(settings: &Settings, backend: Backend) -> settings:
     Err(settings::Error::new(At::Flag(flag.to_string()), what).remedy(remedy))
 }
 
+/// Whether an engine can hold a task to the hosts that were granted. None of them starts the gateway yet.
+pub(crate) fn holds_network(backend: Backend) -> bool {
+    match backend {
+        Backend::Linux | Backend::Docker => false,
+    }
+}
+
+/// A network that nothing would bound is refused before anything is made.
+pub(crate) fn refuse_network(settings: &Settings, backend: Backend) -> settings::Result<()> {
+    let Some(at) = settings.network.asked_at().filter(|_| !holds_network(backend)) else { return Ok(()) };
+    let what = format!("a network is not enforced by this version with `{backend}`, so it is refused");
+    Err(settings::Error::new(at.clone(), what)
+        .remedy("write `network: false`, or type `--no-network`: the task has its own loopback and nothing else"))
+}
+
 /// The engine for one run; `name` tells it from others.
 pub(crate) fn engine(backend: Backend, name: &str) -> Result<Box<dyn Runtime>, Error> {
     Ok(match backend {

@@ -169,7 +169,7 @@ fn recorded(facts: &Facts<'_>, refused: &Refusal) -> Option<Explanation> {
         (Cause::ReadOnly, Some(path)) => Some(file::refused_write(facts, refused, path)),
         (Cause::Denied, Some(path)) => Some(file::refused_by_mode(facts, refused, path)),
         (Cause::Absent, Some(path)) => file::refused_read(facts, refused, path),
-        _ => Some(network::explain(refused)),
+        _ => Some(network::explain(facts, refused)),
     }
 }
 

@@ -25,6 +25,7 @@ pub(crate) fn run(dir: &Path, typed: &cli::Run) -> Result<u8> {
     let (project, sandbox) = place(dir, typed)?;
     let (settings, config, backend) = settings(dir, typed, sandbox.as_ref())?;
     backend::refuse_writing(&settings, backend)?;
+    backend::refuse_network(&settings, backend)?;
     if !typed.quiet {
         announce(&settings, sandbox.as_ref())?;
     }
@@ -198,6 +199,10 @@ fn passed_on(settings: &Settings) {
     let file = settings.file.as_deref().unwrap_or("the configuration");
     if !names.is_empty() {
         say(&format!("{file} passes variables of yours on to the task: {}", names.join(", ")));
+    }
+    let reached: Vec<String> = settings.network.granted_by_file().iter().map(|line| words::inert(line)).collect();
+    if !reached.is_empty() {
+        say(&format!("{file} lets the task reach {}", reached.join(" · ")));
     }
     let secrets = settings.secrets.iter().filter(|told| !matches!(told.at, At::Flag(_)));
     let secrets: Vec<String> = secrets.map(|told| words::inert(&told.value)).collect();
