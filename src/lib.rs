@@ -4,6 +4,8 @@ mod backend;
 mod cli;
 mod collected;
 mod commands;
+#[cfg(target_os = "linux")]
+pub mod egress;
 mod explain;
 mod host;
 pub mod inputs;
