@@ -42,10 +42,6 @@ pub struct Listeners {
 pub struct Setup {
     /// What may be reached.
     pub policy: Policy,
-    /// Where the sandbox knocks.
-    pub listeners: Listeners,
-    /// The families of addresses that the sandbox has.
-    pub families: Families,
     /// Bounds.
     pub limits: Limits,
     /// How true names are found.
@@ -56,17 +52,9 @@ pub struct Setup {
 
 impl Setup {
     /// The usual: the host's resolver, the host's roots, the usual bounds.
-    pub fn new(policy: Policy, listeners: Listeners) -> Self {
+    pub fn new(policy: Policy) -> Self {
         let roots = rustls_native_certs::load_native_certs().certs;
-        let families = Families { v4: true, v6: true };
-        Self {
-            policy,
-            listeners,
-            families,
-            limits: Limits::default(),
-            resolver: Box::new(SystemResolver::default()),
-            roots,
-        }
+        Self { policy, limits: Limits::default(), resolver: Box::new(SystemResolver::default()), roots }
     }
 }
 
@@ -81,14 +69,25 @@ pub enum StartError {
     System(#[from] std::io::Error),
 }
 
-/// A gateway that runs. When it is dropped its connections are cut.
+/// A gateway. When it is dropped its connections are cut.
 pub struct Gateway {
     runtime: Option<Runtime>,
     pem: String,
+    /// Until it is opened.
+    waiting: Option<Waiting>,
+}
+
+/// What a gateway has before it knows where the sandbox knocks.
+struct Waiting {
+    policy: Policy,
+    limits: Limits,
+    resolver: Box<dyn Resolve>,
+    sink: Box<dyn Sink>,
+    tls: Tls,
 }
 
 impl Gateway {
-    /// Starts one. It tells the sink what it decides until it is stopped.
+    /// Makes one with an authority of its own, which a sandbox has to know before it is built. Nothing is served yet.
     pub fn start(setup: Setup, sink: Box<dyn Sink>) -> Result<Self, StartError> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(THREADS)
@@ -96,24 +95,34 @@ impl Gateway {
             .thread_name("gateway")
             .enable_all()
             .build()?;
-        let tls = Tls::new(setup.roots)?;
+        let Setup { policy, limits, resolver, roots } = setup;
+        let tls = Tls::new(roots)?;
         let pem = tls.pem().to_owned();
-        let policy = Arc::new(setup.policy);
-        let recorder = Arc::new(Recorder::new(sink, setup.limits.events));
+        Ok(Self { runtime: Some(runtime), pem, waiting: Some(Waiting { policy, limits, resolver, sink, tls }) })
+    }
+
+    /// Serves a sandbox that has these families of addresses. It tells the sink what it decides until it is stopped.
+    pub fn open(&mut self, listeners: Listeners, families: Families) -> Result<(), StartError> {
+        let (Some(runtime), Some(waiting)) = (&self.runtime, self.waiting.take()) else {
+            return Err(std::io::Error::other("it serves a sandbox already").into());
+        };
+        let Waiting { policy, limits, resolver, sink, tls } = waiting;
+        let policy = Arc::new(policy);
+        let recorder = Arc::new(Recorder::new(sink, limits.events));
         let gate = Arc::new(Gate {
-            names: Arc::new(Names::new(policy.clone(), recorder.clone(), setup.families)),
+            names: Arc::new(Names::new(policy.clone(), recorder.clone(), families)),
             budgets: Budgets::new(&policy),
-            dialler: Dialler::new(setup.resolver, setup.limits.dial),
-            at_once: Arc::new(Semaphore::new(setup.limits.at_once)),
+            dialler: Dialler::new(resolver, limits.dial),
+            at_once: Arc::new(Semaphore::new(limits.at_once)),
             pipes: Semaphore::new(copy::PIPES),
-            limits: setup.limits,
+            limits,
             numbers: AtomicU64::new(0),
             policy,
             recorder,
             tls,
         });
-        serve(&runtime, &gate, setup.listeners)?;
-        Ok(Self { runtime: Some(runtime), pem })
+        serve(runtime, &gate, listeners)?;
+        Ok(())
     }
 
     /// The certificate of the authority that signs for opened hosts, for the sandbox's trust. It is this run's alone.

@@ -17,6 +17,7 @@ mod clone;
 mod collect;
 mod copy;
 mod descriptors;
+mod doors;
 mod engine;
 mod exec;
 mod facts;
@@ -43,6 +44,7 @@ mod subordinate;
 mod sys;
 mod task;
 mod terminal;
+mod trust;
 mod wall;
 mod watch;
 #[cfg(test)]

@@ -132,6 +132,7 @@ fn run(tty: bool) -> String {
         layer: None,
         stdin: None,
         window: None,
+        gate: None,
     };
     let outcome = engine.run(&plan(folder.path(), tty), io, &mut heard).unwrap();
     assert_eq!(outcome.end, End::Exited { code: 0 }, "{:?}", heard.events);

@@ -82,6 +82,21 @@ pub struct EgressBudget {
     pub bytes: Option<u64>,
 }
 
+/// Where the certificates lie that a task with opened TLS has to trust: those of the root, and the run's own.
+pub const TRUST: &str = "/etc/aido/trust.pem";
+/// The port on the loopback of clients that ask a proxy.
+pub const PROXY_PORT: u16 = 3128;
+
+/// What an engine has to know of a gateway before it builds the sandbox. No secret is in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gate {
+    /// Each of these gets a door.
+    pub ports: Vec<u16>,
+    /// The certificate of the run's own authority, as PEM.
+    pub authority: String,
+}
+
 /// Sockets of a sandbox at which everything arrives that wants to leave it. With the last of them gone it has no network.
 #[derive(Debug, Default)]
 pub struct Doors {

@@ -1,6 +1,6 @@
 //! The trait that every engine implements, and what it is given.
 
-use crate::{Doors, Enforced, Error, Event, Outcome, Plan};
+use crate::{Doors, Enforced, Error, Event, Gate, Outcome, Plan};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -37,6 +37,8 @@ pub struct Io {
     pub stdin: Option<std::io::PipeReader>,
     /// The size that the task's terminal begins with.
     pub window: Option<Window>,
+    /// The gateway of a plan that has one.
+    pub gate: Option<Gate>,
 }
 
 /// Where a sandbox keeps what its tasks changed.

@@ -2,7 +2,7 @@
 
 use crate::place::outside;
 use aido_gateway::{
-    Event, Gateway, HostName, Limits, Listeners, Memory, Policy, Resolve, Resolving, Rules, Setup, What,
+    Event, Families, Gateway, HostName, Limits, Listeners, Memory, Policy, Resolve, Resolving, Rules, Setup, What,
 };
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -68,9 +68,13 @@ pub(crate) fn world_with(
         names.is(name, address);
     }
     let memory = Memory::default();
-    let setup = Setup { limits, resolver: Box::new(names.clone()), roots, ..Setup::new(policy, listeners) };
+    let setup = Setup { limits, resolver: Box::new(names.clone()), roots, ..Setup::new(policy) };
     let sink = Box::new(memory.clone());
-    let gateway = outside(move || Gateway::start(setup, sink).unwrap());
+    let gateway = outside(move || {
+        let mut gateway = Gateway::start(setup, sink).unwrap();
+        gateway.open(listeners, Families { v4: true, v6: true }).unwrap();
+        gateway
+    });
     World { gateway, memory, names }
 }
 
