@@ -49,19 +49,27 @@ pub(crate) fn refuse_writing(settings: &Settings, backend: Backend) -> settings:
     Err(settings::Error::new(At::Flag(flag.to_string()), what).remedy(remedy))
 }
 
-/// Whether an engine can hold a task to the hosts that were granted. None of them starts the gateway yet.
+/// Whether an engine can hold a task to the hosts that were granted.
 pub(crate) fn holds_network(backend: Backend) -> bool {
     match backend {
-        Backend::Linux | Backend::Docker => false,
+        Backend::Linux => native::HOLDS_NETWORK,
+        Backend::Docker => false,
     }
 }
 
 /// A network that nothing would bound is refused before anything is made.
 pub(crate) fn refuse_network(settings: &Settings, backend: Backend) -> settings::Result<()> {
-    let Some(at) = settings.network.asked_at().filter(|_| !holds_network(backend)) else { return Ok(()) };
-    let what = format!("a network is not enforced by this version with `{backend}`, so it is refused");
-    Err(settings::Error::new(at.clone(), what)
-        .remedy("write `network: false`, or type `--no-network`: the task has its own loopback and nothing else"))
+    let Some(at) = settings.network.asked_at() else { return Ok(()) };
+    let alone = settings.isolation == Isolation::Landlock;
+    if holds_network(backend) && !alone {
+        return Ok(());
+    }
+    let with = if alone { "landlock".to_string() } else { backend.to_string() };
+    let what = format!("a network is not enforced by this version with `{with}`, so it is refused");
+    let full = if alone { "use `--isolation full`; or " } else { "" };
+    Err(settings::Error::new(at.clone(), what).remedy(format!(
+        "{full}write `network: false`, or type `--no-network`: the task has its own loopback and nothing else"
+    )))
 }
 
 /// The engine for one run; `name` tells it from others.

@@ -22,6 +22,6 @@ mod supervise;
 pub mod task;
 mod words;
 
-use host::{fresh, keeper, process, root, view};
+use host::{fresh, gate, keeper, process, root, view};
 
 pub use commands::main;

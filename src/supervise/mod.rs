@@ -3,6 +3,7 @@
 //! ends the sandbox, and the next command closes the record.
 
 mod changes;
+mod gateway;
 mod laid;
 mod mutations;
 pub(crate) mod news;
@@ -131,9 +132,11 @@ fn conduct(job: Job, sandbox: &Sandbox, mut recorder: Recorder) -> Result<u8, ()
         let engine = engine?;
         let layer = laid::layer(&job.plan, sandbox)?;
         let (stdin, window) = (job.stdin, job.window);
-        let io = Io { secrets: job.secrets, secret_files: job.secret_files, outputs, layer, stdin, window };
+        let gate = recorder.start_gateway(&job.plan.network, &job.secrets)?;
+        let io = Io { secrets: job.secrets, secret_files: job.secret_files, outputs, layer, stdin, window, gate };
         engine.run(&job.plan, io, &mut recorder)
     });
+    recorder.end_gateway();
     recorder.finish_output();
     recorder.settle();
     // Half of the outputs is none: what lies there is what is listed.

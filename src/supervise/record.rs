@@ -4,11 +4,14 @@ use super::link::{Heard, Link, News, Wish};
 use super::{Job, folder, laid, stop};
 use crate::backend::{self, fault};
 use crate::collected;
+use crate::gate;
 use crate::host::ears::Ears;
 use crate::owed::Owed;
 use crate::redact::{self, Streams};
 use aido_evidence::{Captured, Recording, Stream as Log};
-use aido_runtime::{Collected, Command, Control, Enforced, Error, Event, Force, Listener, Outcome, Plan, Stream, Wake};
+use aido_runtime::{
+    Collected, Command, Control, Doors, Enforced, Error, Event, Force, Listener, Outcome, Plan, Stream, Wake,
+};
 use aido_secrets::Secrets;
 use serde_json::json;
 use std::collections::VecDeque;
@@ -45,7 +48,9 @@ pub(super) struct Recorder {
     pub(super) streams: Streams,
     wishes: VecDeque<Command>,
     /// Signals from other commands, and the times to sign and to beat.
-    ears: Ears,
+    pub(super) ears: Ears,
+    /// Of a plan that has one.
+    pub(super) gateway: Option<gate::Standing>,
     /// It is to be signed soon; armed by what is recorded, so that a quiet run is not woken.
     armed: bool,
     /// While outputs are brought out, the command line hears that it goes on.
@@ -79,6 +84,7 @@ impl Recorder {
             streams: Streams::new(secrets, plan.exact_output),
             wishes: VecDeque::new(),
             ears,
+            gateway: None,
             armed: false,
             pulse: None,
             collecting: stop::collecting(plan.limits.disk.value),
@@ -208,6 +214,7 @@ impl Recorder {
     /// Hears the command line out, and other commands.
     fn listen(&mut self) {
         self.beat();
+        self.hear_gateway();
         self.sign_if_due();
         self.show_if_due();
         while let Some(signal) = self.ears.signal() {
@@ -292,6 +299,7 @@ impl Listener for Recorder {
                 self.owed.extend(Owed::note(self.recording.id().as_str(), self.owed.len(), leftover)?)
             }
             Event::Ended => {
+                self.end_gateway();
                 self.finish_output();
                 self.closing();
             }
@@ -326,6 +334,10 @@ impl Listener for Recorder {
     fn command(&mut self) -> Option<Command> {
         self.listen();
         self.wishes.pop_front()
+    }
+
+    fn doors(&mut self, doors: Doors) -> Result<(), Error> {
+        self.open_doors(doors)
     }
 
     fn wake(&self) -> Option<Wake<'_>> {

@@ -1,5 +1,6 @@
 //! `permissions.network`: what a task may reach. Read from the file, laid over by options, checked as the gateway would.
 
+mod planned;
 mod read;
 mod write;
 
