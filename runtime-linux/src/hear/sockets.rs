@@ -82,7 +82,7 @@ fn past_the_doors(doors: &[u16], asked: &Asked, address: SocketAddr, at: usize) 
     match protocol(asked) {
         "/udp" if !sends => None,
         "/tcp" if doors.contains(&address.port()) => None,
-        _ => Some(network(asked, address, libc::ECONNREFUSED, Some("no rule names this port"))),
+        _ => Some(network(asked, address, libc::ECONNREFUSED, Some("port without a rule"))),
     }
 }
 
