@@ -14,6 +14,7 @@ mod mutation;
 mod owed;
 pub mod plan;
 mod progress;
+pub mod reached;
 mod recover;
 mod redact;
 pub mod settings;

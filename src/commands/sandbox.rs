@@ -23,6 +23,7 @@ pub(crate) fn up(dir: &Path, typed: &cli::SandboxUp) -> Result<u8> {
     let policy = Policy::of_the_user()?;
     let backend = backend::chosen(typed.wanted.backend, &policy)?;
     let settings = Settings::load(dir, typed.wanted.file.as_deref(), &typed.wanted.overrides(), &policy)?;
+    policy.check_consent(&settings.network)?;
     if let (Some(assumed), false) = (settings.assumed(), typed.quiet) {
         say(&assumed);
     }

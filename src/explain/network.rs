@@ -10,9 +10,10 @@ const NONE: &str = "a sandbox has no network but its own loopback, and this vers
 const WHY: &str = "a sandbox reaches only the hosts that it was granted by name";
 const FETCH: &str =
     "no change allows it: fetch it before the run into the project or an image, and give it by `inputs` or `runtime`";
-const BY_NAME: &str =
+pub(super) const BY_NAME: &str =
     "an address cannot be granted: have the task use the host's name, and grant that: `--allow-host NAME`";
-const EXPOSES: &str = "what the task reads can go to this host, and what it sends there is executed or believed";
+pub(super) const EXPOSES: &str =
+    "what the task reads can go to this host, and what it sends there is executed or believed";
 
 /// Sockets that libraries try before they do without.
 const OPTIONAL: [&str; 6] = ["/nscd/", "/dev/log", "/run/systemd/", "/dbus/", "/run/avahi", "/.X11-unix/"];
@@ -65,7 +66,7 @@ pub(super) fn said(facts: &Facts<'_>, host: Option<&str>, what: String) -> Expla
 }
 
 /// The name that a grant would have: one with a dot in it, without scheme and port.
-fn granting(text: &str) -> Option<String> {
+pub(super) fn granting(text: &str) -> Option<String> {
     let name = HostName::ascii(text).ok()?;
     name.as_str().contains('.').then(|| name.to_string())
 }

@@ -3,6 +3,7 @@
 
 use super::record::Recorder;
 use crate::gate::{self, Told};
+use crate::reached::Tally;
 use aido_runtime::{Doors, Error, Gate, Network};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ impl Recorder {
         let known = standing.gate().clone();
         let opens = egress.opens_tls().then(|| known.authority.clone());
         self.gateway = Some(standing);
+        self.reached = Some(Tally::default());
         self.note("network_gateway", json!({"ports": known.ports, "learn": egress.learn, "authority": opens}))?;
         Ok(Some(known))
     }
@@ -66,6 +68,9 @@ impl Recorder {
 
     /// What cannot be kept on record must not go on.
     fn keep_told(&mut self, kind: &str, data: Value) {
+        if let Some(reached) = &mut self.reached {
+            reached.add(kind, &data);
+        }
         if let Err(error) = self.note(kind, data) {
             self.lose_gateway(&format!("the record lacks an event `{kind}`: {error}"));
         }

@@ -15,6 +15,7 @@ pub(crate) use crate::host::{link, start};
 use crate::inputs::InputDigest;
 use crate::mutation::Mutated;
 use crate::process::Process;
+use crate::reached::Tally;
 use crate::redact;
 use crate::root;
 use crate::summary::{self, Bytes, Changed, SUMMARY_VERSION, Streams, Summary};
@@ -239,6 +240,7 @@ fn seal(draft: Draft<'_>, mut recorder: Recorder, outcome: Outcome, error: Optio
         outputs: recorder.collected.clone(),
         mutated: draft.mutated,
         output: Streams { stdout: bytes(Stream::Stdout), stderr: bytes(Stream::Stderr) },
+        network: recorder.reached.as_mut().map(Tally::take),
         redacted: recorder.streams.total(),
         changes: draft.changes,
         plan_digest: draft.plan_digest,

@@ -7,6 +7,7 @@ use crate::collected;
 use crate::gate;
 use crate::host::ears::Ears;
 use crate::owed::Owed;
+use crate::reached::Tally;
 use crate::redact::{self, Streams};
 use aido_evidence::{Captured, Recording, Stream as Log};
 use aido_runtime::{
@@ -51,6 +52,8 @@ pub(super) struct Recorder {
     pub(super) ears: Ears,
     /// Of a plan that has one.
     pub(super) gateway: Option<gate::Standing>,
+    /// What it told so far, added up.
+    pub(super) reached: Option<Tally>,
     /// It is to be signed soon; armed by what is recorded, so that a quiet run is not woken.
     armed: bool,
     /// While outputs are brought out, the command line hears that it goes on.
@@ -85,6 +88,7 @@ impl Recorder {
             wishes: VecDeque::new(),
             ears,
             gateway: None,
+            reached: None,
             armed: false,
             pulse: None,
             collecting: stop::collecting(plan.limits.disk.value),

@@ -36,6 +36,7 @@ mod keeper;
 mod limits;
 mod mutations;
 mod names;
+mod network;
 mod older;
 mod overlay;
 mod owners;

@@ -114,6 +114,7 @@ fn settings(dir: &Path, typed: &cli::Run, sandbox: Option<&Sandbox>) -> Result<(
     let Some(sandbox) = sandbox else {
         let backend = backend::chosen(typed.wanted.backend, &policy)?;
         let settings = Settings::load(dir, typed.wanted.file.as_deref(), &overrides, &policy)?;
+        policy.check_consent(&settings.network)?;
         let config = settings.to_yaml().into_bytes();
         return Ok((settings, Some(config), backend));
     };

@@ -4,7 +4,7 @@ use super::bound::{self, Bound};
 use super::error::{At, Error, Result, Told};
 use super::schema::{POLICY, RESOURCES, Section};
 use super::yaml::{self, Node, Value};
-use super::{Backend, Network, Runtime, Variable, file};
+use super::{Backend, Host, Network, Runtime, Variable, file};
 use aido_runtime::Isolation;
 use std::path::{Component, Path, PathBuf};
 
@@ -152,6 +152,26 @@ impl Policy {
     /// Whether tasks may reach all of this.
     pub(super) fn check_network(&self, network: &Network) -> Result<()> {
         self.network.as_ref().map_or(Ok(()), |most| most.check(network))
+    }
+
+    /// Whether the user has said, by the host's very name, that a task may have what a file alone must not give it: ways to
+    /// addresses that are not public, and the user's own credentials. What was typed is such a word, and so is this policy.
+    pub(crate) fn check_consent(&self, network: &Network) -> Result<()> {
+        let typed = |host: &str| {
+            let mut hosts = network.hosts.iter().filter(|told| matches!(told.at, At::Flag(_)));
+            hosts.any(|told| told.value.host == host)
+        };
+        let consented = |host: &str| typed(host) || self.network.as_ref().is_some_and(|most| most.names(host));
+        let gives = |host: &Host| !host.deny && (host.private || host.inject.is_some());
+        let lacking = network.hosts.iter().find(|told| gives(&told.value) && !consented(&told.value.host));
+        let Some(told) = lacking else { return Ok(()) };
+        let Host { host, inject, .. } = &told.value;
+        let what = match inject {
+            Some(inject) => format!("a file alone may not send your `{}` to `{host}`", inject.from),
+            None => format!("a file alone may not open private addresses to a task, as it does by `{host}`"),
+        };
+        Err(Error::new(told.at.clone(), what)
+            .remedy(format!("type `--allow-host {host}` if it is meant, or name `{host}` in `network` in your policy")))
     }
 
     /// Whether a file may hand this variable to a task. What was typed is the user's own word.

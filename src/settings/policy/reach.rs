@@ -48,6 +48,12 @@ impl Reach {
         Ok(())
     }
 
+    /// Whether this very name stands in it.
+    pub(super) fn names(&self, host: &str) -> bool {
+        let written = HostPattern::written(host);
+        written.is_ok_and(|host| self.hosts.iter().flatten().any(|named| *named == host))
+    }
+
     fn refused(&self, at: &At, what: &str) -> Error {
         let what = format!("{what} is more than your policy lets tasks reach ({}): {}", self.at.spot(), self.shown());
         Error::new(at.clone(), what).remedy(
