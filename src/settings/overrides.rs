@@ -88,7 +88,10 @@ impl Overrides {
             network.any = Some(At::Flag("--network".to_string()));
         }
         for text in &self.allow_hosts {
-            network.hosts.push(network::typed(text)?);
+            let typed = network::typed(text)?;
+            if !network.consent(&typed) {
+                network.hosts.push(typed);
+            }
         }
         Ok(())
     }

@@ -4,7 +4,7 @@
 use super::record::Recorder;
 use crate::gate::{self, Told};
 use crate::reached::Tally;
-use aido_runtime::{Doors, Error, Gate, Network};
+use aido_runtime::{Doors, Error, Gate, Network, Plan};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -18,10 +18,10 @@ impl Recorder {
     /// Starts the gateway of a plan that has one; what the engine has to know of it comes back.
     pub(super) fn start_gateway(
         &mut self,
-        network: &Network,
+        plan: &Plan,
         secrets: &BTreeMap<String, String>,
     ) -> Result<Option<Gate>, Error> {
-        let Network::Gateway(egress) = network else { return Ok(None) };
+        let Network::Gateway(egress) = &plan.network else { return Ok(None) };
         let standing = gate::start(egress, secrets)?;
         let known = standing.gate().clone();
         let opens = egress.opens_tls().then(|| known.authority.clone());

@@ -131,13 +131,11 @@ fn conduct(job: Job, sandbox: &Sandbox, mut recorder: Recorder) -> Result<u8, ()
         before = mutations::before(&job.plan, sandbox, &mut recorder)?;
         let outputs = sandbox.fresh_outputs().map_err(|e| Error::new(e.to_string()))?;
         let engine = engine?;
-        let layer = laid::layer(&job.plan, sandbox)?;
+        let (layer, gate) = (laid::layer(&job.plan, sandbox)?, recorder.start_gateway(&job.plan, &job.secrets)?);
         let (stdin, window) = (job.stdin, job.window);
-        let gate = recorder.start_gateway(&job.plan.network, &job.secrets)?;
         let io = Io { secrets: job.secrets, secret_files: job.secret_files, outputs, layer, stdin, window, gate };
         engine.run(&job.plan, io, &mut recorder)
     });
-    recorder.end_gateway();
     recorder.finish_output();
     recorder.settle();
     // Half of the outputs is none: what lies there is what is listed.

@@ -172,6 +172,7 @@ impl Recorder {
 
     /// The engine is done. What it could not take away is left to a later command.
     pub(super) fn settle(&mut self) {
+        self.end_gateway();
         for owed in self.owed.drain(..) {
             if let Err(error) = owed.settle() {
                 self.warnings.push(format!("something of the run is left, and the next command tries again: {error}"));

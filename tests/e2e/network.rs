@@ -7,7 +7,6 @@ use crate::output::Output;
 use crate::project::Project;
 use crate::running::Running;
 use serde_json::Value;
-use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -60,12 +59,10 @@ fn run(project: &Project, options: &[&str], script: &str) -> Option<Output> {
     Some(Running::start(inside(project, &words)?).end())
 }
 
+/// The data of all events of a type, from a record that holds together.
 fn events(project: &Project, kind: &str) -> Vec<Value> {
-    check(&project.last_run())
-        .into_iter()
-        .filter(|event| event["kind"] == kind)
-        .map(|event| event["data"].clone())
-        .collect()
+    let records = check(&project.evidence("events.log")).unwrap();
+    records.into_iter().filter(|record| record["type"] == kind).map(|record| record["data"].clone()).collect()
 }
 
 macro_rules! or_skipped {
@@ -85,8 +82,7 @@ fn a_granted_host_is_reached_by_name_and_is_on_record() {
     ran.ok().prints("GET /some/path?q=secret-query of web.example.com");
     let request = &events(&project, "network_request")[0];
     assert_eq!((request["method"].as_str(), request["path"].as_str()), (Some("GET"), Some("/some/path")));
-    let record = fs::read_to_string(project.last_run().join("events.jsonl")).unwrap_or_default();
-    assert!(!record.contains("\"/some/path?q"), "the query is on record as it was");
+    assert!(!request.to_string().contains("secret-query"), "{request}");
     assert_eq!(events(&project, "network_dialled")[0]["address"], "93.184.215.14:80");
     let summary = project.summary();
     let host = &summary["network"]["hosts"][0];
@@ -166,12 +162,11 @@ fn a_file_alone_gives_no_credential_away_and_no_private_address() {
 fn without_its_gateway_a_run_has_no_network() {
     let project = Project::new();
     let script = r#""$AIDO" run --quiet --allow-host web.example.com -- sh -c '
-            curl -sS -m 5 http://web.example.com/ | head -1; touch "$AIDO_OUTPUTS/first"
-            while ! test -e /workspace/go; do sleep 0.1; done
+            curl -sS -m 5 http://web.example.com/ | head -1; sleep 6
             curl -sS -m 5 http://web.example.com/; echo "status $?"' &
         running=$!
         while test -z "$(pgrep -f ^aido-gateway)"; do sleep 0.1; done
-        sleep 3; pgrep -f ^aido-gateway | xargs kill -9; sleep 0.3; touch go; wait $running; echo "aido $?"
+        sleep 3; pgrep -f ^aido-gateway | xargs kill -9; wait $running; echo "aido $?"
         pgrep -f ^aido-gateway && echo LEFT; true"#;
     let ran = Running::start(or_skipped!(inside(&project, &["sh", "-c", script]))).end();
     ran.ok().prints("GET / of web.example.com").prints("aido 0");
@@ -197,7 +192,8 @@ fn a_gateway_goes_with_its_run_however_that_ends() {
 
 #[test]
 fn many_connections_are_bounded_and_the_run_goes_on() {
-    let project = Project::new();
+    let yaml = "permissions:\n  network:\n    - {host: inner.example.com, ports: [5432], private: true}\n";
+    let project = Project::with(&[("sandbox.yaml", yaml)]);
     let script = r#"python3 - <<'END'
 import socket
 held = []
@@ -218,10 +214,7 @@ for n in range(50):
     except OSError:
         pass
 END"#;
-    let yaml = "permissions:\n  network:\n    - {host: inner.example.com, ports: [5432], private: true}\n";
-    let project_with = Project::with(&[("sandbox.yaml", yaml)]);
-    drop(project);
-    let ran = or_skipped!(run(&project_with, &["--allow-host", "inner.example.com:5432"], script));
+    let ran = or_skipped!(run(&project, &["--allow-host", "inner.example.com:5432"], script));
     ran.ok().prints("held True").prints("still there");
 }
 
@@ -244,7 +237,9 @@ fn what_was_refused_is_shown_with_the_line_that_would_allow_it() {
     let script =
         r#""$AIDO" run --quiet --allow-host web.example.com -- curl -sS -m 5 http://other.example.com/; "$AIDO" show"#;
     let ran = Running::start(or_skipped!(inside(&project, &["sh", "-c", script]))).end();
-    ran.ok().prints("the gateway refused the look-up of other.example.com").prints("--allow-host other.example.com");
+    ran.ok()
+        .prints("the gateway refused the look-up of other.example.com")
+        .prints("network: [web.example.com, other.example.com]");
 }
 
 #[test]

@@ -52,6 +52,9 @@ pub struct Host {
     pub websocket: bool,
     #[serde(flatten)]
     pub most: Most,
+    /// The user has typed its name, and so said that this file's line is meant.
+    #[serde(skip)]
+    pub consented: bool,
 }
 
 /// A header that requests get outside of the sandbox.
@@ -99,6 +102,19 @@ impl Network {
     pub fn asked_at(&self) -> Option<&At> {
         let host = self.hosts.iter().find(|told| !told.value.deny).map(|told| &told.at);
         self.any.as_ref().or(host)
+    }
+
+    /// Takes a typed host as the user's word for what a file grants there and must not grant alone; the file's own line,
+    /// which is the narrower one, is what holds then. False: there is none.
+    pub(super) fn consent(&mut self, typed: &Told<Host>) -> bool {
+        let ports = |host: &Host| host.ports.clone().unwrap_or_default();
+        let meant = |host: &Host| {
+            let within = ports(&typed.value).iter().all(|port| ports(host).contains(port));
+            host.gives_away() && host.host == typed.value.host && within
+        };
+        let mut meant: Vec<_> = self.hosts.iter_mut().filter(|told| meant(&told.value)).collect();
+        meant.iter_mut().for_each(|told| told.value.consented = true);
+        !meant.is_empty()
     }
 
     /// What is granted and was not typed, for a person.
@@ -160,6 +176,11 @@ impl Host {
             websocket: self.websocket,
             budget: self.most.budget(),
         }
+    }
+
+    /// Ways to addresses that are not public, or the user's own credential: more than a file may grant alone.
+    pub fn gives_away(&self) -> bool {
+        !self.deny && (self.private || self.inject.is_some())
     }
 
     /// Whether requests are looked at, for which TLS is opened.

@@ -76,6 +76,7 @@ fn host(node: Node) -> Result<Told<Host>> {
         inject: section.take("inject").map(inject).transpose()?,
         pass: section.take("tls").map(tls).transpose()?.unwrap_or_default(),
         private,
+        consented: false,
         websocket,
         most: most(&mut section)?,
     };

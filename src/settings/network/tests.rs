@@ -213,3 +213,51 @@ fn what_the_guide_shows_is_valid() {
     assert_eq!(settings.network.hosts.len(), 7);
     assert!(guide.contains(&ANY["any public host, on ports ".len()..]));
 }
+
+#[test]
+fn what_a_file_must_not_grant_alone_needs_the_hosts_very_name() {
+    let inject = "{host: a.example, ports: [443], inject: {header: A, value: '${K}', from: {env: K}}}";
+    let consent = |network: &str, policy: &str, typed: &[&str]| {
+        let policy = Policy::parse(policy, "/home/u/policy.yaml").unwrap();
+        let allow_hosts = typed.iter().map(|host| host.to_string()).collect();
+        let overrides = Overrides { allow_hosts, ..Overrides::default() };
+        let text = format!("permissions: {{network: [{network}]}}");
+        let settings = Settings::parse(&text, FILE, Path::new("."), &overrides, &policy).unwrap();
+        policy.check_consent(&settings.network).map(|()| settings.network.hosts.len()).map_err(|e| e.to_string())
+    };
+    for (network, said) in [
+        (inject, "a file alone may not send your `K` to `a.example`"),
+        (
+            "{host: a.example, private: true}",
+            "a file alone may not open private addresses to a task, as it does by `a.example`",
+        ),
+    ] {
+        for (policy, typed) in [("", &[][..]), ("network: true", &[]), ("", &["b.example"])] {
+            let error = consent(network, policy, typed).unwrap_err();
+            assert!(error.starts_with("sandbox.yaml:1:") && error.contains(said), "{policy} {typed:?}: {error}");
+        }
+        assert_eq!(consent(network, "network: [a.example]", &[]), Ok(1));
+        assert_eq!(consent(network, "", &["a.example"]), Ok(1), "the file's own line is what holds");
+        assert_eq!(consent(network, "network: [a.example, b.example]", &["b.example"]), Ok(2));
+    }
+    assert!(
+        consent("{host: x.a.example, private: true}", "network: ['*.a.example']", &[]).is_err(),
+        "a wildcard is no name"
+    );
+    assert_eq!(consent("a.example", "", &[]), Ok(1), "a public host needs no word");
+    assert_eq!(consent("{host: a.example, deny: true, private: true}", "", &[]).unwrap_or(0), 1);
+}
+
+#[test]
+fn a_plan_is_told_all_of_it() {
+    use aido_runtime::{EgressTls, Network as Planned};
+    assert_eq!(network("false").planned(), Planned::None);
+    assert_eq!(network("[{host: a.example, deny: true}]").planned(), Planned::None);
+    let Planned::Gateway(egress) = network(ALL).planned() else { panic!("no gateway") };
+    assert!(!egress.any && egress.opens_tls() && egress.rules.len() == 7);
+    assert_eq!(egress.secrets().collect::<Vec<_>>(), ["API_KEY"]);
+    assert_eq!((egress.rules[2].budget.connections, egress.rules[2].budget.bytes), (Some(100), Some(10 << 20)));
+    assert_eq!(egress.rules[3].tls, Some(EgressTls::Pass));
+    assert!(egress.rules[4].private && egress.rules[5].websocket && egress.rules[6].deny);
+    assert_eq!(egress.rules[4].ports.as_deref(), Some(&[5432][..]));
+}

@@ -157,13 +157,11 @@ impl Policy {
     /// Whether the user has said, by the host's very name, that a task may have what a file alone must not give it: ways to
     /// addresses that are not public, and the user's own credentials. What was typed is such a word, and so is this policy.
     pub(crate) fn check_consent(&self, network: &Network) -> Result<()> {
-        let typed = |host: &str| {
-            let mut hosts = network.hosts.iter().filter(|told| matches!(told.at, At::Flag(_)));
-            hosts.any(|told| told.value.host == host)
-        };
-        let consented = |host: &str| typed(host) || self.network.as_ref().is_some_and(|most| most.names(host));
-        let gives = |host: &Host| !host.deny && (host.private || host.inject.is_some());
-        let lacking = network.hosts.iter().find(|told| gives(&told.value) && !consented(&told.value.host));
+        let typed = |at: &At| matches!(at, At::Flag(_));
+        let named = |host: &str| self.network.as_ref().is_some_and(|most| most.names(host));
+        let said = |told: &Told<Host>| told.value.consented || typed(&told.at) || named(&told.value.host);
+        let lacks = |told: &&Told<Host>| told.value.gives_away() && !said(told);
+        let lacking = network.hosts.iter().find(lacks);
         let Some(told) = lacking else { return Ok(()) };
         let Host { host, inject, .. } = &told.value;
         let what = match inject {
