@@ -72,6 +72,15 @@ pub(crate) fn refuse_network(settings: &Settings, backend: Backend) -> settings:
     )))
 }
 
+/// The same of a run that only learns what would be asked for.
+pub(crate) fn refuse_learning(settings: &Settings, backend: Backend) -> settings::Result<()> {
+    if holds_network(backend) && settings.isolation == Isolation::Full {
+        return Ok(());
+    }
+    let what = "only `--backend linux` with `--isolation full` has a gateway that could learn";
+    Err(settings::Error::new(At::Flag("--learn".to_string()), what).remedy("leave `--learn` out"))
+}
+
 /// The engine for one run; `name` tells it from others.
 pub(crate) fn engine(backend: Backend, name: &str) -> Result<Box<dyn Runtime>, Error> {
     Ok(match backend {

@@ -123,6 +123,10 @@ pub(crate) struct Run {
     #[arg(short, long, conflicts_with = "json")]
     pub(crate) tty: bool,
 
+    /// Let the task reach nothing, and put on record what it asks for; `aido show` has the line that would allow it
+    #[arg(long, conflicts_with = "no_network")]
+    pub(crate) learn: bool,
+
     /// Print the run's ID and return at once; the run goes on
     #[arg(long, conflicts_with_all = ["interactive", "tty"])]
     pub(crate) detach: bool,

@@ -18,7 +18,9 @@ pub(super) fn explain(denied: &Denied) -> Explanation {
             .target(if denied.port.is_none() { &denied.target } else { &target });
     match (denied.reason.as_str(), granting(&denied.target)) {
         ("not-named", Some(name)) => found.allowed_by(Edit::Host(format!("{name}{port}")), EXPOSES),
-        ("port", Some(name)) if denied.port.is_some() => found.allowed_by(Edit::Host(format!("{name}{port}")), EXPOSES),
+        ("port" | "learns", Some(name)) if denied.port.is_some() => {
+            found.allowed_by(Edit::Host(format!("{name}{port}")), EXPOSES)
+        }
         ("address", _) => found.instead(BY_NAME),
         _ => match &denied.allow {
             Some(line) => found.instead(format!("in `permissions.network`, if it is meant: {line}")),

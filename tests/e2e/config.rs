@@ -15,7 +15,7 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
     ("resources: {cpus: -1}\n", "sandbox.yaml:1:19", &["-1"]),
     ("memory: 1GiB\n", "sandbox.yaml:1:1", &["resources"]),
     ("permissions:\n  network: [10.0.0.1]\n", "sandbox.yaml:2:13", &["is an address"]),
-    ("permissions:\n  network: [{host: a.example, port: [80]}]\n", "sandbox.yaml:2:32", &["port", "ports"]),
+    ("permissions:\n  network: [{host: a.example, port: [80]}]\n", "sandbox.yaml:2:31", &["port", "ports"]),
     ("permissions: {aws: readonly}\n", "sandbox.yaml:1:15", &["aws", "refused"]),
     ("inputs: src\n", "sandbox.yaml:1:9", &["list", "[src]"]),
     ("inputs: [nowhere/*.json]\n", "sandbox.yaml:1:10", &["nowhere/*.json"]),

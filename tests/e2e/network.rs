@@ -248,3 +248,17 @@ fn a_network_that_cannot_be_held_is_refused() {
     let ran = project.aido(["run", "--isolation", "landlock", "--allow-host", "web.example.com", "--", "true"]);
     ran.refused(&["a network is not enforced", "--isolation full"]);
 }
+
+#[test]
+fn who_learns_reaches_nothing_and_knows_what_to_grant() {
+    let project = Project::new();
+    let script = r#""$AIDO" run --quiet --learn -- sh -c '
+            curl -sS -m 5 http://web.example.com/ | grep -c " of "; curl -sS -m 5 https://other.example.com/; true'; "$AIDO" show"#;
+    let ran = Running::start(or_skipped!(inside(&project, &["sh", "-c", script]))).end();
+    ran.ok().prints("web.example.com").prints("other.example.com");
+    assert!(ran.stdout.starts_with(b"0\n"), "{ran}");
+    assert!(events(&project, "network_dialled").is_empty());
+    let refused = project.summary()["network"]["refused"].to_string();
+    assert!(refused.contains("{host: web.example.com, ports: [80]}"), "{refused}");
+    assert!(refused.contains("{host: other.example.com, ports: [443]}"), "{refused}");
+}

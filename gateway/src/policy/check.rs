@@ -56,7 +56,7 @@ pub(super) fn checked(rules: Rules) -> Result<Policy, PolicyError> {
                 .map_err(|words| error(index, &rule.host.to_string(), format!("{words} (rule {})", other + 1)))?;
         }
     }
-    Ok(Policy { any: rules.any, rules: checked, budget: rules.budget })
+    Ok(Policy { any: rules.any, rules: checked, budget: rules.budget, learns: false })
 }
 
 fn error(rule: usize, host: &str, words: String) -> PolicyError {

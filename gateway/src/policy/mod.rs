@@ -32,6 +32,8 @@ pub struct Policy {
     any: bool,
     rules: Vec<Rule>,
     budget: Budget,
+    /// Names are answered and connections taken, and none is let through.
+    learns: bool,
 }
 
 #[derive(Debug)]
@@ -153,10 +155,15 @@ impl Policy {
         check::checked(rules)
     }
 
+    /// Lets nothing through: names are answered and connections taken, so that it is told what would be asked for.
+    pub fn learning(self) -> Self {
+        Self { learns: true, ..self }
+    }
+
     /// The ports that listeners are needed for.
     pub fn ports(&self) -> BTreeSet<u16> {
         let named = self.rules.iter().filter(|rule| !rule.deny).flat_map(|rule| rule.ports.iter().copied());
-        named.chain(ANY_PORTS.into_iter().filter(|_| self.any)).collect()
+        named.chain(ANY_PORTS.into_iter().filter(|_| self.any || self.learns)).collect()
     }
 
     /// The bounds on all of the run.
@@ -176,7 +183,7 @@ impl Policy {
 
     /// Whether nothing can be reached.
     pub fn is_empty(&self) -> bool {
-        !self.any && self.rules.iter().all(|rule| rule.deny)
+        self.learns || (!self.any && self.rules.iter().all(|rule| rule.deny))
     }
 
     /// The headers that requests to this host may get.
@@ -198,7 +205,7 @@ impl Policy {
         }
         match naming().find(|(_, rule)| !rule.deny) {
             Some((rule, _)) => Ok(Some(rule)),
-            None if self.any => Ok(None),
+            None if self.any || self.learns => Ok(None),
             None => Err(Refusal { what, rule: None, reason: Reason::NotNamed, allow: Some(format!("- {name}")) }),
         }
     }
@@ -211,6 +218,9 @@ impl Policy {
             Destination::Name(name) => name,
         };
         let what = format!("{name}:{port}");
+        if self.learns {
+            return refused(what, None, Reason::Learns, Some(format!("- {{host: {name}, ports: [{port}]}}")));
+        }
         let naming: Vec<(usize, &Rule)> =
             self.rules.iter().enumerate().filter(|(_, rule)| rule.host.covers(name)).collect();
         let here: Vec<(usize, &Rule)> = naming.iter().copied().filter(|(_, rule)| rule.has_port(port)).collect();
@@ -235,7 +245,7 @@ impl Policy {
         let what = std::net::SocketAddr::new(address, port).to_string();
         let class = class_of(address);
         let reason = match class {
-            Class::Public if !self.any => Reason::Address,
+            Class::Public if !self.any || self.learns => Reason::Address,
             Class::Public if !ANY_PORTS.contains(&port) => Reason::Port,
             Class::Public => return Ok(Granted { rule: None, handling: handling(&[], port), private: false }),
             _ => Reason::Class { address, class },

@@ -24,6 +24,8 @@ pub struct Refusal {
 pub enum Reason {
     /// No rule names the host.
     NotNamed,
+    /// Nothing is let through, to learn what is asked for.
+    Learns,
     /// A rule names the host, none of them this port.
     Port,
     /// A rule refuses it.
@@ -76,6 +78,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotNamed => f.write_str("no rule names this host"),
+            Self::Learns => f.write_str("this run only learns what the task asks for"),
             Self::Port => f.write_str("no rule for this host names this port"),
             Self::Denied => f.write_str("a rule denies it"),
             Self::Method => f.write_str("no rule allows this method here"),

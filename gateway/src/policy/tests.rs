@@ -250,3 +250,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn who_learns_answers_names_and_lets_nothing_through() {
+    let rule = HostRule { host: "docs.example.com".into(), ports: Some(vec![5432]), ..HostRule::default() };
+    let learning = Policy::new(Rules { any: true, hosts: vec![rule], ..Rules::default() }).unwrap().learning();
+    assert!(learning.is_empty() && learning.ports().contains(&5432) && learning.ports().contains(&443));
+    for host in ["docs.example.com", "other.example.com"] {
+        assert!(learning.lookup(&HostName::written(host).unwrap()).is_ok());
+        assert_eq!(asks(&learning, host, 5432), Err(Reason::Learns));
+    }
+    assert!(learning.connection(&Destination::Address("93.184.215.14".parse().unwrap()), 443).is_err());
+}

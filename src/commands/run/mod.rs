@@ -37,6 +37,10 @@ pub(crate) fn run(dir: &Path, typed: &cli::Run) -> Result<u8> {
     let caller = |name: &str| std::env::var_os(name);
     let (mut plan, secrets) =
         plan::assemble(&settings, &ready.facts, &invocation, typed.interactive, &layout, &caller)?;
+    if typed.learn {
+        backend::refuse_learning(&settings, backend)?;
+        plan.network = plan.network.learning();
+    }
     if let Some(sandbox) = &sandbox {
         plan.deadline.ttl_ms = plan.deadline.ttl_ms.min(time_left(sandbox)?);
     }
