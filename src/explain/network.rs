@@ -12,6 +12,8 @@ const FETCH: &str =
     "no change allows it: fetch it before the run into the project or an image, and give it by `inputs` or `runtime`";
 pub(super) const BY_NAME: &str =
     "an address cannot be granted: have the task use the host's name, and grant that: `--allow-host NAME`";
+const LEARN: &str =
+    "grant the host by its name: `--allow-host NAME`; `aido run --learn` tells which names are asked for";
 pub(super) const EXPOSES: &str =
     "what the task reads can go to this host, and what it sends there is executed or believed";
 
@@ -38,6 +40,8 @@ pub(super) fn explain(facts: &Facts<'_>, refused: &Refusal) -> Explanation {
         _ => format!("{} could not reach {target}: {}{times}", by(refused), refused.answer),
     };
     let (why, instead) = words(facts);
+    // Which name it was is known to who answers for names, and here nobody did.
+    let instead = if look_up && held(facts) { LEARN } else { instead };
     Explanation::new(Source::Record, Kind::Network, what, why).target(target).instead(instead)
 }
 

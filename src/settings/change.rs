@@ -179,7 +179,8 @@ fn as_pattern(path: &str) -> String {
 fn permissions(asked: &Asked) -> String {
     let network = (asked.network != super::Network::default()).then(|| format!("network: {}", asked.network.to_yaml()));
     let told = |key: &str, told: &Option<Told<String>>| told.as_ref().map(|_| format!("{key}: {}", scalar(told)));
-    let keys = [told("filesystem", &asked.filesystem), network, told("syscalls", &asked.syscalls)];
+    let filesystem = told("filesystem", &asked.filesystem).filter(|line| line != "filesystem: readonly");
+    let keys = [filesystem, network, told("syscalls", &asked.syscalls)];
     format!("{{{}}}", keys.into_iter().flatten().collect::<Vec<_>>().join(", "))
 }
 

@@ -239,7 +239,7 @@ fn what_was_refused_is_shown_with_the_line_that_would_allow_it() {
     let ran = Running::start(or_skipped!(inside(&project, &["sh", "-c", script]))).end();
     ran.ok()
         .prints("the gateway refused the look-up of other.example.com")
-        .prints("network: [web.example.com, other.example.com]");
+        .prints("permissions: {network: [web.example.com, other.example.com]}");
 }
 
 #[test]

@@ -239,7 +239,7 @@ impl Most {
     }
 
     fn described(self) -> String {
-        let bytes = self.bytes.map(|bytes| super::show_bytes(bytes));
+        let bytes = self.bytes.map(super::show_bytes);
         let connections = self.connections.map(|number| format!("{number} connections"));
         let parts: Vec<String> = bytes.into_iter().chain(connections).collect();
         if parts.is_empty() { String::new() } else { format!("at most {}", parts.join(" and ")) }
