@@ -1,6 +1,7 @@
 //! Explanations of made-up runs: each change is applied, and must then really be one.
 
 use super::*;
+use crate::backend;
 use crate::inputs;
 use crate::plan::{RootFacts, assemble};
 use crate::settings::{Overrides, Settings};
