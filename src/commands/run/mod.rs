@@ -17,6 +17,7 @@ use crate::view::{self, Patience, Show, Terminal};
 use crate::words::say;
 use crate::{progress, words};
 use aido_evidence::{Project, Run, Sandbox};
+use aido_runtime::Plan;
 use anyhow::{Result, anyhow, bail};
 use std::path::Path;
 
@@ -37,10 +38,7 @@ pub(crate) fn run(dir: &Path, typed: &cli::Run) -> Result<u8> {
     let caller = |name: &str| std::env::var_os(name);
     let (mut plan, secrets) =
         plan::assemble(&settings, &ready.facts, &invocation, typed.interactive, &layout, &caller)?;
-    if typed.learn {
-        backend::refuse_learning(&settings, backend)?;
-        plan.network = plan.network.learning();
-    }
+    learn(typed, &settings, backend, &mut plan)?;
     if let Some(sandbox) = &sandbox {
         plan.deadline.ttl_ms = plan.deadline.ttl_ms.min(time_left(sandbox)?);
     }
@@ -81,6 +79,15 @@ pub(crate) fn run(dir: &Path, typed: &cli::Run) -> Result<u8> {
         backend,
     };
     watch(typed, &project, job, input, terminal)
+}
+
+/// Where it was asked for, nothing is let through.
+fn learn(typed: &cli::Run, settings: &Settings, backend: Backend, plan: &mut Plan) -> Result<()> {
+    if typed.learn {
+        backend::refuse_learning(settings, backend)?;
+        plan.network = plan.network.clone().learning();
+    }
+    Ok(())
 }
 
 /// Where the task will run, what was assumed, and what a file passes on to it.

@@ -118,7 +118,7 @@ fn each_mistake_has_its_place_and_what_mends_it() {
     let mut wrong = Vec::new();
     for (text, word, said) in cases {
         let error = refused(text);
-        let column = (!word.is_empty()).then(|| format!("{}: ", 12 + text.find(word).unwrap())).unwrap_or_default();
+        let column = if word.is_empty() { String::new() } else { format!("{}: ", 12 + text.find(word).unwrap()) };
         if !error.starts_with(&format!("sandbox.yaml:2:{column}")) || !error.contains(said) {
             wrong.push(format!("{text}\n{error}"));
         }
