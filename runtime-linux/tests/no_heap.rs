@@ -137,7 +137,7 @@ fn run(tty: bool, gate: Option<Gate>) -> String {
     let outputs = folder.path().join("outputs");
     std::fs::create_dir(&outputs).unwrap();
     let mut heard = Heard::default();
-    let engine = aido_runtime_linux::Linux::new(None, format!("heap{}", std::process::id()));
+    let engine = aido_runtime_linux::Linux::new(None, format!("heap{}-{}", std::process::id(), gate.is_some()));
     let io = Io {
         secrets: BTreeMap::new(),
         secret_files: BTreeMap::new(),
