@@ -49,6 +49,38 @@ pub(crate) fn refuse_writing(settings: &Settings, backend: Backend) -> settings:
     Err(settings::Error::new(At::Flag(flag.to_string()), what).remedy(remedy))
 }
 
+/// Whether an engine can hold a task to the hosts that were granted.
+pub(crate) fn holds_network(backend: Backend) -> bool {
+    match backend {
+        Backend::Linux => native::HOLDS_NETWORK,
+        Backend::Docker => false,
+    }
+}
+
+/// A network that nothing would bound is refused before anything is made.
+pub(crate) fn refuse_network(settings: &Settings, backend: Backend) -> settings::Result<()> {
+    let Some(at) = settings.network.asked_at() else { return Ok(()) };
+    let alone = settings.isolation == Isolation::Landlock;
+    if holds_network(backend) && !alone {
+        return Ok(());
+    }
+    let with = if alone { "landlock".to_string() } else { backend.to_string() };
+    let what = format!("a network is not enforced by this version with `{with}`, so it is refused");
+    let full = if alone { "use `--isolation full`; or " } else { "" };
+    Err(settings::Error::new(at.clone(), what).remedy(format!(
+        "{full}write `network: false`, or type `--no-network`: the task has its own loopback and nothing else"
+    )))
+}
+
+/// The same of a run that only learns what would be asked for.
+pub(crate) fn refuse_learning(settings: &Settings, backend: Backend) -> settings::Result<()> {
+    if holds_network(backend) && settings.isolation == Isolation::Full {
+        return Ok(());
+    }
+    let what = "only `--backend linux` with `--isolation full` has a gateway that could learn";
+    Err(settings::Error::new(At::Flag("--learn".to_string()), what).remedy("leave `--learn` out"))
+}
+
 /// The engine for one run; `name` tells it from others.
 pub(crate) fn engine(backend: Backend, name: &str) -> Result<Box<dyn Runtime>, Error> {
     Ok(match backend {

@@ -93,7 +93,8 @@ Examples:
 
 The task runs in /workspace. /outputs ($AIDO_OUTPUTS) is writable and kept; outputs of the
 workspace are folders of it: /workspace/out and /outputs/out are the same. The rest is
-read-only or vanishes with the sandbox. There is no network.
+read-only or vanishes with the sandbox. There is no network
+unless sandbox.yaml or an option grants hosts.
 
 Exit status:
   0-255  the task's own, unchanged
@@ -121,6 +122,10 @@ pub(crate) struct Run {
     /// Give the task a terminal; with -i what you type goes there, Ctrl-C and Ctrl-Z too
     #[arg(short, long, conflicts_with = "json")]
     pub(crate) tty: bool,
+
+    /// Let the task reach nothing, and put on record what it asks for; `aido show` has the line that would allow it
+    #[arg(long, conflicts_with = "no_network")]
+    pub(crate) learn: bool,
 
     /// Print the run's ID and return at once; the run goes on
     #[arg(long, conflicts_with_all = ["interactive", "tty"])]
@@ -198,6 +203,18 @@ pub(crate) struct Wanted {
     #[arg(long, value_name = "KIND")]
     pub(crate) filesystem: Option<String>,
 
+    /// Let the task reach any public host, on ports that are usual; what sandbox.yaml denies stays denied
+    #[arg(long, conflicts_with = "no_network")]
+    pub(crate) network: bool,
+
+    /// Let the task reach this host (ports 80 and 443, or PORT), beside those of sandbox.yaml; can be repeated
+    #[arg(long, value_name = "NAME[:PORT]", conflicts_with = "no_network")]
+    pub(crate) allow_host: Vec<String>,
+
+    /// No network, whatever sandbox.yaml grants
+    #[arg(long)]
+    pub(crate) no_network: bool,
+
     /// Let the task write into the project itself: no layer, no way back; what it changed is on record
     #[arg(long, conflicts_with = "filesystem")]
     pub(crate) dangerous_allow_mutations: bool,
@@ -249,6 +266,9 @@ impl Wanted {
             pids: self.pids.clone(),
             disk: self.disk.clone(),
             filesystem: self.filesystem.clone(),
+            network: self.network,
+            no_network: self.no_network,
+            allow_hosts: self.allow_host.clone(),
             mutations: self.dangerous_allow_mutations,
             accept_weaker: self.accept_weaker.clone(),
             syscalls: self.syscalls.clone(),
@@ -407,7 +427,7 @@ mod tests {
         let r = run(&["-it", "bash", "-t"]);
         assert!(r.interactive && r.tty && r.task == ["bash", "-t"]);
         for line in [
-            &["aido", "run", "--network", "x"][..],
+            &["aido", "run", "--network", "--no-network", "x"][..],
             &["aido", "run", "--accept-weaker", "files", "x"],
             &["aido", "run", "-i", "--detach", "x"],
             &["aido", "run", "-t", "--detach", "x"],

@@ -4,6 +4,8 @@ mod backend;
 mod cli;
 mod collected;
 mod commands;
+#[cfg(target_os = "linux")]
+pub mod egress;
 mod explain;
 mod host;
 pub mod inputs;
@@ -12,6 +14,7 @@ mod mutation;
 mod owed;
 pub mod plan;
 mod progress;
+pub mod reached;
 mod recover;
 mod redact;
 pub mod settings;
@@ -20,6 +23,6 @@ mod supervise;
 pub mod task;
 mod words;
 
-use host::{fresh, keeper, process, root, view};
+use host::{fresh, gate, keeper, process, root, view};
 
 pub use commands::main;

@@ -3,12 +3,27 @@
 use crate::inputs::{HOME, Layout, OUTPUTS, WORKSPACE};
 use crate::settings::{At, Error, Result, Settings, Variable, fits};
 use crate::task::Invocation;
-use aido_runtime::{Deadline, EnvValue, Identity, Network, PLAN_VERSION, Plan, Root, Task};
+use aido_runtime::{Deadline, EnvValue, Identity, Network, PLAN_VERSION, Plan, Root, TRUST, Task};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 /// Where programs are searched for, unless the root says otherwise.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Where programs look for whom they trust, by their variables: OpenSSL, Python's requests and pip, curl, git, node, cargo,
+/// the tools of AWS, deno, nix. Each program has its own; one that knows none of them reads its system's files.
+const TRUSTED: [&str; 10] = [
+    "SSL_CERT_FILE",
+    "REQUESTS_CA_BUNDLE",
+    "PIP_CERT",
+    "CURL_CA_BUNDLE",
+    "GIT_SSL_CAINFO",
+    "NODE_EXTRA_CA_CERTS",
+    "CARGO_HTTP_CAINFO",
+    "AWS_CA_BUNDLE",
+    "DENO_CERT",
+    "NIX_SSL_CERT_FILE",
+];
 
 /// Values of the variables that are passed on from the caller; never stored.
 pub type Secrets = BTreeMap<String, String>;
@@ -54,7 +69,7 @@ pub fn assemble(
         task: task(settings, facts, invocation, stdin)?,
         identity: Identity { uid: facts.uid, gid: facts.gid, groups: facts.groups.clone() },
         limits: settings.limits.clone(),
-        network: Network::None,
+        network: settings.network.planned(),
         syscalls: settings.syscalls.clone(),
         isolation: settings.isolation,
         deadline: Deadline {
@@ -154,6 +169,11 @@ fn environment(settings: &Settings, facts: &RootFacts) -> BTreeMap<String, EnvVa
     set("HOME", HOME);
     set("AIDO_OUTPUTS", OUTPUTS);
     set("AIDO_SANDBOX", &settings.name);
+    if matches!(settings.network.planned(), Network::Gateway(egress) if egress.opens_tls()) {
+        for name in TRUSTED {
+            set(name, TRUST);
+        }
+    }
     for (name, told) in &settings.env {
         let value = match &told.value {
             Variable::Literal(value) => EnvValue::Literal(value.clone()),
@@ -169,19 +189,25 @@ fn secrets(settings: &Settings, caller: &dyn Fn(&str) -> Option<OsString>) -> Re
     let mut secrets = Secrets::new();
     for (name, told) in &settings.env {
         let Variable::From(from) = &told.value else { continue };
-        let fail = |what: String| Error::new(told.at.clone(), what);
-        let Some(value) = caller(from) else {
-            let remedy = format!("set it before: `export {from}=…`, or give `{name}` a value");
-            return Err(
-                fail(format!("`{name}` takes the value of your variable `{from}`, which is not set")).remedy(remedy)
-            );
-        };
-        let value =
-            value.into_string().map_err(|_| fail(format!("the value of your variable `{from}` is not UTF-8")))?;
-        fits(name, &value).map_err(fail)?;
+        let value = passed_on(&told.at, &format!("`{name}`"), from, caller, &format!(", or give `{name}` a value"))?;
+        fits(name, &value).map_err(|what| Error::new(told.at.clone(), what))?;
         secrets.insert(from.clone(), value);
     }
+    for told in settings.network.variables() {
+        let value = passed_on(&told.at, "a header", told.value, caller, "")?;
+        secrets.insert(told.value.to_string(), value);
+    }
     Ok(secrets)
+}
+
+/// The value of the caller's variable `from`, which goes to `whom`.
+fn passed_on(at: &At, whom: &str, from: &str, caller: &dyn Fn(&str) -> Option<OsString>, or: &str) -> Result<String> {
+    let fail = |what: String| Error::new(at.clone(), what);
+    let Some(value) = caller(from) else {
+        return Err(fail(format!("{whom} takes the value of your variable `{from}`, which is not set"))
+            .remedy(format!("set it before: `export {from}=…`{or}")));
+    };
+    value.into_string().map_err(|_| fail(format!("the value of your variable `{from}` is not UTF-8")))
 }
 
 #[cfg(all(test, unix))]

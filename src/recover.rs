@@ -300,6 +300,7 @@ fn closing(run: &Run, remains: &Remains, end: Option<End>) -> Summary {
             stderr: Bytes { kept: remains.stderr_bytes, ..Bytes::default() },
         },
         changes: None,
+        network: None,
         redacted: told.redacted,
         plan_digest: told.plan_digest.or(found),
         chain_head: remains.chain_head.clone(),

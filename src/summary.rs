@@ -2,6 +2,7 @@
 
 use crate::inputs::InputDigest;
 use crate::mutation::Mutated;
+use crate::reached::Reached;
 use crate::redact::Redacted;
 use aido_evidence::Facts;
 use aido_runtime::{Collected, Enforced, Isolation, Outcome, Root, Task};
@@ -45,6 +46,9 @@ pub struct Summary {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mutated: Option<Mutated>,
     pub output: Streams,
+    /// What a run with a gateway reached, and what it was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<Reached>,
     /// What was replaced in the task's two streams.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub redacted: Vec<Redacted>,

@@ -14,7 +14,8 @@ use crate::shape::{self, LOADING, Names};
 use crate::watch::{Seen, Watch};
 use crate::{leftover, os, stand, warden};
 use aido_runtime::{
-    Collected, Command, End, Enforced, Error, Event, Io, Isolation, Listener, Outcome, Plan, Root, Stream, Usage, Wake,
+    Collected, Command, End, Enforced, Error, Event, Io, Isolation, Listener, Network, Outcome, Plan, Root, Stream,
+    Usage, Wake,
 };
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, StartContainerOptions, UploadToContainerOptionsBuilder,
@@ -43,6 +44,12 @@ pub(crate) async fn prepare(session: &Session, plan: &Plan) -> Result<Ready, Err
             "--isolation landlock is the host's own kernel without namespaces: no container engine has that",
         )
         .remedy("--isolation full, or --backend linux"));
+    }
+    if plan.network != Network::None {
+        return Err(Error::new(
+            "this engine has no gateway yet, and a network without one would be open to everywhere",
+        )
+        .remedy("leave the network out of the run"));
     }
     let root = match &plan.root {
         Root::Image { reference, digest, layers } => (reference, digest, layers),

@@ -4,6 +4,7 @@
 //! makes system calls over the prepared [`Script`] and says which step failed. Descriptors that a
 //! failed step leaves open go with the process.
 
+use crate::doors;
 use crate::fault;
 use crate::guard;
 use crate::script::{BASE, Exec, FIRST_FREE, FIRST_SLOT, OUTPUTS, Op, Script, Source, Step};
@@ -94,6 +95,9 @@ fn build(script: &Script, ends: &Ends) -> Result<Stage, Failure> {
     sys::unshare_cgroup().at(Step::CgroupNamespace)?;
     rustix::system::sethostname(script.host_name.to_bytes()).at(Step::HostName)?;
     sys::loopback_up().at(Step::Loopback)?;
+    if let Some(wanted) = &script.doors {
+        doors::open(ends.control, wanted)?;
+    }
     rustix::mount::mount_change(c"/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .at(Step::Propagation)?;
     rustix::process::umask(Mode::empty());

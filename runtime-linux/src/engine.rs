@@ -9,7 +9,7 @@ use crate::ids::IdMap;
 use crate::layer::{self, Meter};
 use crate::layout::Ground;
 use crate::open;
-use crate::prepare::{host_ground, script, script_alone};
+use crate::prepare::{Given, host_ground, script, script_alone};
 use crate::probe;
 use crate::script::{Script, Step};
 use crate::seccomp::{self, Filters};
@@ -19,7 +19,8 @@ use crate::watch::{self, Seen};
 use crate::{collect, failure, handshake, proof, sys, terminal, wall};
 use aido_image::{LayerId, Ownership, Store};
 use aido_runtime::{
-    End, Enforced, Error, Event, Io, Isolation, Layer, Listener, Outcome, Plan, Probe, Root, Runtime, Usage,
+    End, Enforced, Error, Event, Gate, Io, Isolation, Layer, Listener, Network, Outcome, Plan, Probe, Root, Runtime,
+    Usage,
 };
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
@@ -78,6 +79,7 @@ impl Runtime for Linux {
     }
 
     fn run(&self, plan: &Plan, io: Io, listener: &mut dyn Listener) -> Result<Outcome, Error> {
+        let gate = gate(plan, &io)?;
         match plan.isolation {
             Isolation::Full => {
                 let filters = Filters::of(&plan.syscalls, plan.record)?;
@@ -94,7 +96,7 @@ impl Runtime for Linux {
                 let enforced = stand::by_construction(plan, &ids, &filters);
                 let scripted = |weaker: &Weaker, secrets: &Secrets| {
                     let exec = exec::compile(plan, secrets, &ids, weaker, &filters)?;
-                    script(plan, &ground, over.as_ref(), exec, &filters)
+                    script(plan, &ground, Given { layer: over.as_ref(), gate: gate.as_ref() }, exec, &filters)
                 };
                 let outcome = Conduct { name: &self.name, plan, filters: &filters, apart: Apart::Namespaces(&ids) }
                     .run(enforced, &scripted, io, listener);
@@ -128,6 +130,15 @@ impl Runtime for Linux {
     }
 }
 
+/// The gateway of a plan that wants one. Without it nothing is run: never with another network than the plan's.
+fn gate(plan: &Plan, io: &Io) -> Result<Option<Gate>, Error> {
+    match (&plan.network, &io.gate) {
+        (Network::None, _) => Ok(None),
+        (Network::Gateway(_), Some(gate)) => Ok(Some(gate.clone())),
+        (Network::Gateway(_), None) => Err(Error::new("the plan's network was given no gateway")),
+    }
+}
+
 /// The controls, filters and Landlock version of a plan that is held without namespaces.
 fn stand_alone(plan: &Plan) -> Result<(Enforced, Filters, u32), Error> {
     if layer::wanted(plan) {
@@ -143,6 +154,10 @@ fn stand_alone(plan: &Plan) -> Result<(Enforced, Filters, u32), Error> {
     if plan.root != Root::Host {
         return Err(Error::new("without namespaces there is no other root than the host's")
             .remedy("--runtime host, or --isolation full where this host allows it"));
+    }
+    if plan.network != Network::None {
+        return Err(Error::new("without namespaces there is no network of the sandbox's own, and so no gateway to it")
+            .remedy("--no-network, or --isolation full where this host allows it"));
     }
     if plan.task.tty {
         return Err(Error::new("without namespaces a task gets no terminal: the only ones there are the host's own")
@@ -193,13 +208,16 @@ impl Conduct<'_> {
         }
         let result = stand::settle(plan, held, &mut enforced).and_then(|weaker| {
             let script = scripted(&weaker, &io.secrets)?;
-            let live = spawn::build(&script, &self.apart, group.as_ref(), io.stdin.take().map(Into::into))?;
+            let mut live = spawn::build(&script, &self.apart, group.as_ref(), io.stdin.take().map(Into::into))?;
             if live.terminal.is_some() {
                 terminal::resize(live.stdout.as_fd(), io.window.unwrap_or(terminal::USUAL));
             }
             fault::point("supervise.built");
-            let outcome =
-                self.watch(&script, &live, group.as_ref(), io.layer.as_ref(), (&weaker, &mut enforced), listener);
+            // The task does not start before the gateway serves.
+            let served = live.doors.take().map_or(Ok(()), |doors| listener.doors(doors));
+            let outcome = served.and_then(|()| {
+                self.watch(&script, &live, group.as_ref(), io.layer.as_ref(), (&weaker, &mut enforced), listener)
+            });
             // Whatever went wrong above, nothing of the run may live.
             live.end();
             fault::point("supervise.killed");
@@ -318,5 +336,19 @@ fn end(plan: &Plan, seen: &Seen, usage: &Usage) -> End {
         Some(status) if libc::WIFEXITED(status) => End::Exited { code: libc::WEXITSTATUS(status) as u8 },
         Some(status) if libc::WIFSIGNALED(status) => End::Signalled { signal: libc::WTERMSIG(status) },
         _ => End::Lost { why: "the sandbox's first process was killed".into() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aido_runtime::Egress;
+
+    #[test]
+    fn a_network_that_cannot_be_held_is_refused_and_not_left_out() {
+        let network = Network::Gateway(Egress { any: true, ..Egress::default() });
+        let plan = Plan { network, isolation: Isolation::Landlock, ..probe::plan() };
+        let refused = Linux::new(None, "refused").up(&plan).unwrap_err();
+        assert!(refused.what.contains("gateway") && refused.remedy.is_some(), "{refused}");
     }
 }

@@ -56,6 +56,7 @@ fn step_words(step: Step) -> &'static str {
         Step::CgroupNamespace => "make its cgroup namespace",
         Step::HostName => "set its host name",
         Step::Loopback => "bring its loopback up",
+        Step::Doors => "open its doors to the gateway",
         Step::Pivot => "change its root",
         Step::Terminal => "make its terminal",
         Step::Wall => "set the rules of its second wall (Landlock)",

@@ -38,6 +38,8 @@ pub(crate) enum Ground {
 pub(crate) struct Text {
     pub(crate) path: String,
     pub(crate) content: String,
+    /// It covers a file that a folder of the host has there.
+    pub(crate) over: bool,
 }
 
 /// Compiles root and mounts into operations.
@@ -58,6 +60,7 @@ pub(crate) fn compile(
         builder.stage(mount, place, &places, ground)?;
     }
     builder.root(ground)?;
+    builder.cover(texts)?;
     for (mount, place) in mounts.iter().zip(&mut places) {
         builder.attach(mount, place)?;
     }
@@ -68,6 +71,22 @@ pub(crate) fn compile(
 /// Where the project is shown to layers that lie over it.
 fn shown_below(number: usize) -> String {
     format!("b{number}")
+}
+
+/// Where a text waits that covers a file of the host's.
+fn covering(number: usize) -> String {
+    format!("c{number}")
+}
+
+/// Whether a file of the host lies in what the host root shows.
+pub(crate) fn is_shown(ground: &Ground, path: &str) -> bool {
+    let Ground::Host { root } = ground else { return false };
+    let at = root.join(path);
+    host::pieces(root).iter().any(|piece| match piece {
+        Piece::Folder(folder) => at.starts_with(folder),
+        Piece::File(file) => at == *file,
+        Piece::Link { .. } => false,
+    })
 }
 
 #[derive(Default)]
@@ -131,7 +150,10 @@ impl Builder {
         for name in ["proc", "dev"] {
             self.folder(&format!("{top}/{name}"), 0o755, false)?;
         }
-        for text in texts {
+        for (number, text) in texts.iter().enumerate().filter(|(_, text)| text.over) {
+            self.file(&covering(number), &text.content, 0o444, false)?;
+        }
+        for text in texts.iter().filter(|text| !text.over) {
             self.file(&format!("{top}/{}", text.path), &text.content, 0o644, false)?;
         }
         let dev = ground.dev();
@@ -216,6 +238,15 @@ impl Builder {
                     self.ops.push(Op::Bind { source: look(&path)?.source, target, attributes: READ_ONLY });
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Lays files over those that folders of the host have, if the sandbox is shown these.
+    fn cover(&mut self, texts: &[Text]) -> Result<(), Error> {
+        for (number, text) in texts.iter().enumerate().filter(|(_, text)| text.over) {
+            let (path, target) = (c_string(covering(number))?, c_string(&text.path)?);
+            self.ops.push(Op::Staged { path, target, attributes: READ_ONLY });
         }
         Ok(())
     }

@@ -113,7 +113,7 @@ fn a_host_root_needs_no_overlay_and_every_folder_is_shown_through_a_layer() {
         mount("/workspace/data", input(&at("project"), &[])),
         mount("/home/aido", MountKind::Scratch { mode: 0o700 }),
     ];
-    let texts = [Text { path: "etc/passwd".into(), content: "x".into() }];
+    let texts = [Text { path: "etc/passwd".into(), content: "x".into(), over: false }];
     let ops = compile(&Ground::Host { root: at("root") }, &mounts, &texts, None).unwrap();
     let kept: Vec<String> = lines(&ops).into_iter().filter(|line| !line.contains("root/dev")).collect();
     let expected = [

@@ -18,6 +18,7 @@ mod clone;
 mod collect;
 mod copy;
 mod descriptors;
+mod doors;
 mod engine;
 mod exec;
 mod facts;
@@ -44,6 +45,7 @@ mod subordinate;
 mod sys;
 mod task;
 mod terminal;
+mod trust;
 mod wall;
 mod watch;
 #[cfg(test)]

@@ -54,7 +54,7 @@ fn build(plan: &Plan) -> Result<Enforced, Error> {
     let filters = Filters::of(&plan.syscalls, plan.record)?;
     let ids = IdMap::choose(&plan.identity, true)?;
     let exec = exec::compile(plan, &BTreeMap::new(), &ids, &Weaker::default(), &filters)?;
-    let script = prepare::script(plan, &prepare::host_ground(), None, exec, &filters)?;
+    let script = prepare::script(plan, &prepare::host_ground(), prepare::Given::default(), exec, &filters)?;
     let mut enforced = stand::by_construction(plan, &ids, &filters);
     let live = spawn::build(&script, &Apart::Namespaces(&ids), None, None)?;
     let shown = handshake::ready(&live, &script, &filters)

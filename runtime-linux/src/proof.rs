@@ -6,6 +6,7 @@ use crate::exec::Weaker;
 use crate::handshake::Ready;
 use crate::script::Script;
 use crate::seccomp::{self, Filters};
+use crate::sys;
 use aido_runtime::{Control, Enforced, Error};
 
 /// Compares what was tried, and what the kernel says of the task's process, with what must be; adds it to the
@@ -22,8 +23,7 @@ pub(crate) fn judge(
     let (read, write) = (script.unreadable.to_string_lossy(), script.unwritable.to_string_lossy());
     let read = refused(&format!("reading {read}"), trial.read, &[libc::EACCES, libc::EPERM])?;
     let write = refused(&format!("making {write}"), trial.write, &[libc::EROFS, libc::EACCES, libc::EPERM])?;
-    let unreachable = [libc::ENETUNREACH, libc::EPERM, libc::EACCES, libc::EAFNOSUPPORT, libc::ENOSYS];
-    let connect = refused("reaching 198.51.100.1", trial.connect, &unreachable)?;
+    let connect = reached(script, trial.connect)?;
     // The profile's own answer, which shows that it is the filter in force; else the namespace's bound of none.
     let space = filters.namespace_answer().unwrap_or(libc::ENOSPC);
     let namespace = refused("making a user namespace", trial.namespace, &[space])?;
@@ -36,6 +36,17 @@ pub(crate) fn judge(
     enforced.prove(Control::Privileges, format!("{}; {namespace}", status.privileges(script.exec.bounding)?));
     enforced.prove(Control::Syscalls, status.filter()?);
     limits(ready.pid, group, weaker, enforced)
+}
+
+/// Without doors there is no way at all; with them the sandbox itself answers for every address.
+fn reached(script: &Script, errno: u8) -> Result<String, Error> {
+    let nobody = std::net::Ipv4Addr::from(sys::NOBODY);
+    let by_filter = [libc::EPERM, libc::EACCES, libc::EAFNOSUPPORT, libc::ENOSYS];
+    let (what, own) = match &script.doors {
+        None => (format!("reaching {nobody}"), libc::ENETUNREACH),
+        Some(wanted) => (format!("reaching {nobody}:{}, where there is no door,", wanted.shut), libc::ECONNREFUSED),
+    };
+    refused(&what, errno, &[&by_filter[..], &[own]].concat())
 }
 
 fn refused(what: &str, errno: u8, expected: &[i32]) -> Result<String, Error> {

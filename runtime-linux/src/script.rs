@@ -5,6 +5,7 @@
 //! mounted is attached to the new root by descriptor; no name that an image or a project controls is
 //! ever looked up by a plain path.
 
+use crate::doors::Wanted;
 use crate::wall::Wall;
 use libc::c_char;
 use std::ffi::CString;
@@ -116,6 +117,8 @@ pub(crate) struct Script {
     /// Options of the sandbox's tmpfs: `size=…,nr_inodes=…`, one key and value each.
     pub(crate) base: Vec<(CString, CString)>,
     pub(crate) host_name: CString,
+    /// The doors of a sandbox with a gateway; none: it has its own loopback and nothing else.
+    pub(crate) doors: Option<Wanted>,
     pub(crate) exec: Exec,
     pub(crate) guard_filter: &'static [libc::sock_filter],
     /// What the finished sandbox is tried with: a file that must not be read, and one that must not be made.
@@ -142,6 +145,8 @@ pub(crate) enum Step {
     CgroupNamespace,
     HostName,
     Loopback,
+    /// At the port that goes along, if one does.
+    Doors,
     Pivot,
     Terminal,
     Wall,
@@ -158,7 +163,7 @@ pub(crate) enum Step {
 }
 
 impl Step {
-    pub(crate) const ALL: [Step; 21] = [
+    pub(crate) const ALL: [Step; 22] = [
         Step::Handshake,
         Step::Guard,
         Step::Propagation,
@@ -167,6 +172,7 @@ impl Step {
         Step::CgroupNamespace,
         Step::HostName,
         Step::Loopback,
+        Step::Doors,
         Step::Pivot,
         Step::Terminal,
         Step::Wall,

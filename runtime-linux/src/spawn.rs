@@ -4,6 +4,7 @@ use crate::alone;
 use crate::cgroup::Group;
 use crate::child::{self, Ends};
 use crate::clone::{self, Guard, Side};
+use crate::doors;
 use crate::failure::{self, clone_refused};
 use crate::fault;
 use crate::ids::IdMap;
@@ -11,7 +12,7 @@ use crate::script::{FIRST_FREE, FIRST_SLOT, Script};
 use crate::sys::Errno;
 use crate::terminal::Terminal;
 use crate::wire::{LENGTH, Order, Report};
-use aido_runtime::Error;
+use aido_runtime::{Doors, Error};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, send, socketpair};
@@ -40,6 +41,8 @@ pub(crate) struct Live {
     pub(crate) user_namespace: Option<OwnedFd>,
     /// The task's streams are a terminal; its end is `stdout`.
     pub(crate) terminal: Option<Terminal>,
+    /// What leads out, until the gateway has it; none: nothing does.
+    pub(crate) doors: Option<Doors>,
 }
 
 impl Live {
@@ -103,9 +106,9 @@ pub(crate) fn build(
         Ok((handed, terminal))
     });
     match built {
-        Ok((Handed { outputs, root, user_namespace, terminal: ours }, terminal)) => {
+        Ok((Handed { outputs, root, user_namespace, terminal: ours, doors }, terminal)) => {
             let stdout = ours.unwrap_or(stdout);
-            Ok(Live { guard, control, started, stdout, stderr, outputs, root, user_namespace, terminal })
+            Ok(Live { guard, control, started, stdout, stderr, outputs, root, user_namespace, terminal, doors })
         }
         Err(error) => {
             end(&guard);
@@ -133,6 +136,7 @@ struct Handed {
     user_namespace: Option<OwnedFd>,
     /// Our end of it.
     terminal: Option<OwnedFd>,
+    doors: Option<Doors>,
 }
 
 fn hand_over(
@@ -150,21 +154,31 @@ fn hand_over(
     }
     ids.write(guard.pid)?;
     order(control, Order::Build)?;
-    let [Some(outputs), Some(root), terminal] = built(control.as_fd(), script)? else { return Err(out_of_turn()) };
+    let mut doors = Doors::default();
+    let [Some(outputs), Some(root), terminal] = built(control.as_fd(), script, &mut doors)? else {
+        return Err(out_of_turn());
+    };
     if terminal.is_some() != script.exec.terminal {
         return Err(out_of_turn());
     }
-    Ok(Handed { outputs, root, user_namespace: Some(user_namespace.into()), terminal })
+    let doors = script.doors.as_ref().map(|_| doors);
+    Ok(Handed { outputs, root, user_namespace: Some(user_namespace.into()), terminal, doors })
 }
 
 fn hand_over_alone(script: &Script, outputs: &Path, control: &OwnedFd) -> Result<Handed, Error> {
     order(control, Order::Build)?;
-    built(control.as_fd(), script)?;
+    built(control.as_fd(), script, &mut Doors::default())?;
     let open = |path: &Path| {
         let opened = std::fs::File::open(path).map(OwnedFd::from);
         opened.map_err(|e| Error::new(format!("{}: {e}", path.display())))
     };
-    Ok(Handed { outputs: open(outputs)?, root: open(Path::new("/"))?, user_namespace: None, terminal: None })
+    Ok(Handed {
+        outputs: open(outputs)?,
+        root: open(Path::new("/"))?,
+        user_namespace: None,
+        terminal: None,
+        doors: None,
+    })
 }
 
 fn out_of_turn() -> Error {
@@ -180,20 +194,38 @@ pub(crate) fn order(control: &OwnedFd, order: Order) -> Result<(), Error> {
 /// The outputs and the root, where these lie inside of a sandbox, and our end of its terminal, if it has one.
 type Inside = [Option<OwnedFd>; 3];
 
-/// Waits for the report that the sandbox stands; descriptors come with it.
-fn built(control: BorrowedFd<'_>, script: &Script) -> Result<Inside, Error> {
+/// Waits for the report that the sandbox stands; descriptors come with it, and doors before it.
+fn built(control: BorrowedFd<'_>, script: &Script, doors: &mut Doors) -> Result<Inside, Error> {
     let until = Instant::now() + PATIENCE;
+    loop {
+        wait_for_word(control, until)?;
+        match (hear(control)?, &script.doors) {
+            ((Some(Report::Built), inside), _) => return Ok(inside),
+            ((Some(Report::Door(door)), [Some(socket), None, None]), Some(_)) => doors::take(doors, door, socket),
+            ((Some(Report::Failed { step, index, errno }), _), _) => {
+                return Err(failure::words(script, step, index, Errno(errno)));
+            }
+            _ => return Err(out_of_turn()),
+        }
+    }
+}
+
+fn wait_for_word(control: BorrowedFd<'_>, until: Instant) -> Result<(), Error> {
     loop {
         let left = until.saturating_duration_since(Instant::now());
         let mut polled = [PollFd::new(control, PollFlags::POLLIN)];
         let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
         match poll(&mut polled, timeout) {
             Ok(0) => return Err(Error::new(format!("the sandbox was not ready after {PATIENCE:?}"))),
-            Ok(_) => break,
+            Ok(_) => return Ok(()),
             Err(nix::errno::Errno::EINTR) => {}
             Err(e) => return Err(Error::new(format!("cannot wait for the sandbox: {e}"))),
         }
     }
+}
+
+/// One packet, and what came with it.
+fn hear(control: BorrowedFd<'_>) -> Result<(Option<Report>, Inside), Error> {
     let mut packet = [0u8; LENGTH];
     let mut room = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut room);
@@ -207,11 +239,9 @@ fn built(control: BorrowedFd<'_>, script: &Script) -> Result<Inside, Error> {
             inside = [descriptors.next(), descriptors.next(), descriptors.next()];
         }
     }
-    match (packet.get(..length).and_then(Report::decode), inside) {
-        (Some(Report::Built), inside) => Ok(inside),
-        (Some(Report::Failed { step, index, errno }), _) => Err(failure::words(script, step, index, Errno(errno))),
-        (None, _) if length == 0 => Err(Error::new("the sandbox's first process died while it was building")),
-        _ => Err(out_of_turn()),
+    match packet.get(..length).and_then(Report::decode) {
+        None if length == 0 => Err(Error::new("the sandbox's first process died while it was building")),
+        report => Ok((report, inside)),
     }
 }
 

@@ -7,7 +7,9 @@ use crate::layer;
 use crate::open;
 use crate::seccomp::Filters;
 use crate::wall;
-use aido_runtime::{Control, Enforced, Error, Force, Limit, MountKind, Origin, Plan, Standing, SyscallProfile};
+use aido_runtime::{
+    Control, Enforced, Error, Force, Limit, MountKind, Network, Origin, Plan, Standing, SyscallProfile,
+};
 
 /// What is asked of the host's cgroups.
 pub(crate) fn want(plan: &Plan) -> Want {
@@ -28,7 +30,7 @@ pub(crate) fn by_construction(plan: &Plan, ids: &IdMap, filters: &Filters) -> En
     set(Control::Files, "mount namespace, pivot_root, the host's tree detached".into());
     set(Control::Processes, "pid namespace, own /proc, first process not dumpable".into());
     set(Control::Ipc, "ipc and uts namespaces".into());
-    set(Control::Network, "network namespace with its own loopback and nothing else".into());
+    set(Control::Network, network(&plan.network).into());
     set(Control::Environment, "environment and descriptors built anew".into());
     set(Control::Output, format!("at most {} bytes kept of each stream", plan.limits.output.value));
     let deadline = plan.deadline;
@@ -38,6 +40,15 @@ pub(crate) fn by_construction(plan: &Plan, ids: &IdMap, filters: &Filters) -> En
     enforced.set(Control::Syscalls, syscalls(&plan.syscalls, filters));
     enforced.set(Control::SecondWall, second_wall());
     enforced
+}
+
+fn network(network: &Network) -> &'static str {
+    match network {
+        Network::None => "network namespace with its own loopback and nothing else",
+        Network::Gateway(_) => {
+            "network namespace; the only way out is aido's gateway, which decides by the plan's rules"
+        }
+    }
 }
 
 fn read_only(plan: &Plan) -> Standing {

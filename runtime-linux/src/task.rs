@@ -117,7 +117,10 @@ fn try_what_must_fail(script: &Script) -> Trial {
     Trial {
         read: number(open(&script.unreadable, OFlags::RDONLY)),
         write: number(open(&script.unwritable, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL)),
-        connect: number(sys::reach_out()),
+        connect: number(match &script.doors {
+            None => sys::reach_out(),
+            Some(wanted) => sys::knock(wanted.shut),
+        }),
         namespace: number(sys::unshare_user()),
     }
 }

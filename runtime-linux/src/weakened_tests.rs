@@ -18,7 +18,8 @@ fn judged(profile: &SyscallProfile, change: impl FnOnce(&mut Script)) -> Result<
     let filters = Filters::of(profile, plan.record).unwrap();
     let ids = IdMap::choose(&plan.identity, false).unwrap();
     let exec = exec::compile(&plan, &BTreeMap::new(), &ids, &Weaker::default(), &filters).unwrap();
-    let mut script = prepare::script(&plan, &prepare::host_ground(), None, exec, &filters).unwrap();
+    let mut script =
+        prepare::script(&plan, &prepare::host_ground(), prepare::Given::default(), exec, &filters).unwrap();
     change(&mut script);
     let live = spawn::build(&script, &Apart::Namespaces(&ids), None, None).map_err(|e| e.what)?;
     let mut enforced = stand::by_construction(&plan, &ids, &filters);

@@ -1,5 +1,6 @@
 //! The few packets between the supervisor and the sandbox's first process: sixteen bytes each.
 
+use crate::doors::Door;
 use crate::script::Step;
 
 pub(crate) const LENGTH: usize = 16;
@@ -24,6 +25,8 @@ pub(crate) enum Order {
 pub(crate) enum Report {
     /// The sandbox stands; descriptors of the outputs, the root and, where it has one, the terminal go along.
     Built,
+    /// A way out of the sandbox; its socket goes along. All of them come before it stands.
+    Door(Door),
     /// From the task's process: all that confines it is in force; where refusals are heard, the descriptor for
     /// that goes along.
     Confined,
@@ -79,6 +82,7 @@ impl Report {
             Report::Ended { status } => pack(102, status as u32, 0, 0),
             Report::Failed { step, index, errno } => pack(103, step as u32, index, errno as u32),
             Report::Confined => pack(104, 0, 0, 0),
+            Report::Door(door) => pack(106, door as u32, 0, 0),
             Report::Tried(Trial { read, write, connect, namespace }) => {
                 pack(105, u32::from_le_bytes([read, write, connect, namespace]), 0, 0)
             }
@@ -96,6 +100,7 @@ impl Report {
                 let [read, write, connect, namespace] = a.to_le_bytes();
                 Some(Report::Tried(Trial { read, write, connect, namespace }))
             }
+            106 => Some(Report::Door(Door::from_number(a)?)),
             _ => None,
         }
     }
@@ -133,7 +138,7 @@ mod tests {
             assert_eq!(Report::decode(&report.encode()), Some(report));
         }
         let trial = Trial { read: 13, write: 30, connect: 101, namespace: 0 };
-        for report in [Report::Built, Report::Confined, Report::Tried(trial)] {
+        for report in [Report::Built, Report::Confined, Report::Door(Door::NamesUdp), Report::Tried(trial)] {
             assert_eq!(Report::decode(&report.encode()), Some(report));
             assert_eq!(Order::decode(&report.encode()), None, "a report is no order");
         }

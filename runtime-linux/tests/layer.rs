@@ -145,6 +145,7 @@ impl Bench {
             layer: Some(Layer { folder: layer.to_path_buf(), below: below.to_vec() }),
             stdin: None,
             window: None,
+            gate: None,
         };
         let mut heard = Heard::default();
         let outcome = engine.run(&self.plan(script, disk), io, &mut heard).unwrap();

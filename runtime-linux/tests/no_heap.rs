@@ -3,8 +3,8 @@
 //! first two processes have in their own process namespace.
 
 use aido_runtime::{
-    Command, Control, Deadline, End, EnvValue, Error, Event, Identity, Io, Isolation, Limit, Limits, Listener, Mount,
-    MountKind, Network, PLAN_VERSION, Plan, Root, Runtime, Stream, SyscallProfile, Task,
+    Command, Control, Deadline, Doors, Egress, End, EnvValue, Error, Event, Gate, Identity, Io, Isolation, Limit,
+    Limits, Listener, Mount, MountKind, Network, PLAN_VERSION, Plan, Root, Runtime, Stream, SyscallProfile, Task,
 };
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,6 +42,8 @@ static HEAP: Forbidding = Forbidding;
 struct Heard {
     stdout: Vec<u8>,
     events: Vec<Event>,
+    /// How many of each kind.
+    doors: (usize, usize, usize, usize),
 }
 
 impl Listener for Heard {
@@ -58,6 +60,11 @@ impl Listener for Heard {
 
     fn command(&mut self) -> Option<Command> {
         None
+    }
+
+    fn doors(&mut self, doors: Doors) -> Result<(), Error> {
+        self.doors = (doors.tcp.len(), doors.proxy.len(), doors.names_udp.len(), doors.names_tcp.len());
+        Ok(())
     }
 
     fn wake(&self) -> Option<BorrowedFd<'_>> {
@@ -111,20 +118,26 @@ fn plan(project: &Path, tty: bool) -> Plan {
 
 #[test]
 fn a_whole_run_happens_without_the_heap() {
-    assert_eq!(run(false), "here\nlog\noutputs\nseen\n");
+    assert_eq!(run(false, None), "here\nlog\noutputs\nseen\n");
     // What is made for a terminal is made there too.
-    assert_eq!(run(true), "here\r\nlog  outputs  seen\r\n");
+    assert_eq!(run(true, None), "here\r\nlog  outputs  seen\r\n");
+}
+
+#[test]
+fn doors_are_opened_without_the_heap() {
+    let gate = Gate { ports: vec![80, 443, 5432], authority: "a certificate".into() };
+    assert_eq!(run(false, Some(gate)), "here\nlog\noutputs\nseen\n");
 }
 
 /// What a run shows, which must go well.
-fn run(tty: bool) -> String {
+fn run(tty: bool, gate: Option<Gate>) -> String {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("seen"), "").unwrap();
     std::fs::write(folder.path().join(".env"), "SECRET=1").unwrap();
     let outputs = folder.path().join("outputs");
     std::fs::create_dir(&outputs).unwrap();
     let mut heard = Heard::default();
-    let engine = aido_runtime_linux::Linux::new(None, format!("heap{}", std::process::id()));
+    let engine = aido_runtime_linux::Linux::new(None, format!("heap{}-{}", std::process::id(), gate.is_some()));
     let io = Io {
         secrets: BTreeMap::new(),
         secret_files: BTreeMap::new(),
@@ -132,8 +145,13 @@ fn run(tty: bool) -> String {
         layer: None,
         stdin: None,
         window: None,
+        gate: gate.clone(),
     };
-    let outcome = engine.run(&plan(folder.path(), tty), io, &mut heard).unwrap();
+    let egress = Egress { any: true, ..Egress::default() };
+    let network = if gate.is_some() { Network::Gateway(egress) } else { Network::None };
+    let plan = Plan { network, ..plan(folder.path(), tty) };
+    let outcome = engine.run(&plan, io, &mut heard).unwrap();
+    assert_eq!(heard.doors, gate.map_or((0, 0, 0, 0), |gate| (gate.ports.len(), 1, 1, 1)));
     assert_eq!(outcome.end, End::Exited { code: 0 }, "{:?}", heard.events);
     assert_eq!(std::fs::read_to_string(outputs.join("log")).unwrap(), "kept\n");
     String::from_utf8(heard.stdout).unwrap()

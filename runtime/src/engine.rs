@@ -1,6 +1,6 @@
 //! The trait that every engine implements, and what it is given.
 
-use crate::{Enforced, Error, Event, Outcome, Plan};
+use crate::{Doors, Enforced, Error, Event, Gate, Outcome, Plan};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -37,6 +37,8 @@ pub struct Io {
     pub stdin: Option<std::io::PipeReader>,
     /// The size that the task's terminal begins with.
     pub window: Option<Window>,
+    /// The gateway of a plan that has one.
+    pub gate: Option<Gate>,
 }
 
 /// Where a sandbox keeps what its tasks changed.
@@ -90,6 +92,12 @@ pub trait Listener {
 
     /// The next command, if there is one; never blocks.
     fn command(&mut self) -> Option<Command>;
+
+    /// The sandbox of a plan with a gateway stands, and this is all that leads out of it. When it comes back, the
+    /// gateway serves; an error, as of a listener that has none, means that the task is not started.
+    fn doors(&mut self, _doors: Doors) -> Result<(), Error> {
+        Err(Error::new("there is no gateway for the sandbox's network"))
+    }
 
     /// Readable when [`Listener::command`] has something to say; None: it has to be asked now and then.
     fn wake(&self) -> Option<Wake<'_>>;

@@ -5,6 +5,7 @@
 //! [`Listener`] what happens. Nothing here names a namespace, a container or a platform, so that an
 //! engine of another kind fits behind the same trait.
 
+mod egress;
 mod enforced;
 mod engine;
 mod error;
@@ -14,6 +15,7 @@ mod outcome;
 mod plan;
 mod task;
 
+pub use egress::{Doors, Egress, EgressBudget, EgressInject, EgressRule, EgressTls, Gate, PROXY_PORT, TRUST};
 pub use enforced::{Control, Enforced, Force, Standing};
 pub use engine::{Advice, Command, Io, Layer, Listener, Probe, Runtime, Stream, Wake, Window};
 pub use error::Error;

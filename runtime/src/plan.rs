@@ -1,13 +1,13 @@
 //! What is to be run, and what it may touch. Stored as evidence (`plan.json`).
 
-use crate::{Control, Error};
+use crate::{Control, Egress, Error};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// Version of the stored form. 1: first. 2: `isolation`; profiles of system calls `strict` and `file`. 3: `record`,
-/// `exact_output`, secret inputs. 4: `task.tty`, layered and open folders.
-pub const PLAN_VERSION: u32 = 4;
+/// `exact_output`, secret inputs. 4: `task.tty`, layered and open folders. 5: `network.gateway`.
+pub const PLAN_VERSION: u32 = 5;
 
 /// Everything an engine needs to know to run one task; no secret is in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -179,11 +179,13 @@ pub enum Origin {
     Default,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Network {
     /// The sandbox's own loopback and nothing else.
     None,
+    /// What this names, by a gateway that decides and tells of each connection; there is no way round it.
+    Gateway(Egress),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -233,6 +235,17 @@ pub struct Deadline {
     pub ttl_ms: u64,
     /// How long it then has between the request to end and the kill, in milliseconds.
     pub grace_ms: u64,
+}
+
+impl Network {
+    /// The same, letting nothing through: what the task asks for is only put on record.
+    pub fn learning(self) -> Network {
+        let asked = match self {
+            Network::None => Egress::default(),
+            Network::Gateway(egress) => egress,
+        };
+        Network::Gateway(Egress { learn: true, ..asked })
+    }
 }
 
 impl Task {

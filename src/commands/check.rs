@@ -5,7 +5,7 @@ use crate::cli::Check;
 use crate::inputs::{Entry, Layout, OUTPUTS, lay_out};
 use crate::root;
 use crate::settings::{
-    Filesystem, Overrides, Policy, Settings, Variable, printable, show_bytes, show_duration, show_processors,
+    Filesystem, Network, Overrides, Policy, Settings, Variable, printable, show_bytes, show_duration, show_processors,
 };
 use aido_runtime::{Limit, Limits, Origin, Record, SyscallProfile};
 use anyhow::Result;
@@ -44,7 +44,8 @@ struct Granted {
     outputs: Vec<String>,
     /// Whether the project can be changed, and where that goes.
     filesystem: Filesystem,
-    network: &'static str,
+    /// What can be reached.
+    network: Network,
     /// The profile of system calls: `default` or `strict`; a file cannot name another.
     syscalls: &'static str,
     /// How much of what the task does is on record.
@@ -79,6 +80,7 @@ pub(super) fn check(dir: &Path, asked: &Check) -> Result<u8> {
         settings = load()?;
     }
     backend::refuse_writing(&settings, backend)?;
+    backend::refuse_network(&settings, backend)?;
     let layout = lay_out(&settings, None, &backend::own_folders())?;
     let mut granted = granted(&settings, &layout, &|name| std::env::var_os(name).is_some());
     granted.backend = backend.name();
@@ -113,7 +115,7 @@ fn granted(settings: &Settings, layout: &Layout, is_set: &dyn Fn(&str) -> bool) 
         secrets: layout.secrets.iter().map(|secret| secret.entry.path.clone()).collect(),
         outputs: [OUTPUTS.to_string()].into_iter().chain(outputs).collect(),
         filesystem: settings.filesystem,
-        network: "none",
+        network: settings.network.clone(),
         syscalls: if settings.syscalls == SyscallProfile::Strict { "strict" } else { "default" },
         record: settings.record,
         env: settings.env.iter().map(|(name, told)| (name.clone(), value(&told.value))).collect(),
@@ -159,7 +161,7 @@ fn describe(granted: &Granted) -> String {
         let changes = "all that it sees, in a layer apart (overlay): nothing of it happens to the project";
         paragraph(&mut out, "changes", &[changes.to_string()], "");
     }
-    paragraph(&mut out, "reaches", &[], "no network but its own loopback");
+    paragraph(&mut out, "reaches", &granted.network.described(), "no network but its own loopback");
     if granted.syscalls == "strict" {
         paragraph(&mut out, "may call", &["what a plain script interpreter needs (strict)".to_string()], "");
     }

@@ -23,6 +23,7 @@ pub(crate) fn up(dir: &Path, typed: &cli::SandboxUp) -> Result<u8> {
     let policy = Policy::of_the_user()?;
     let backend = backend::chosen(typed.wanted.backend, &policy)?;
     let settings = Settings::load(dir, typed.wanted.file.as_deref(), &typed.wanted.overrides(), &policy)?;
+    policy.check_consent(&settings.network)?;
     if let (Some(assumed), false) = (settings.assumed(), typed.quiet) {
         say(&assumed);
     }
@@ -54,6 +55,7 @@ pub(crate) fn fork(dir: &Path, typed: &cli::Fork) -> Result<u8> {
 /// Checks that a sandbox can be had here, then makes it.
 fn make(settings: &Settings, backend: Backend, first: Option<&Sandbox>, quiet: bool) -> Result<u8> {
     backend::refuse_writing(settings, backend)?;
+    backend::refuse_network(settings, backend)?;
     let layout = inputs::lay_out(settings, None, &backend::own_folders_in(&settings.project))?;
     let shown = progress::shown(quiet);
     let ready = root::ready(settings, backend, &shown)?;
@@ -137,6 +139,9 @@ pub(crate) fn refuse_reshaping(wanted: &cli::Wanted, sandbox: &Sandbox) -> Resul
         ("--pids", wanted.pids.is_some()),
         ("--disk", wanted.disk.is_some()),
         ("--filesystem", wanted.filesystem.is_some()),
+        ("--network", wanted.network),
+        ("--allow-host", !wanted.allow_host.is_empty()),
+        ("--no-network", wanted.no_network),
         ("--dangerous-allow-mutations", wanted.dangerous_allow_mutations),
         ("--syscalls", wanted.syscalls.is_some()),
         ("--record", wanted.record.is_some()),

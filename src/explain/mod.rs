@@ -12,6 +12,7 @@ mod limit;
 mod network;
 mod place;
 mod program;
+mod refused;
 mod said;
 
 use crate::settings::{Backend, Edit, Policy, changed_line};
@@ -149,6 +150,7 @@ pub(crate) fn explain(facts: &Facts<'_>) -> Vec<Explanation> {
     for refused in &facts.summary.outcome.refused {
         all.extend(recorded(facts, refused));
     }
+    all.extend(facts.summary.network.iter().flat_map(|reached| &reached.refused).map(refused::explain));
     for found in said::explain(facts) {
         // aido's own account of the same thing is the better one.
         if !all.iter().any(|known| is_same(known, &found)) {
@@ -169,7 +171,7 @@ fn recorded(facts: &Facts<'_>, refused: &Refusal) -> Option<Explanation> {
         (Cause::ReadOnly, Some(path)) => Some(file::refused_write(facts, refused, path)),
         (Cause::Denied, Some(path)) => Some(file::refused_by_mode(facts, refused, path)),
         (Cause::Absent, Some(path)) => file::refused_read(facts, refused, path),
-        _ => Some(network::explain(refused)),
+        _ => Some(network::explain(facts, refused)),
     }
 }
 

@@ -38,7 +38,7 @@ fn one(facts: &Facts<'_>, heard: &Heard) -> Option<Explanation> {
             let found = Explanation::new(from, Kind::Limit, what, why).target("open files");
             Some(found.instead("raise the hard limit of your shell (`ulimit -Hn`) before `aido run`"))
         }
-        Error::Unreachable => Some(network::said(heard.names.first().map(String::as_str), what)),
+        Error::Unreachable => Some(network::said(facts, heard.names.first().map(String::as_str), what)),
         Error::NoProgram => {
             // How the run itself ended says it better.
             if matches!(facts.summary.outcome.end, End::NotFound { .. }) {

@@ -1,6 +1,7 @@
 //! Explanations of made-up runs: each change is applied, and must then really be one.
 
 use super::*;
+use crate::backend;
 use crate::inputs;
 use crate::plan::{RootFacts, assemble};
 use crate::settings::{Overrides, Settings};
@@ -250,7 +251,14 @@ fn ways_out_are_explained_once_and_by_the_record_where_it_has_them() {
     let case = Case::new("", &[]).says("curl: (6) Could not resolve host: example.com");
     let found = case.only();
     assert_eq!((found.from, found.target.as_deref()), (Source::Output, Some("example.com")));
-    assert!(found.change.is_none() && found.instead.unwrap().contains("inputs"));
+    match backend::holds_network(Backend::Linux) {
+        true => {
+            let change = found.change.unwrap();
+            assert!(change.yaml.contains("network: [example.com]") && found.exposes.is_some(), "{}", change.yaml);
+            assert_eq!(change.options, "--allow-host example.com");
+        }
+        false => assert!(found.change.is_none() && found.instead.unwrap().contains("inputs")),
+    }
     let case = case.refused("connect", Cause::Network, "93.184.216.34:443/tcp");
     assert_eq!(case.only().from, Source::Record);
     let docker = Case::new("", &[]).refused("connect", Cause::Absent, "unix:/var/run/docker.sock").only();

@@ -12,6 +12,8 @@ pub(crate) mod ears;
 pub(crate) mod files;
 #[path = "../fresh.rs"]
 pub(crate) mod fresh;
+#[path = "../gate/mod.rs"]
+pub(crate) mod gate;
 #[path = "../interrupt.rs"]
 pub(crate) mod interrupt;
 #[path = "../keeper.rs"]

@@ -8,6 +8,7 @@
 //! | `ears` | what a supervisor hears beside its engine: the link, signals, its own clocks |
 //! | `view` | the command line while a run goes on |
 //! | `process` | processes that are on record |
+//! | `gate` | the gateway of a run, a process of its own |
 //! | `keeper` | who ends a sandbox that stays |
 //! | `changed`, `diff`, `apply`, `mutated` | what tasks changed of the project, in a layer or in itself |
 //! | `root`, `store` | images: aido's own store, or the engine's |

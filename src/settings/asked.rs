@@ -1,5 +1,6 @@
 //! What was asked for, in the file and on the command line together, before any of it is checked or filled in.
 
+use super::Network;
 use super::error::Told;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -19,6 +20,7 @@ pub(super) struct Asked {
     pub(super) secrets: Vec<Told<String>>,
     pub(super) env: BTreeMap<String, Told<Variable>>,
     pub(super) filesystem: Option<Told<String>>,
+    pub(super) network: Network,
     pub(super) syscalls: Option<Told<String>>,
     pub(super) record: Option<Told<String>>,
     pub(super) resources: Resources,
@@ -62,7 +64,7 @@ impl Asked {
             let _ = writeln!(out, "secrets: {}", list(&self.secrets));
         }
         let filesystem = self.filesystem.as_ref().map_or("readonly", |told| told.value.as_str());
-        let _ = writeln!(out, "permissions:\n  filesystem: {filesystem}\n  network: false");
+        let _ = writeln!(out, "permissions:\n  filesystem: {filesystem}\n  network: {}", self.network.to_yaml());
         scalar(&mut out, "  syscalls", &self.syscalls);
         if !self.env.is_empty() {
             out.push_str("env:\n");

@@ -29,6 +29,14 @@ pub(super) const OUTPUT: Bound = size("output", 1024..=TIB);
 /// In thousandths of a processor.
 pub(super) const CPUS: Bound =
     Bound { name: "cpus", range: 10..=1_024_000, parse: units::processors, show: units::show_processors };
+/// Of a task's traffic.
+pub(super) const TRAFFIC: Bound = size("bytes", 1024..=16 * TIB);
+pub(super) const CONNECTIONS: Bound = Bound {
+    name: "connections",
+    range: 1..=1_000_000_000,
+    parse: |text| text.parse().map_err(|_| format!("`{text}` is no whole number")),
+    show: |number| number.to_string(),
+};
 pub(super) const PIDS: Bound = Bound {
     name: "pids",
     range: 1..=4_194_304,

@@ -18,6 +18,8 @@ pub(crate) enum Edit {
     /// Seconds.
     Ttl(u64),
     Runtime(String),
+    /// A host, by its name, on the usual ports.
+    Host(String),
     /// A profile of aido's own.
     Syscalls(&'static str),
 }
@@ -86,7 +88,7 @@ impl Edit {
             Edit::Resource(..) => "resources",
             Edit::Ttl(_) => "ttl",
             Edit::Runtime(_) => "runtime",
-            Edit::Syscalls(_) => "permissions",
+            Edit::Host(_) | Edit::Syscalls(_) => "permissions",
         }
     }
 
@@ -102,6 +104,7 @@ impl Edit {
             Edit::Resource(resource, value) => word(resource.name(), &resource.show(*value)),
             Edit::Ttl(seconds) => word("ttl", &(bound::TIME.show)(*seconds)),
             Edit::Runtime(name) => word("runtime", name),
+            Edit::Host(name) => word("allow-host", name),
             Edit::Syscalls(name) => word("syscalls", name),
         }
     }
@@ -120,8 +123,7 @@ pub(crate) fn line(text: &str, edits: &[Edit]) -> Result<String> {
         "resources" => resources(&asked),
         "ttl" => quantity(&asked.ttl),
         "runtime" => scalar(&asked.runtime),
-        // All else that may stand there is what holds without it.
-        _ => format!("{{syscalls: {}}}", scalar(&asked.syscalls)),
+        _ => permissions(&asked),
     };
     Ok(format!("{key}: {value}"))
 }
@@ -152,6 +154,11 @@ fn apply(edit: &Edit, asked: &mut Asked) {
         }
         Edit::Ttl(seconds) => asked.ttl = Some(told((bound::TIME.show)(*seconds))),
         Edit::Runtime(name) => asked.runtime = Some(told(name.clone())),
+        Edit::Host(name) => {
+            if let Ok(host) = super::network::typed(name) {
+                asked.network.hosts.push(host);
+            }
+        }
         Edit::Syscalls(name) => asked.syscalls = Some(told(name.to_string())),
     }
 }
@@ -166,6 +173,15 @@ fn as_pattern(path: &str) -> String {
         pattern.push(c);
     }
     pattern
+}
+
+/// What is no default there.
+fn permissions(asked: &Asked) -> String {
+    let network = (asked.network != super::Network::default()).then(|| format!("network: {}", asked.network.to_yaml()));
+    let told = |key: &str, told: &Option<Told<String>>| told.as_ref().map(|_| format!("{key}: {}", scalar(told)));
+    let filesystem = told("filesystem", &asked.filesystem).filter(|line| line != "filesystem: readonly");
+    let keys = [filesystem, network, told("syscalls", &asked.syscalls)];
+    format!("{{{}}}", keys.into_iter().flatten().collect::<Vec<_>>().join(", "))
 }
 
 fn resources(asked: &Asked) -> String {
@@ -241,6 +257,11 @@ mod tests {
             said("permissions: {syscalls: strict}", &[Edit::Syscalls("default")]),
             "permissions: {syscalls: default}"
         );
+        assert_eq!(
+            said("permissions: {filesystem: overlay, network: [a.example]}", &[Edit::Host("b.example".into())]),
+            "permissions: {filesystem: overlay, network: [a.example, b.example]}"
+        );
+        assert_eq!(Edit::Host("b.example".into()).option(), "--allow-host b.example");
         assert_eq!(Edit::Output("a b/".into()).option(), "--output 'a b/'");
     }
 

@@ -6,6 +6,7 @@ mod bound;
 mod change;
 mod error;
 mod file;
+mod network;
 mod overrides;
 mod pin;
 mod policy;
@@ -23,6 +24,7 @@ pub use asked::Variable;
 pub use backend::{Backend, VARIABLE as BACKEND_VARIABLE};
 pub(crate) use change::{Edit, Resource, asked_ttl, line as changed_line, ttl_at_most};
 pub use error::{At, Error, Place, Result, Told, printable};
+pub use network::{Host, Network};
 pub use overrides::Overrides;
 pub(crate) use pin::pin;
 pub use policy::Policy;
@@ -60,6 +62,7 @@ pub struct Settings {
     pub limits: Limits,
     pub accept_weaker: BTreeSet<Control>,
     pub filesystem: Filesystem,
+    pub network: Network,
     pub syscalls: SyscallProfile,
     pub isolation: Isolation,
     /// How much of what a task does is on record.
@@ -146,7 +149,11 @@ impl Settings {
         };
         let ttl = show_duration(self.ttl);
         let runtime = &self.runtime.value;
-        Some(format!("no {FILE}: runtime {runtime}, ttl {ttl}, {inputs}, results in /outputs, no network"))
+        let network = match self.network.is_none() {
+            true => "no network",
+            false => "the network of the command line",
+        };
+        Some(format!("no {FILE}: runtime {runtime}, ttl {ttl}, {inputs}, results in /outputs, {network}"))
     }
 }
 

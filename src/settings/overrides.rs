@@ -2,7 +2,7 @@
 
 use super::asked::{Asked, Variable};
 use super::error::{At, Error, Result, Told};
-use super::variable;
+use super::{Network, network, variable};
 use aido_runtime::{Control, Isolation, SyscallProfile};
 
 /// Options of the command line, as they were typed. Lists add to the file's; everything else replaces.
@@ -22,6 +22,12 @@ pub struct Overrides {
     pub disk: Option<String>,
     /// `readonly` or `overlay`.
     pub filesystem: Option<String>,
+    /// Any public host, beside what the file says of hosts.
+    pub network: bool,
+    /// Nothing, whatever the file says.
+    pub no_network: bool,
+    /// `NAME` or `NAME:PORT`, beside the file's.
+    pub allow_hosts: Vec<String>,
     /// The task may change the project itself; no file can say that.
     pub mutations: bool,
     pub accept_weaker: Vec<Control>,
@@ -52,6 +58,7 @@ impl Overrides {
         replace(&mut asked.ttl, "--ttl", &self.ttl);
         replace(&mut asked.filesystem, "--filesystem", &self.filesystem);
         replace(&mut asked.record, "--record", &self.record);
+        self.lay_over_network(&mut asked.network)?;
         let resources = &mut asked.resources;
         replace(&mut resources.memory, "--memory", &self.memory);
         replace(&mut resources.cpus, "--cpus", &self.cpus);
@@ -67,6 +74,24 @@ impl Overrides {
             let (name, value): (String, Variable) =
                 variable::typed(text).map_err(|what| Error::new(at.clone(), what))?;
             asked.env.insert(name, Told::new(value, at));
+        }
+        Ok(())
+    }
+
+    /// Nothing beats all else; the rest adds to what the file grants, and takes away nothing that it denies.
+    fn lay_over_network(&self, network: &mut Network) -> Result<()> {
+        if self.no_network {
+            *network = Network::default();
+            return Ok(());
+        }
+        if self.network {
+            network.any = Some(At::Flag("--network".to_string()));
+        }
+        for text in &self.allow_hosts {
+            let typed = network::typed(text)?;
+            if !network.consent(&typed) {
+                network.hosts.push(typed);
+            }
         }
         Ok(())
     }

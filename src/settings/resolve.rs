@@ -5,7 +5,7 @@ use super::bound::{self, Bound, lowered};
 use super::error::{At, Error, Result, Told};
 use super::overrides::{Overrides, flagged};
 use super::suggest::nearest;
-use super::{Filesystem, Policy, Runtime, Settings, syscalls, variable};
+use super::{Filesystem, Network, Policy, Runtime, Settings, syscalls, variable};
 use aido_runtime::{Limit, Limits, Record, SyscallProfile};
 use std::path::{Component, Path};
 use std::time::Duration;
@@ -34,6 +34,7 @@ pub(super) fn settings(
         None => name_of(&project),
     };
     check_env(&asked, policy)?;
+    check_network(&asked.network, policy)?;
     let runtime = runtime(&asked)?;
     policy.check_runtime(&runtime, &project)?;
     Ok(Settings {
@@ -47,6 +48,7 @@ pub(super) fn settings(
         env: asked.env.clone(),
         limits: limits(&asked.resources, policy)?,
         accept_weaker: overrides.accept_weaker.iter().copied().collect(),
+        network: asked.network.clone(),
         syscalls: profile(&asked, overrides, &project)?,
         isolation: overrides.isolation,
         filesystem: match overrides.mutations {
@@ -166,6 +168,14 @@ fn check_env(asked: &Asked, policy: &Policy) -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn check_network(network: &Network, policy: &Policy) -> Result<()> {
+    network.check()?;
+    for told in network.variables() {
+        policy.check_variable(told.value, &Told::new(Variable::From(told.value.to_string()), told.at))?;
+    }
+    policy.check_network(network)
 }
 
 fn limits(asked: &Resources, policy: &Policy) -> Result<Limits> {

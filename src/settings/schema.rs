@@ -2,6 +2,7 @@
 
 use super::asked::{Asked, Resources, Variable};
 use super::error::{At, Error, Result, Told};
+use super::network::{self, Network};
 use super::suggest::nearest;
 use super::yaml::{Node, Value};
 use std::collections::BTreeMap;
@@ -34,7 +35,7 @@ const FOREIGN: [&str; 17] = [
     "devices",
     "capabilities",
 ];
-const ENFORCED: &str = "this version enforces `filesystem: readonly` or `overlay`, and `network: false`";
+const ENFORCED: &str = "this version enforces `filesystem: readonly` or `overlay`, and what `network` names";
 
 /// Checks the document's shape; values stay text.
 pub(super) fn read(document: Node) -> Result<Asked> {
@@ -52,6 +53,7 @@ pub(super) fn read(document: Node) -> Result<Asked> {
         outputs: top.take("outputs").map(|n| n.texts("outputs")).transpose()?.unwrap_or_default(),
         secrets: top.take("secrets").map(|n| n.texts("secrets")).transpose()?.unwrap_or_default(),
         filesystem: permissions.filesystem,
+        network: permissions.network,
         syscalls: permissions.syscalls,
         record: top.take("record").map(|n| n.text("record")).transpose()?,
         env: top.take("env").map(env).transpose()?.unwrap_or_default(),
@@ -63,27 +65,16 @@ pub(super) fn read(document: Node) -> Result<Asked> {
 #[derive(Default)]
 struct Permissions {
     filesystem: Option<Told<String>>,
+    network: Network,
     syscalls: Option<Told<String>>,
 }
 
-/// What no means are there to hold is refused where it is more than the least.
 fn permissions(node: Node) -> Result<Permissions> {
     let mut section = Section::new(node, "permissions", &PERMISSIONS)?;
     let filesystem = section.take("filesystem").map(|node| node.text("permissions.filesystem")).transpose()?;
-    if let Some(node) = section.take("network") {
-        let what = match &node.value {
-            Value::Bool(false) => "",
-            Value::Bool(true) => "`network: true` is not enforced by this version, so it is refused",
-            Value::List(_) => "a list of hosts is not enforced by this version, so it is refused",
-            _ => "`network` is `false`, `true` or a list of hosts",
-        };
-        if !what.is_empty() {
-            return Err(Error::new(node.at, what)
-                .remedy("write `network: false`: the task has its own loopback and nothing else"));
-        }
-    }
+    let network = section.take("network").map(network::read).transpose()?.unwrap_or_default();
     let syscalls = section.take("syscalls").map(|node| node.text("permissions.syscalls")).transpose()?;
-    Ok(Permissions { filesystem, syscalls })
+    Ok(Permissions { filesystem, network, syscalls })
 }
 
 fn env(node: Node) -> Result<BTreeMap<String, Told<Variable>>> {

@@ -113,16 +113,7 @@ fn a_doubled_key_names_both_places() {
 
 #[test]
 fn permissions_that_cannot_be_held_are_refused() {
-    assert_eq!(
-        refused("permissions:\n  network: true\n"),
-        "sandbox.yaml:2:12: `network: true` is not enforced by this version, so it is refused
-   |
- 2 |   network: true
-   |            ^^^^
-  help: write `network: false`: the task has its own loopback and nothing else"
-    );
     for (text, place, said) in [
-        ("permissions:\n  network: [example.org]", "2:12", "a list of hosts is not enforced"),
         ("permissions:\n  filesystem: readwrite", "2:15", "no kind of file system"),
         ("permissions:\n  filesystem: readnoly", "2:15", "did you mean `readonly`?"),
         ("permissions:\n  network: no", "2:12", "`network` is `false`"),

@@ -1,5 +1,6 @@
 //! What a supervisor hears beside its engine, by one descriptor that is readable when any of it has something to say.
 
+use crate::gate::Standing;
 use crate::host::link::Link;
 use aido_runtime::Wake;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -46,6 +47,15 @@ impl Ears {
     /// Nobody speaks on the link any more.
     pub(crate) fn forget(&self, link: &Link) {
         let _ = self.wake.delete(link);
+    }
+
+    /// The gateway of the run may have something to tell.
+    pub(crate) fn hear_of(&self, gateway: &Standing) -> nix::Result<()> {
+        self.wake.add(gateway, readable())
+    }
+
+    pub(crate) fn hear_no_more_of(&self, gateway: &Standing) {
+        let _ = self.wake.delete(gateway);
     }
 
     /// Sets the time to sign; false where that cannot be had.

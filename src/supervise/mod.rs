@@ -3,6 +3,7 @@
 //! ends the sandbox, and the next command closes the record.
 
 mod changes;
+mod gateway;
 mod laid;
 mod mutations;
 pub(crate) mod news;
@@ -15,6 +16,7 @@ pub(crate) use crate::host::{link, start};
 use crate::inputs::{Entry, InputDigest};
 use crate::mutation::Mutated;
 use crate::process::Process;
+use crate::reached::Tally;
 use crate::redact;
 use crate::root;
 use crate::summary::{self, Bytes, Changed, SUMMARY_VERSION, Streams, Summary};
@@ -133,9 +135,9 @@ fn conduct(job: Job, sandbox: &Sandbox, mut recorder: Recorder) -> Result<u8, ()
         before = mutations::before(&job.plan, sandbox, &mut recorder)?;
         let outputs = sandbox.fresh_outputs().map_err(|e| Error::new(e.to_string()))?;
         let engine = engine?;
-        let layer = laid::layer(&job.plan, sandbox)?;
+        let (layer, gate) = (laid::layer(&job.plan, sandbox)?, recorder.start_gateway(&job.plan, &job.secrets)?);
         let (stdin, window) = (job.stdin, job.window);
-        let io = Io { secrets: job.secrets, secret_files: job.secret_files, outputs, layer, stdin, window };
+        let io = Io { secrets: job.secrets, secret_files: job.secret_files, outputs, layer, stdin, window, gate };
         engine.run(&job.plan, io, &mut recorder)
     });
     recorder.finish_output();
@@ -260,6 +262,7 @@ fn seal(draft: Draft<'_>, mut recorder: Recorder, outcome: Outcome, error: Optio
         outputs: recorder.collected.clone(),
         mutated: draft.mutated,
         output: Streams { stdout: bytes(Stream::Stdout), stderr: bytes(Stream::Stderr) },
+        network: recorder.reached.as_mut().map(Tally::take),
         redacted: recorder.streams.total(),
         changes: draft.changes,
         plan_digest: draft.plan_digest,

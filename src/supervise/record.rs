@@ -4,11 +4,15 @@ use super::link::{Heard, Link, News, Wish};
 use super::{Job, folder, laid, stop};
 use crate::backend::{self, fault};
 use crate::collected;
+use crate::gate;
 use crate::host::ears::Ears;
 use crate::owed::Owed;
+use crate::reached::Tally;
 use crate::redact::{self, Streams};
 use aido_evidence::{Captured, Recording, Stream as Log};
-use aido_runtime::{Collected, Command, Control, Enforced, Error, Event, Force, Listener, Outcome, Plan, Stream, Wake};
+use aido_runtime::{
+    Collected, Command, Control, Doors, Enforced, Error, Event, Force, Listener, Outcome, Plan, Stream, Wake,
+};
 use aido_secrets::Secrets;
 use serde_json::json;
 use std::collections::VecDeque;
@@ -45,7 +49,11 @@ pub(super) struct Recorder {
     pub(super) streams: Streams,
     wishes: VecDeque<Command>,
     /// Signals from other commands, and the times to sign and to beat.
-    ears: Ears,
+    pub(super) ears: Ears,
+    /// Of a plan that has one.
+    pub(super) gateway: Option<gate::Standing>,
+    /// What it told so far, added up.
+    pub(super) reached: Option<Tally>,
     /// It is to be signed soon; armed by what is recorded, so that a quiet run is not woken.
     armed: bool,
     /// While outputs are brought out, the command line hears that it goes on.
@@ -79,6 +87,8 @@ impl Recorder {
             streams: Streams::new(secrets, plan.exact_output),
             wishes: VecDeque::new(),
             ears,
+            gateway: None,
+            reached: None,
             armed: false,
             pulse: None,
             collecting: stop::collecting(plan.limits.disk.value),
@@ -162,6 +172,7 @@ impl Recorder {
 
     /// The engine is done. What it could not take away is left to a later command.
     pub(super) fn settle(&mut self) {
+        self.end_gateway();
         for owed in self.owed.drain(..) {
             if let Err(error) = owed.settle() {
                 self.warnings.push(format!("something of the run is left, and the next command tries again: {error}"));
@@ -208,6 +219,7 @@ impl Recorder {
     /// Hears the command line out, and other commands.
     fn listen(&mut self) {
         self.beat();
+        self.hear_gateway();
         self.sign_if_due();
         self.show_if_due();
         while let Some(signal) = self.ears.signal() {
@@ -292,6 +304,7 @@ impl Listener for Recorder {
                 self.owed.extend(Owed::note(self.recording.id().as_str(), self.owed.len(), leftover)?)
             }
             Event::Ended => {
+                self.end_gateway();
                 self.finish_output();
                 self.closing();
             }
@@ -326,6 +339,10 @@ impl Listener for Recorder {
     fn command(&mut self) -> Option<Command> {
         self.listen();
         self.wishes.pop_front()
+    }
+
+    fn doors(&mut self, doors: Doors) -> Result<(), Error> {
+        self.open_doors(doors)
     }
 
     fn wake(&self) -> Option<Wake<'_>> {

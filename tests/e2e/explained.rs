@@ -165,7 +165,7 @@ fn what_no_change_allows_is_said_with_what_to_do_instead() {
         (
             "python3 -c 'import socket; socket.create_connection((\"example.com\", 80), 2)'",
             "network",
-            "no change allows it",
+            "--allow-host NAME",
         ),
         ("unshare -U true", "call", "namespaces"),
         ("nowhere-to-be-found", "program", "install"),

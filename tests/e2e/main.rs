@@ -37,6 +37,7 @@ mod late;
 mod limits;
 mod mutations;
 mod names;
+mod network;
 mod older;
 mod overlay;
 mod owners;

@@ -268,6 +268,7 @@ impl<'a> Asked<'a> {
             layer: None,
             stdin: reader,
             window: self.window,
+            gate: None,
         };
         let before = lawful::look(&self.project());
         let begun = Instant::now();

@@ -60,6 +60,7 @@ pub(crate) fn child(order: &OsStr) -> ExitCode {
         layer: None,
         stdin: None,
         window: None,
+        gate: None,
     };
     match engine.runtime(&text("name")).run(&plan, io, &mut Teller) {
         Ok(outcome) => println!("over {:?}", outcome.end),

@@ -53,6 +53,8 @@ pub(crate) struct Places {
     pub(crate) alone: Option<Vec<Writable>>,
     /// Where the plan's places lie then.
     pub(crate) view: Option<String>,
+    /// Ports at which the gateway takes connections to any address; none: there is no gateway.
+    pub(crate) doors: Option<Vec<u16>>,
     pub(super) rights: Rights,
     /// Reading is on record, too.
     pub(crate) reads: bool,

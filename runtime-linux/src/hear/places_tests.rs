@@ -11,6 +11,7 @@ fn places(root: &Path, reads: bool) -> Places {
         mounts: vec!["/workspace".into(), "/workspace/out".into(), "/tmp".into()],
         alone: None,
         view: None,
+        doors: None,
         rights: Rights { uid: rustix::process::geteuid().as_raw(), groups: vec![rustix::process::getegid().as_raw()] },
         reads,
     }

@@ -36,6 +36,7 @@ impl Scene {
             mounts: plan.mounts.iter().map(|mount| mount.target.clone()).collect(),
             alone: view.is_some().then(|| writable(script)),
             view,
+            doors: script.doors.as_ref().map(|doors| doors.ports.clone()),
             rights: status.rights(),
             reads: plan.record == Record::Full,
         };

@@ -12,6 +12,8 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 /// Bytes of the longest address that is looked at.
 const MOST: usize = 128;
 const NAMES: u16 = 53;
+/// Where `connect` has the address among its arguments; `sendto` has it further on.
+const CONNECTS: usize = 1;
 /// The C library asks its cache of names at every start of many programs, and does well without.
 const ASKED_ALWAYS: [&[u8]; 2] = [b"/var/run/nscd/socket", b"/run/nscd/socket"];
 
@@ -25,7 +27,10 @@ enum Address {
 /// What becomes of speaking to the address that stands at `at` of the arguments.
 pub(super) fn connecting(places: &Places, asked: &Asked, at: usize) -> Option<Found> {
     match address(asked, at)? {
-        Address::Network(address) if !is_own(address.ip()) => Some(network(asked, address, libc::ENETUNREACH, None)),
+        Address::Network(address) if !is_own(address.ip()) => match &places.doors {
+            None => Some(network(asked, address, libc::ENETUNREACH, None)),
+            Some(doors) => past_the_doors(doors, asked, address, at),
+        },
         Address::Network(address) if address.port() == NAMES && !is_served(asked.pid) => {
             Some(network(asked, address, libc::ECONNREFUSED, Some("name resolution")))
         }
@@ -56,7 +61,10 @@ pub(super) fn connecting(places: &Places, asked: &Asked, at: usize) -> Option<Fo
 /// What becomes of taking on that address.
 pub(super) fn binding(places: &Places, asked: &Asked, at: usize) -> Option<Found> {
     match address(asked, at)? {
-        Address::Network(address) if !is_own(address.ip()) => Some(network(asked, address, libc::EADDRNOTAVAIL, None)),
+        // With a gateway every address is the sandbox's own.
+        Address::Network(address) if !is_own(address.ip()) && places.doors.is_none() => {
+            Some(network(asked, address, libc::EADDRNOTAVAIL, None))
+        }
         Address::Network(address) if (1..1024).contains(&address.port()) => {
             let found = network(asked, address, libc::EACCES, Some("ports below 1024"));
             Some(Found { cause: Cause::Denied, ..found })
@@ -64,6 +72,17 @@ pub(super) fn binding(places: &Places, asked: &Asked, at: usize) -> Option<Found
         // Its name is made in a folder, like a file.
         Address::Path(path) => places.making(&absolute(asked.pid, path)?),
         Address::Network(_) | Address::Abstract(_) => None,
+    }
+}
+
+/// Where there is a gateway it tells of what comes to its doors; the rest comes to nobody. A datagram's address is often
+/// only asked about, so that is nothing unless something is sent to it.
+fn past_the_doors(doors: &[u16], asked: &Asked, address: SocketAddr, at: usize) -> Option<Found> {
+    let sends = at != CONNECTS;
+    match protocol(asked) {
+        "/udp" if !sends => None,
+        "/tcp" if doors.contains(&address.port()) => None,
+        _ => Some(network(asked, address, libc::ECONNREFUSED, Some("port without a rule"))),
     }
 }
 

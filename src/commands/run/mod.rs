@@ -18,6 +18,7 @@ use crate::view::{self, Patience, Show, Terminal};
 use crate::words::say;
 use crate::{progress, words};
 use aido_evidence::{Project, Run, Sandbox};
+use aido_runtime::Plan;
 use anyhow::{Result, anyhow, bail};
 use std::path::Path;
 
@@ -26,6 +27,7 @@ pub(crate) fn run(dir: &Path, typed: &cli::Run) -> Result<u8> {
     let (project, sandbox) = place(dir, typed)?;
     let (settings, config, backend) = settings(dir, typed, sandbox.as_ref())?;
     backend::refuse_writing(&settings, backend)?;
+    backend::refuse_network(&settings, backend)?;
     if !typed.quiet {
         announce(&settings, sandbox.as_ref())?;
     }
@@ -37,6 +39,7 @@ pub(crate) fn run(dir: &Path, typed: &cli::Run) -> Result<u8> {
     let caller = |name: &str| std::env::var_os(name);
     let (mut plan, secrets) =
         plan::assemble(&settings, &ready.facts, &invocation, typed.interactive, &layout, &caller)?;
+    learn(typed, &settings, backend, &mut plan)?;
     if let Some(sandbox) = &sandbox {
         plan.deadline.ttl_ms = plan.deadline.ttl_ms.min(time_left(sandbox)?);
     }
@@ -80,6 +83,15 @@ pub(crate) fn run(dir: &Path, typed: &cli::Run) -> Result<u8> {
     watch(typed, &project, job, input, terminal)
 }
 
+/// Where it was asked for, nothing is let through.
+fn learn(typed: &cli::Run, settings: &Settings, backend: Backend, plan: &mut Plan) -> Result<()> {
+    if typed.learn {
+        backend::refuse_learning(settings, backend)?;
+        plan.network = plan.network.clone().learning();
+    }
+    Ok(())
+}
+
 /// Where the task will run, what was assumed, and what a file passes on to it.
 fn announce(settings: &Settings, sandbox: Option<&Sandbox>) -> Result<()> {
     match sandbox {
@@ -115,6 +127,7 @@ fn settings(dir: &Path, typed: &cli::Run, sandbox: Option<&Sandbox>) -> Result<(
     let Some(sandbox) = sandbox else {
         let backend = backend::chosen(typed.wanted.backend, &policy)?;
         let settings = Settings::load(dir, typed.wanted.file.as_deref(), &overrides, &policy)?;
+        policy.check_consent(&settings.network)?;
         let config = settings.to_yaml().into_bytes();
         return Ok((settings, Some(config), backend));
     };
@@ -200,6 +213,10 @@ fn passed_on(settings: &Settings) {
     let file = settings.file.as_deref().unwrap_or("the configuration");
     if !names.is_empty() {
         say(&format!("{file} passes variables of yours on to the task: {}", names.join(", ")));
+    }
+    let reached: Vec<String> = settings.network.granted_by_file().iter().map(|line| words::inert(line)).collect();
+    if !reached.is_empty() {
+        say(&format!("{file} lets the task reach {}", reached.join(" · ")));
     }
     let secrets = settings.secrets.iter().filter(|told| !matches!(told.at, At::Flag(_)));
     let secrets: Vec<String> = secrets.map(|told| words::inert(&told.value)).collect();

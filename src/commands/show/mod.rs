@@ -8,6 +8,7 @@ use super::{explained, past};
 use crate::cli::Show;
 use crate::collected;
 use crate::explain::Explanation;
+use crate::reached::Host;
 use crate::summary::{Bytes, Summary};
 use crate::words::{self, count, inert, size, took};
 use aido_evidence::{ClosedBy, Envelope, MAX_SEAL, Predicate, Run, Statement, Status, plain_json};
@@ -22,6 +23,8 @@ use std::path::Path;
 
 /// Programs that are named.
 const PROGRAMS: usize = 6;
+/// Hosts that are named.
+const HOSTS: usize = 8;
 
 pub(crate) fn show(dir: &Path, asked: &Show) -> Result<u8> {
     let run = past::run(dir, asked.run.as_deref())?;
@@ -79,11 +82,36 @@ fn sealed(page: &mut Page, run: &Run, told: &Summary, explanations: &[Explanatio
     page.sentence("used", "", &usage(&told.outcome.usage));
     page.row("status", format!("aido ended with {}", told.exit_code));
     page.sentence("executed", "", &executed(&told.outcome.executed));
+    reached(page, told);
     denied::put(page, explanations);
     outputs(page, run, told);
     held::put(page, told);
     page.list("warnings", &told.warnings.iter().map(|w| inert(w)).collect::<Vec<_>>());
     evidence(page, run, Some(told));
+}
+
+/// Hosts, and how much went there and came back.
+fn reached(page: &mut Page, told: &Summary) {
+    let Some(reached) = &told.network else { return };
+    let line = |host: &Host| {
+        let requests =
+            if host.requests > 0 { format!(", {}", counted(host.requests, "request")) } else { String::new() };
+        let connections = counted(host.connections, "connection");
+        let bytes = format!("{} sent, {} received", size(host.sent), size(host.received));
+        format!("{}:{} ({connections}{requests}, {bytes})", inert(&host.host), host.port)
+    };
+    let mut lines: Vec<String> = reached.hosts.iter().take(HOSTS).map(line).collect();
+    if lines.is_empty() {
+        lines.push("no host".to_string());
+    }
+    if reached.hosts.len() > HOSTS {
+        lines.push(format!("{} more, which `aido show --json` has", reached.hosts.len() - HOSTS));
+    }
+    page.list("reached", &lines);
+}
+
+fn counted(number: u64, one: &str) -> String {
+    count(usize::try_from(number).unwrap_or(usize::MAX), one)
 }
 
 fn unsealed(page: &mut Page, run: &Run, status: Status) {

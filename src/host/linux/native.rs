@@ -9,6 +9,9 @@ pub(crate) use aido_runtime_linux::{SCRATCH, apparmor_profile, end_descendants, 
 /// The engine that is meant where nobody names one.
 pub(crate) const USUAL: Backend = Backend::Linux;
 
+/// Whether it can hold a task to the hosts that were granted.
+pub(crate) const HOLDS_NETWORK: bool = true;
+
 /// The engine that needs no other.
 pub(crate) fn engine(name: &str) -> Result<Box<dyn Runtime>, Error> {
     // A run on the host root needs no image store, and so no home folder.
@@ -35,7 +38,7 @@ pub(crate) fn adopt_orphans() {
 
 /// Whether this process was started to be a part of aido; if so, its whole life.
 pub(crate) fn other_main() -> Option<std::process::ExitCode> {
-    super::keeper::main()
+    super::keeper::main().or_else(super::gate::main)
 }
 
 /// The folder of the image store.

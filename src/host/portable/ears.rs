@@ -1,5 +1,6 @@
 //! What a supervisor hears beside its engine. Nothing wakes it: the engine asks now and then.
 
+use super::gate::Standing;
 use super::link::Link;
 use super::process::{Process, was_asked};
 use super::view::{Came, Signals};
@@ -51,6 +52,13 @@ impl Ears {
 
     /// Nobody speaks on the link any more.
     pub(crate) fn forget(&self, _link: &Link) {}
+
+    /// A gateway: there is none here.
+    pub(crate) fn hear_of(&self, _gateway: &Standing) -> Result<(), aido_runtime::Error> {
+        Ok(())
+    }
+
+    pub(crate) fn hear_no_more_of(&self, _gateway: &Standing) {}
 
     /// Sets the time to sign.
     pub(crate) fn sign_in(&self, later: Duration) -> bool {

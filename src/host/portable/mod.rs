@@ -7,6 +7,7 @@ pub(crate) mod diff;
 pub(crate) mod ears;
 pub(crate) mod files;
 pub(crate) mod fresh;
+pub(crate) mod gate;
 mod handover;
 pub(crate) mod keeper;
 pub(crate) mod late;

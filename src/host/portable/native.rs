@@ -11,6 +11,9 @@ pub(crate) const USUAL: Backend = Backend::Docker;
 /// Where the Linux engine keeps what a run without namespaces writes; nothing does so here.
 pub(crate) const SCRATCH: &str = "scratch";
 
+/// Without an engine there is none that holds a task to the hosts that were granted.
+pub(crate) const HOLDS_NETWORK: bool = false;
+
 /// The engine that needs no other: Linux' own.
 pub(crate) fn engine(_name: &str) -> Result<Box<dyn Runtime>, Error> {
     Err(Error::new("the backend `linux` needs Linux").remedy("use a Docker-compatible engine: --backend docker"))

@@ -4,13 +4,16 @@ use super::bound::{self, Bound};
 use super::error::{At, Error, Result, Told};
 use super::schema::{POLICY, RESOURCES, Section};
 use super::yaml::{self, Node, Value};
-use super::{Backend, Runtime, Variable, file};
+use super::{Backend, Host, Network, Runtime, Variable, file};
 use aido_runtime::Isolation;
 use std::path::{Component, Path, PathBuf};
 
+mod reach;
+
 /// Version of the file. 1: first.
 const VERSION: &str = "1";
-const TOP: [&str; 8] = ["version", "ttl", "resources", "runtimes", "env", "backend", "backends", "mutations"];
+const TOP: [&str; 9] =
+    ["version", "ttl", "resources", "runtimes", "env", "backend", "backends", "mutations", "network"];
 
 /// Ceilings, each with the place where the user wrote it. What is absent has none.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +34,8 @@ pub struct Policy {
     backends: Option<Backends>,
     /// Whether a task may be let to change a project itself.
     mutations: Option<Told<bool>>,
+    /// Hosts that tasks may reach at most.
+    network: Option<reach::Reach>,
 }
 
 /// The engines that runs may use.
@@ -80,6 +85,7 @@ impl Policy {
             policy.backend = Some(told);
         }
         policy.mutations = top.take("mutations").map(yes_or_no).transpose()?;
+        policy.network = top.take("network").map(reach::read).transpose()?;
         if let Some(node) = top.take("resources") {
             let mut section = Section::new(node, "resources", &RESOURCES)?;
             policy.memory = ceiling(&mut section, "memory", &bound::MEMORY)?;
@@ -143,6 +149,29 @@ impl Policy {
         Ok(())
     }
 
+    /// Whether tasks may reach all of this.
+    pub(super) fn check_network(&self, network: &Network) -> Result<()> {
+        self.network.as_ref().map_or(Ok(()), |most| most.check(network))
+    }
+
+    /// Whether the user has said, by the host's very name, that a task may have what a file alone must not give it: ways to
+    /// addresses that are not public, and the user's own credentials. What was typed is such a word, and so is this policy.
+    pub(crate) fn check_consent(&self, network: &Network) -> Result<()> {
+        let typed = |at: &At| matches!(at, At::Flag(_));
+        let named = |host: &str| self.network.as_ref().is_some_and(|most| most.names(host));
+        let said = |told: &Told<Host>| told.value.consented || typed(&told.at) || named(&told.value.host);
+        let lacks = |told: &&Told<Host>| told.value.gives_away() && !said(told);
+        let lacking = network.hosts.iter().find(lacks);
+        let Some(told) = lacking else { return Ok(()) };
+        let Host { host, inject, .. } = &told.value;
+        let what = match inject {
+            Some(inject) => format!("a file alone may not send your `{}` to `{host}`", inject.from),
+            None => format!("a file alone may not open private addresses to a task, as it does by `{host}`"),
+        };
+        Err(Error::new(told.at.clone(), what)
+            .remedy(format!("type `--allow-host {host}` if it is meant, or name `{host}` in `network` in your policy")))
+    }
+
     /// Whether a file may hand this variable to a task. What was typed is the user's own word.
     pub(super) fn check_variable(&self, name: &str, told: &Told<Variable>) -> Result<()> {
         let (Some(allowed), Variable::From(from)) = (&self.env, &told.value) else { return Ok(()) };
@@ -176,6 +205,7 @@ impl Policy {
         let engines = [
             ("backend", self.backend.as_ref().map(|told| told.value.to_string())),
             ("backends", self.backends.as_ref().map(Backends::shown)),
+            ("network", self.network.as_ref().map(reach::Reach::shown)),
             ("mutations", self.mutations.as_ref().map(|told| told.value.to_string())),
         ];
         let engines = engines.into_iter().filter_map(|(key, shown)| Some((key, shown?)));

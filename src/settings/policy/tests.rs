@@ -272,7 +272,7 @@ fn a_policy_with_a_mistake_is_refused_at_its_place() {
    |
  2 | runtime: [host]
    | ^^^^^^^
-  help: the keys here are: version, ttl, resources, runtimes, env, backend, backends, mutations"
+  help: the keys here are: version, ttl, resources, runtimes, env, backend, backends, mutations, network"
     );
     for (text, said) in [
         ("version: 2", "version 2 of the policy is not known here"),
@@ -280,7 +280,6 @@ fn a_policy_with_a_mistake_is_refused_at_its_place() {
         ("memory: 1GiB", "help: `memory` belongs under `resources:`"),
         ("name: x", "help: the keys here are: version,"),
         ("mutations: maybe", "`mutations` is `true` or `false`"),
-        ("network: false", "help: the keys here are: version,"),
         ("aws: x", "unknown key `aws`"),
         ("ttl: 1h\nttl: 2h", "given twice (first in line 1)"),
         ("resources: {memroy: 1GiB}", "did you mean `memory`?"),

@@ -1,0 +1,122 @@
+//! Whom programs in a sandbox trust where TLS is opened: whom its root trusts, and the run's own authority.
+
+use crate::layout::{Ground, Text};
+use aido_runtime::TRUST;
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// Where programs look: Debian and its kin, Fedora and its kin, openSUSE, Alpine.
+const BUNDLES: [&str; 5] = [
+    "etc/ssl/certs/ca-certificates.crt",
+    "etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "etc/pki/tls/certs/ca-bundle.crt",
+    "etc/ssl/ca-bundle.pem",
+    "etc/ssl/cert.pem",
+];
+/// A bundle is some hundred KiB; what is much larger is none.
+const MOST: u64 = 4 << 20;
+
+/// The files that tell: one of aido's own, which variables name, and over those that the root has already.
+pub(crate) fn texts(ground: &Ground, authority: &str) -> Vec<Text> {
+    let found: Vec<(PathBuf, String)> = BUNDLES.iter().filter_map(|path| find(ground, path)).collect();
+    let host = || BUNDLES.iter().find_map(|path| read(File::open(Path::new("/").join(path)).ok()?));
+    let trusted = found.first().map(|(_, text)| text.clone()).or_else(host).unwrap_or_default();
+    let text = |path: String, trusted: &str, over| Text { path, content: joined(trusted, authority), over };
+    let mut texts = vec![text(TRUST.trim_start_matches('/').to_string(), &trusted, false)];
+    for (path, trusted) in found {
+        let path = path.to_string_lossy().into_owned();
+        if texts.iter().all(|text| text.path != path) {
+            texts.push(text(path, &trusted, matches!(ground, Ground::Host { .. })));
+        }
+    }
+    texts
+}
+
+fn joined(trusted: &str, authority: &str) -> String {
+    let end = if trusted.is_empty() || trusted.ends_with('\n') { "" } else { "\n" };
+    format!("{trusted}{end}{authority}")
+}
+
+/// Where the task finds a bundle, and what is in it.
+fn find(ground: &Ground, path: &str) -> Option<(PathBuf, String)> {
+    match ground {
+        Ground::Host { root } => {
+            // By its real name: a link in a folder of the host's cannot be covered, and what it leads to can.
+            let real = root.join(path).canonicalize().ok()?;
+            let text = read(File::open(&real).ok()?)?;
+            Some((real.strip_prefix(root).ok()?.to_path_buf(), text))
+        }
+        Ground::Layers(layers) => Some((PathBuf::from(path), in_layers(layers, path)?)),
+    }
+}
+
+/// The uppermost layer that has something at that path decides. Links lead to a path that is looked for by itself.
+fn in_layers(layers: &[PathBuf], path: &str) -> Option<String> {
+    for layer in layers {
+        let folder = File::open(layer).ok()?;
+        let how = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        match rustix::fs::openat2(&folder, path, flags, Mode::empty(), how) {
+            Ok(file) => return read(file.into()),
+            Err(Errno::NOENT) => {}
+            Err(_) => return None,
+        }
+    }
+    None
+}
+
+fn read(file: File) -> Option<String> {
+    let about = file.metadata().ok()?;
+    let mut text = String::new();
+    let fits = about.is_file() && about.len() <= MOST;
+    fits.then(|| file.take(MOST).read_to_string(&mut text).ok()).flatten()?;
+    Some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layer(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = folder.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        folder
+    }
+
+    #[test]
+    fn an_images_own_bundle_is_kept_and_the_uppermost_counts() {
+        let (upper, lower) = (layer(&[(BUNDLES[0], "upper")]), layer(&[(BUNDLES[0], "lower"), (BUNDLES[2], "two\n")]));
+        let ground = Ground::Layers(vec![upper.path().into(), lower.path().into()]);
+        let texts: Vec<(String, String, bool)> =
+            texts(&ground, "mine\n").into_iter().map(|text| (text.path, text.content, text.over)).collect();
+        let expected =
+            [("etc/aido/trust.pem", "upper\nmine\n"), (BUNDLES[0], "upper\nmine\n"), (BUNDLES[2], "two\nmine\n")];
+        assert_eq!(texts, expected.map(|(path, text)| (path.to_string(), text.to_string(), false)));
+    }
+
+    #[test]
+    fn what_an_image_hides_or_links_is_not_read_through() {
+        let (upper, lower) = (layer(&[]), layer(&[(BUNDLES[0], "lower")]));
+        std::os::unix::fs::symlink("/etc/shadow", upper.path().join("etc")).unwrap();
+        assert_eq!(in_layers(&[upper.path().into(), lower.path().into()], BUNDLES[0]), None);
+        assert_eq!(in_layers(&[lower.path().into()], BUNDLES[0]).unwrap(), "lower");
+    }
+
+    #[test]
+    fn a_link_on_the_host_is_covered_where_it_leads() {
+        let root = layer(&[(BUNDLES[1], "host")]);
+        std::fs::create_dir_all(root.path().join("etc/ssl/certs")).unwrap();
+        std::os::unix::fs::symlink(root.path().join(BUNDLES[1]), root.path().join(BUNDLES[0])).unwrap();
+        let root = root.path().canonicalize().unwrap();
+        let texts = texts(&Ground::Host { root }, "mine");
+        let paths: Vec<(&str, bool)> = texts.iter().map(|text| (text.path.as_str(), text.over)).collect();
+        assert_eq!(paths, [("etc/aido/trust.pem", false), (BUNDLES[1], true)]);
+    }
+}
