@@ -322,6 +322,14 @@ pub(crate) struct Logs {
     #[arg(long, value_name = "TIME")]
     pub(crate) since: Option<String>,
 
+    /// Only lines in which this regular expression is found; `(?i)` before it: in whatever case
+    #[arg(short, long, value_name = "PATTERN")]
+    pub(crate) grep: Option<String>,
+
+    /// Begin each line with the time at which it came (UTC)
+    #[arg(short, long, conflicts_with_all = ["json", "events"])]
+    pub(crate) timestamps: bool,
+
     /// Print JSON lines
     #[arg(long)]
     pub(crate) json: bool,

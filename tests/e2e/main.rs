@@ -35,6 +35,7 @@ mod imports;
 mod keeper;
 mod late;
 mod limits;
+mod logs;
 mod mutations;
 mod names;
 mod network;
