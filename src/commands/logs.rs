@@ -171,7 +171,7 @@ fn json_lines(stream: Stream, rest: &mut Vec<u8>) -> Vec<u8> {
     shown
 }
 
-/// `{"stream":"stdout","text":"…","newline":true}`; `"lossy":true` where bytes were no UTF-8.
+/// `{"v":1,"stream":"stdout","text":"…","newline":true}`; `"lossy":true` where bytes were no UTF-8.
 fn json_part(stream: Stream, bytes: &[u8]) -> Vec<u8> {
     let name = match stream {
         Stream::Stdout => "stdout",
@@ -181,7 +181,7 @@ fn json_part(stream: Stream, bytes: &[u8]) -> Vec<u8> {
         Some(text) => (text, true),
         None => (bytes, false),
     };
-    let mut line = json!({"stream": name, "text": String::from_utf8_lossy(text), "newline": newline});
+    let mut line = json!({"v": 1, "stream": name, "text": String::from_utf8_lossy(text), "newline": newline});
     if std::str::from_utf8(text).is_err() {
         line["lossy"] = json!(true);
     }
@@ -280,7 +280,7 @@ mod tests {
             let lines: Vec<serde_json::Value> =
                 String::from_utf8(shown).unwrap().lines().map(|l| serde_json::from_str(l).unwrap()).collect();
             assert_eq!(lines.len(), 4, "pieces of {piece}");
-            assert_eq!(lines[0], json!({"stream": "stdout", "text": "one", "newline": true}));
+            assert_eq!(lines[0], json!({"v": 1, "stream": "stdout", "text": "one", "newline": true}));
             assert_eq!(lines[1]["lossy"], true);
             assert_eq!((&lines[2]["newline"], &lines[3]["text"]), (&json!(false), &json!("xxxxx")));
         }
