@@ -109,7 +109,6 @@ fn connect_with(endpoint: &Endpoint, version: &ClientVersion) -> Result<bollard:
         Address::Tcp { host, certificates: None } => {
             bollard::Docker::connect_with_http(&format!("tcp://{host}"), seconds, version)
         }
-        #[cfg(feature = "tls")]
         Address::Tcp { host, certificates: Some(folder) } => bollard::Docker::connect_with_ssl(
             &format!("tcp://{host}"),
             &folder.join("key.pem"),
@@ -118,8 +117,6 @@ fn connect_with(endpoint: &Endpoint, version: &ClientVersion) -> Result<bollard:
             seconds,
             version,
         ),
-        #[cfg(not(feature = "tls"))]
-        Address::Tcp { certificates: Some(_), .. } => Err(elsewhere("there is no TLS in this build, nor")),
         #[cfg(unix)]
         Address::Pipe(_) => Err(elsewhere("there are no named pipes")),
         #[cfg(windows)]

@@ -7,11 +7,13 @@
 pub(crate) mod filter;
 mod io;
 mod net;
+mod pages;
 pub(crate) mod wall;
 
 pub(crate) use io::{
     close, close_all_but, close_from, drain, place, place_for_now, read, send, take_terminal, wait_readable, write,
 };
+pub use pages::Rest;
 pub(crate) use net::{NOBODY, knock, loopback_up, reach_out};
 
 use libc::{c_char, c_int, c_long, c_ulong};
