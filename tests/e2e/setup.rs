@@ -109,6 +109,7 @@ fn a_hostile_project_cannot_hurt() {
     symlink(other.path(), planted.path().join(".aido")).unwrap();
     planted.aido(["init"]).code(125);
     assert_eq!(fs::read_dir(other.path()).unwrap().count(), 0);
+    assert!(!planted.path().join("sandbox.yaml").exists());
 }
 
 /// What a validator of JSON Schema says of each text; None where there is none on this machine.

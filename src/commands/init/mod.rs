@@ -38,8 +38,8 @@ pub(super) fn init(dir: &Path, asked: &Init) -> Result<u8> {
         words::print(&draft.text);
         return Ok(0);
     }
-    write(dir, &draft.text, asked.force)?;
     super::schema::written(dir)?;
+    write(dir, &draft.text, asked.force)?;
     let next = found.next();
     if asked.json {
         let kinds = found.kinds.iter().map(|kind| json!({"kind": kind.kind.name, "because": kind.because}));
