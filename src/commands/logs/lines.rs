@@ -143,7 +143,7 @@ fn end_of_line(bytes: &[u8]) -> Option<usize> {
     }
 }
 
-/// `{"stream":"stdout","time":"…","text":"…","newline":true}`; `"lossy":true` where bytes were no UTF-8; no `time` where it
+/// `{"v":1,"stream":"stdout","time":"…","text":"…","newline":true}`; `"lossy":true` where bytes were no UTF-8; no `time` where it
 /// is not on record.
 fn json_part(stream: Stream, time: Option<String>, bytes: &[u8]) -> Vec<u8> {
     let name = match stream {
@@ -154,7 +154,7 @@ fn json_part(stream: Stream, time: Option<String>, bytes: &[u8]) -> Vec<u8> {
         Some(text) => (text, true),
         None => (bytes, false),
     };
-    let mut line = json!({"stream": name, "text": String::from_utf8_lossy(text), "newline": newline});
+    let mut line = json!({"v": 1, "stream": name, "text": String::from_utf8_lossy(text), "newline": newline});
     if let Some(time) = time {
         line["time"] = json!(time);
     }
@@ -181,7 +181,7 @@ mod tests {
             start += length;
         }
         assert_eq!((start, lines.len()), (bytes.len(), 4));
-        assert_eq!(lines[0], json!({"stream": "stdout", "text": "one", "newline": true}));
+        assert_eq!(lines[0], json!({"v": 1, "stream": "stdout", "text": "one", "newline": true}));
         assert_eq!(lines[1]["lossy"], true);
         assert_eq!((&lines[2]["newline"], &lines[3]["text"]), (&json!(false), &json!("xxxxx")));
         assert_eq!(end_of_line(b"last"), None);
