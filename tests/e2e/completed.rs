@@ -134,6 +134,19 @@ fn zsh_completes_the_same() {
     seat.shows("listed");
     seat.types("exit\r");
     seat.ends();
+
+    // As a package lays it down: in the search path, and read at the first key.
+    let functions = p.home().join("functions");
+    fs::create_dir(&functions).unwrap();
+    fs::write(functions.join("_aido"), p.aido(["completions", "zsh"]).ok().text()).unwrap();
+    let mut seat = Seat::of(shell(&p, "zsh", &["-f", "-i"]));
+    seat.types(format!("fpath=({} $fpath); autoload -U compinit; compinit -u -D; echo rea''dy\r", functions.display()));
+    seat.shows("ready");
+    seat.types("aido comple\tfi\t | head -c 0; echo do''ne\r");
+    seat.shows("completions fish");
+    seat.shows("done");
+    seat.types("exit\r");
+    seat.ends();
 }
 
 #[test]
