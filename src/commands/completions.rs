@@ -68,7 +68,8 @@ pub(super) fn man(asked: &cli::Man) -> Result<u8> {
 
 fn page(command: Command) -> Man {
     let version = concat!("aido ", env!("CARGO_PKG_VERSION"));
-    Man::new(command.version(env!("CARGO_PKG_VERSION"))).source(version).manual("aido")
+    // A page has no date: the same source gives the same page. An empty one would let the version slip into its place.
+    Man::new(command.version(env!("CARGO_PKG_VERSION"))).date(" ").source(version).manual("aido")
 }
 
 fn pages(command: Command, dir: &Path) -> std::io::Result<()> {

@@ -162,7 +162,7 @@ fn what_a_shell_never_asked_for_is_refused() {
 #[test]
 fn there_is_a_page_for_every_command_and_man_has_no_complaint() {
     let p = Project::new();
-    p.aido(["man"]).ok().prints(".TH aido 1");
+    p.aido(["man"]).ok().prints(".TH aido 1 \" \" \"aido ");
     p.aido(["man", "pages/man1"]).ok();
     let pages: Vec<_> = fs::read_dir(p.path().join("pages/man1")).unwrap().flatten().map(|page| page.path()).collect();
     let names: Vec<String> =
