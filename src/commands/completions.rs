@@ -1,7 +1,7 @@
 //! `aido completions` and `aido man`: what shells and manuals ask of this program.
 
 use crate::backend;
-use crate::cli::{Cli, Completions, Man};
+use crate::cli::{self, Cli, Completions};
 use crate::host::root;
 use crate::words;
 use aido_evidence::Project;
@@ -12,6 +12,8 @@ use clap::{Arg, Command, CommandFactory};
 use clap_complete::CompletionCandidate;
 use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter, PathCompleter};
 use clap_complete::env::{CompleteEnv, Shells};
+use clap_mangen::Man;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// The variable by which the scripts of shells ask for candidates.
@@ -49,17 +51,30 @@ pub(super) fn completions(asked: &Completions) -> Result<u8> {
     Ok(0)
 }
 
-pub(super) fn man(asked: &Man) -> Result<u8> {
+pub(super) fn man(asked: &cli::Man) -> Result<u8> {
+    let mut program = Cli::command();
+    program.build();
     let Some(dir) = &asked.dir else {
-        let mut page = Vec::new();
-        clap_mangen::Man::new(Cli::command()).render(&mut page)?;
-        words::print(&String::from_utf8(page)?);
+        let mut text = Vec::new();
+        page(program).render(&mut text)?;
+        words::print(&String::from_utf8(text)?);
         return Ok(0);
     };
     let failed = || format!("the pages cannot be written to {}", dir.display());
     std::fs::create_dir_all(dir).with_context(failed)?;
-    clap_mangen::generate_to(Cli::command(), dir).with_context(failed)?;
+    pages(program, dir).with_context(failed)?;
     Ok(0)
+}
+
+fn page(command: Command) -> Man {
+    let version = concat!("aido ", env!("CARGO_PKG_VERSION"));
+    // A page has no date: the same source gives the same page. An empty one would let the version slip into its place.
+    Man::new(command.version(env!("CARGO_PKG_VERSION"))).date(" ").source(version).manual("aido")
+}
+
+fn pages(command: Command, dir: &Path) -> std::io::Result<()> {
+    command.get_subcommands().filter(|inner| !inner.is_hide_set()).try_for_each(|inner| pages(inner.clone(), dir))?;
+    page(command).generate_to(dir).map(drop)
 }
 
 /// All that can be typed, with candidates where a thing of the project or the store is named.

@@ -134,6 +134,19 @@ fn zsh_completes_the_same() {
     seat.shows("listed");
     seat.types("exit\r");
     seat.ends();
+
+    // As a package lays it down: in the search path, and read at the first key.
+    let functions = p.home().join("functions");
+    fs::create_dir(&functions).unwrap();
+    fs::write(functions.join("_aido"), p.aido(["completions", "zsh"]).ok().text()).unwrap();
+    let mut seat = Seat::of(shell(&p, "zsh", &["-f", "-i"]));
+    seat.types(format!("fpath=({} $fpath); autoload -U compinit; compinit -u -D; echo rea''dy\r", functions.display()));
+    seat.shows("ready");
+    seat.types("aido comple\tfi\t | head -c 0; echo do''ne\r");
+    seat.shows("completions fish");
+    seat.shows("done");
+    seat.types("exit\r");
+    seat.ends();
 }
 
 #[test]
@@ -149,7 +162,7 @@ fn what_a_shell_never_asked_for_is_refused() {
 #[test]
 fn there_is_a_page_for_every_command_and_man_has_no_complaint() {
     let p = Project::new();
-    p.aido(["man"]).ok().prints(".TH aido 1");
+    p.aido(["man"]).ok().prints(".TH aido 1 \" \" \"aido ");
     p.aido(["man", "pages/man1"]).ok();
     let pages: Vec<_> = fs::read_dir(p.path().join("pages/man1")).unwrap().flatten().map(|page| page.path()).collect();
     let names: Vec<String> =

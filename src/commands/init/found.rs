@@ -150,7 +150,8 @@ impl Found {
         if backend == Backend::Linux && has {
             return vec!["host".to_string(), image];
         }
-        vec![image, "host".to_string()]
+        // Without the program nothing would run on it, and an engine has no host: then the image or nothing.
+        vec![image]
     }
 
     /// An image that has the program.
