@@ -1,0 +1,389 @@
+//! Connections that come in one stream, where no socket of the sandbox can be had: a container engine's.
+//!
+//! Frames, both ways: a number (u32, little-endian), a letter, a zero, the length of what follows (u16). From the sandbox: `h`
+//! once, with the version and whether there is IPv6; `o` with which listener, a zero, the port (u16) and 16 bytes of the address
+//! that a client dialled; `q` a question about a name, answered by `d` or `r`. Both ways: `d` bytes; `f` no more of them; `r` cut;
+//! `c` so many bytes (u32) were taken, and more may come. Each direction of a connection begins with [`WINDOW`] bytes.
+//!
+//! Each connection becomes one of this machine's loopback, between this process and itself: what serves it needs a socket. Nobody
+//! else comes in there, since the one that is taken is the one that was just made.
+
+use crate::capture::{self, Door};
+use crate::gate::Gate;
+use crate::names::{self, Families};
+use std::collections::HashMap;
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::io::AsyncWriteExt;
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
+use tokio::sync::{Mutex as Turn, Notify, Semaphore, mpsc};
+
+const VERSION: u8 = 1;
+const HEAD: usize = 8;
+const PIECE: usize = 32 * 1024;
+/// Bytes that may be under way in each direction of a connection. The sandbox's end has the same number.
+const WINDOW: usize = 256 * 1024;
+/// So many bytes that went on are worth saying so.
+const WORTH_SAYING: usize = 64 * 1024;
+/// Frames that wait to be said.
+const WAITING: usize = 64;
+/// More at once than any sandbox's end has.
+const MOST: usize = 4096;
+
+/// A stream each way that carries a sandbox's connections.
+pub struct Carried {
+    from: Box<dyn Read + Send>,
+    to: Box<dyn Write + Send>,
+    gone: Box<dyn FnOnce() + Send>,
+    families: Families,
+}
+
+impl Carried {
+    /// Waits for the first word of the other end; `gone` is called once when that has ended, or says what makes no sense.
+    pub fn new(
+        mut from: impl Read + Send + 'static,
+        to: impl Write + Send + 'static,
+        gone: impl FnOnce() + Send + 'static,
+    ) -> io::Result<Self> {
+        match frame(&mut from)? {
+            Frame { number: 0, letter: b'h', bytes } if bytes.first() == Some(&VERSION) => {
+                let families = Families { v4: true, v6: bytes.get(1) == Some(&1) };
+                Ok(Self { from: Box::new(from), to: Box::new(to), gone: Box::new(gone), families })
+            }
+            _ => Err(nonsense()),
+        }
+    }
+
+    /// Which addresses the sandbox has.
+    pub fn families(&self) -> Families {
+        self.families
+    }
+}
+
+impl std::fmt::Debug for Carried {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Carried").field("families", &self.families).finish_non_exhaustive()
+    }
+}
+
+fn nonsense() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "what carries the sandbox's connections makes no sense")
+}
+
+struct Frame {
+    number: u32,
+    letter: u8,
+    bytes: Vec<u8>,
+}
+
+fn frame(from: &mut impl Read) -> io::Result<Frame> {
+    let mut head = [0; HEAD];
+    from.read_exact(&mut head)?;
+    let [a, b, c, d, letter, _, low, high] = head;
+    let length = usize::from(u16::from_le_bytes([low, high]));
+    if length > PIECE {
+        return Err(nonsense());
+    }
+    let mut bytes = vec![0; length];
+    from.read_exact(&mut bytes)?;
+    Ok(Frame { number: u32::from_le_bytes([a, b, c, d]), letter, bytes })
+}
+
+/// A frame's bytes; `room` begins with free space for its head.
+fn finished(number: u32, letter: u8, mut room: Vec<u8>) -> Vec<u8> {
+    let length = (room.len().saturating_sub(HEAD) as u16).to_le_bytes();
+    let [a, b, c, d] = number.to_le_bytes();
+    if let Some(head) = room.first_chunk_mut::<HEAD>() {
+        *head = [a, b, c, d, letter, 0, length[0], length[1]];
+    }
+    room
+}
+
+fn with(number: u32, letter: u8, bytes: &[u8]) -> Vec<u8> {
+    finished(number, letter, [&[0; HEAD][..], bytes].concat())
+}
+
+/// What the sandbox's end says of a connection.
+enum Said {
+    Bytes(Vec<u8>),
+    End,
+}
+
+/// A connection, as the one who reads the stream knows it. With it gone the connection is cut.
+struct Known {
+    said: mpsc::UnboundedSender<Said>,
+    share: Arc<Share>,
+}
+
+/// What both who read the stream and who serves the connection have of it.
+struct Share {
+    number: u32,
+    /// Bytes that may be sent.
+    credit: Semaphore,
+    /// Bytes that may still come.
+    room: AtomicUsize,
+    cut: Notify,
+}
+
+impl Drop for Known {
+    fn drop(&mut self) {
+        self.share.cut.notify_one();
+    }
+}
+
+impl Share {
+    /// Takes so many bytes of what may be sent: one at least, a piece at most.
+    async fn room_to_send(&self) -> Result<usize, End> {
+        self.credit.acquire().await.map_err(|_| End::Cut)?.forget();
+        let more = self.credit.available_permits().min(PIECE - 1) as u32;
+        match self.credit.try_acquire_many(more) {
+            Ok(taken) => {
+                taken.forget();
+                Ok(1 + more as usize)
+            }
+            Err(_) => Ok(1),
+        }
+    }
+}
+
+/// How a connection ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// By both sides, in order.
+    Closed,
+    /// The sandbox's end has cut it.
+    Cut,
+    /// This end has.
+    Broken,
+}
+
+#[derive(Clone, Copy)]
+enum Service {
+    Door(Door),
+    Names,
+}
+
+/// What all of them share.
+struct Carrier {
+    gate: Arc<Gate>,
+    say: mpsc::Sender<Vec<u8>>,
+    /// Where connections to this process itself are taken.
+    near: Turn<TcpListener>,
+    at: SocketAddr,
+    known: Mutex<HashMap<u32, Known>>,
+}
+
+/// Serves what comes until the stream ends. Within a runtime.
+pub(crate) fn serve(gate: Arc<Gate>, carried: Carried) -> io::Result<()> {
+    let Carried { mut from, mut to, gone, .. } = carried;
+    let near = std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0))?;
+    near.set_nonblocking(true)?;
+    let at = near.local_addr()?;
+    let near = Turn::new(TcpListener::from_std(near)?);
+    let (say, mut waiting) = mpsc::channel::<Vec<u8>>(WAITING);
+    let carrier = Arc::new(Carrier { gate, say, near, at, known: Mutex::default() });
+    let handle = Handle::current();
+    // Pipes are waited for by threads: that is so on every platform. What reads never waits for what writes.
+    std::thread::Builder::new().name("carried-to".into()).spawn(move || {
+        while let Some(frame) = waiting.blocking_recv() {
+            if to.write_all(&frame).and_then(|()| to.flush()).is_err() {
+                break;
+            }
+        }
+    })?;
+    std::thread::Builder::new().name("carried-from".into()).spawn(move || {
+        while let Ok(frame) = frame(&mut from) {
+            if carrier.hear(&handle, frame).is_err() {
+                break;
+            }
+        }
+        // Whoever is still on the way is cut.
+        carrier.known().clear();
+        gone();
+    })?;
+    Ok(())
+}
+
+impl Carrier {
+    /// Nothing in there is left half done by a panic.
+    fn known(&self) -> MutexGuard<'_, HashMap<u32, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One frame. Never waits.
+    fn hear(self: &Arc<Self>, handle: &Handle, Frame { number, letter, bytes }: Frame) -> io::Result<()> {
+        match letter {
+            b'o' => return self.opened(handle, number, &bytes),
+            b'q' => {
+                let carrier = self.clone();
+                handle.spawn(async move {
+                    let answer = carrier.gate.names.respond(&bytes);
+                    let said = answer.map_or_else(|| with(number, b'r', &[]), |answer| with(number, b'd', &answer));
+                    let _ = carrier.say.send(said).await;
+                });
+                return Ok(());
+            }
+            _ => {}
+        }
+        let mut known = self.known();
+        // One that has ended on this side may have been spoken of meanwhile.
+        let Some(connection) = known.get(&number) else { return Ok(()) };
+        let Share { credit, room, .. } = &*connection.share;
+        let said = match letter {
+            b'd' => {
+                let left = room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| room.checked_sub(bytes.len()));
+                left.map_err(|_| nonsense())?;
+                Said::Bytes(bytes)
+            }
+            b'f' => Said::End,
+            b'c' => {
+                let more = bytes.try_into().map(u32::from_le_bytes).map_err(|_| nonsense())? as usize;
+                if more > WINDOW.saturating_sub(credit.available_permits()) {
+                    return Err(nonsense());
+                }
+                credit.add_permits(more);
+                return Ok(());
+            }
+            b'r' => {
+                known.remove(&number);
+                return Ok(());
+            }
+            _ => return Err(nonsense()),
+        };
+        // Nobody listens to one that is just ending.
+        let _ = connection.said.send(said);
+        Ok(())
+    }
+
+    fn opened(self: &Arc<Self>, handle: &Handle, number: u32, bytes: &[u8]) -> io::Result<()> {
+        let [kind, _, low, high, address @ ..] = bytes else { return Err(nonsense()) };
+        let address: [u8; 16] = address.try_into().map_err(|_| nonsense())?;
+        let to = SocketAddr::new(IpAddr::from(Ipv6Addr::from(address)), u16::from_le_bytes([*low, *high]));
+        let service = match kind {
+            1 => Service::Door(Door::Captured),
+            2 => Service::Door(Door::Proxy),
+            4 => Service::Names,
+            _ => return Err(nonsense()),
+        };
+        let (said, hear) = mpsc::unbounded_channel();
+        let (credit, room) = (Semaphore::new(WINDOW), AtomicUsize::new(WINDOW));
+        let share = Arc::new(Share { number, credit, room, cut: Notify::new() });
+        let mut known = self.known();
+        if known.len() >= MOST || known.contains_key(&number) {
+            return Err(nonsense());
+        }
+        known.insert(number, Known { said, share: share.clone() });
+        drop(known);
+        let carrier = self.clone();
+        handle.spawn(async move {
+            if carrier.carry(&share, service, to, hear).await == End::Broken {
+                let _ = carrier.say(with(number, b'r', &[])).await;
+            }
+            carrier.known().remove(&number);
+        });
+        Ok(())
+    }
+
+    /// A connection from its beginning to its end.
+    async fn carry(
+        &self,
+        share: &Share,
+        service: Service,
+        to: SocketAddr,
+        mut hear: mpsc::UnboundedReceiver<Said>,
+    ) -> End {
+        let permit = match service {
+            Service::Door(door) => match capture::admitted(&self.gate, to, door) {
+                None => return End::Broken,
+                permit => permit,
+            },
+            Service::Names => None,
+        };
+        let Ok((mut ours, theirs)) = self.pair().await else { return End::Broken };
+        let gate = self.gate.clone();
+        tokio::spawn(async move {
+            let _permit = permit;
+            match service {
+                Service::Door(door) => capture::serve(&gate, theirs, to, door).await,
+                // It ends when the other side is done, silent or wrong: nothing to tell.
+                Service::Names => drop(names::answer_all(theirs, &gate.names).await),
+            }
+        });
+        let end = {
+            let (read, write) = ours.split();
+            let both = async { tokio::try_join!(self.inward(share, write, &mut hear), self.outward(share, read)) };
+            tokio::select! {
+                both = both => both.map_or_else(|end| end, |_| End::Closed),
+                () = share.cut.notified() => End::Cut,
+            }
+        };
+        if end != End::Closed {
+            // Whoever serves it learns that this is no ordinary end.
+            let _ = ours.set_zero_linger();
+        }
+        end
+    }
+
+    /// What the client says.
+    async fn inward(
+        &self,
+        share: &Share,
+        mut write: WriteHalf<'_>,
+        hear: &mut mpsc::UnboundedReceiver<Said>,
+    ) -> Result<(), End> {
+        let mut owed = 0;
+        while let Some(Said::Bytes(bytes)) = hear.recv().await {
+            write.write_all(&bytes).await.map_err(|_| End::Broken)?;
+            owed += bytes.len();
+            if owed >= WORTH_SAYING {
+                share.room.fetch_add(owed, Ordering::Relaxed);
+                self.say(with(share.number, b'c', &(owed as u32).to_le_bytes())).await?;
+                owed = 0;
+            }
+        }
+        write.shutdown().await.map_err(|_| End::Broken)
+    }
+
+    /// What the client is told.
+    async fn outward(&self, share: &Share, read: ReadHalf<'_>) -> Result<(), End> {
+        loop {
+            read.readable().await.map_err(|_| End::Broken)?;
+            let most = share.room_to_send().await?;
+            let mut room = vec![0; HEAD + most];
+            let took = read.try_read(room.get_mut(HEAD..).unwrap_or_default());
+            share.credit.add_permits(most - took.as_ref().map_or(0, |count| *count));
+            match took {
+                Ok(0) => return self.say(with(share.number, b'f', &[])).await,
+                Ok(count) => {
+                    room.truncate(HEAD + count);
+                    self.say(finished(share.number, b'd', room)).await?;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return Err(End::Broken),
+            }
+        }
+    }
+
+    async fn say(&self, frame: Vec<u8>) -> Result<(), End> {
+        self.say.send(frame).await.map_err(|_| End::Cut)
+    }
+
+    /// Two ends of one connection, both of them this process's.
+    async fn pair(&self) -> io::Result<(TcpStream, TcpStream)> {
+        let near = self.near.lock().await;
+        let ours = TcpStream::connect(self.at).await?;
+        let mine = ours.local_addr()?;
+        loop {
+            let (theirs, from) = near.accept().await?;
+            // Anybody on this machine can knock; nobody else has this address.
+            if from == mine {
+                ours.set_nodelay(true)?;
+                return Ok((ours, theirs));
+            }
+        }
+    }
+}
