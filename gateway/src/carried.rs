@@ -235,7 +235,8 @@ impl Carrier {
         let Share { credit, room, .. } = &*connection.share;
         let said = match letter {
             b'd' => {
-                let left = room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| room.checked_sub(bytes.len()));
+                let left =
+                    room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| room.checked_sub(bytes.len()));
                 left.map_err(|_| nonsense())?;
                 Said::Bytes(bytes)
             }
@@ -385,5 +386,155 @@ impl Carrier {
                 return Ok((ours, theirs));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{HostRule, Policy, Rules};
+    use crate::{Event, Gateway, HostName, Listeners, Memory, Resolve, Resolving, Setup, What};
+    use std::io::{PipeReader, PipeWriter};
+    use std::time::Duration;
+
+    /// Every name is this machine.
+    struct Here;
+
+    impl Resolve for Here {
+        fn resolve(&self, _: &HostName) -> Resolving {
+            Box::pin(async { Ok(vec![IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)]) })
+        }
+    }
+
+    /// The sandbox's end of a stream, by hand.
+    struct Far {
+        to: PipeWriter,
+        from: PipeReader,
+        gone: std::sync::mpsc::Receiver<()>,
+        told: Memory,
+        _gateway: Gateway,
+    }
+
+    fn far(port: u16) -> Far {
+        let rule =
+            HostRule { host: "a.example.com".into(), ports: Some(vec![port]), private: true, ..HostRule::default() };
+        let policy = Policy::new(Rules { hosts: vec![rule], ..Rules::default() }).unwrap();
+        let told = Memory::default();
+        let setup = Setup { resolver: Box::new(Here), ..Setup::new(policy) };
+        let mut gateway = Gateway::start(setup, Box::new(told.clone())).unwrap();
+        let ((theirs, mut to), (from, ours)) = (io::pipe().unwrap(), io::pipe().unwrap());
+        to.write_all(&with(0, b'h', &[VERSION, 0])).unwrap();
+        let (say, gone) = std::sync::mpsc::channel();
+        let carried = Carried::new(theirs, ours, move || drop(say.send(()))).unwrap();
+        let families = carried.families();
+        assert!(!families.v6);
+        gateway.open(Listeners { carried: Some(carried), ..Listeners::default() }, families).unwrap();
+        Far { to, from, gone, told, _gateway: gateway }
+    }
+
+    impl Far {
+        fn say(&mut self, number: u32, letter: u8, bytes: &[u8]) {
+            self.to.write_all(&with(number, letter, bytes)).unwrap();
+        }
+
+        fn open(&mut self, number: u32, to: [u8; 4], port: u16) {
+            let [a, b, c, d] = to;
+            let [low, high] = port.to_le_bytes();
+            let bytes = [1, 0, low, high, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d];
+            self.say(number, b'o', &bytes);
+        }
+
+        /// Asks for the one name that there is, and gets its address.
+        fn address(&mut self) -> [u8; 4] {
+            let mut question = vec![0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+            for part in ["a", "example", "com"] {
+                question.push(part.len() as u8);
+                question.extend(part.bytes());
+            }
+            question.extend([0, 0, 1, 0, 1]);
+            self.say(5, b'q', &question);
+            let answer = frame(&mut self.from).unwrap();
+            assert_eq!((answer.number, answer.letter), (5, b'd'));
+            *answer.bytes.last_chunk().unwrap()
+        }
+
+        fn is_gone(&self) -> bool {
+            self.gone.recv_timeout(Duration::from_secs(10)).is_ok()
+        }
+    }
+
+    #[test]
+    fn a_connection_is_carried_whole_and_no_faster_than_it_is_taken() {
+        let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut far = far(server.local_addr().unwrap().port());
+        let address = far.address();
+        assert_eq!(address[0], 198);
+        far.open(9, address, server.local_addr().unwrap().port());
+        far.say(9, b'd', b"hello");
+        let (mut stream, _) = server.accept().unwrap();
+        let mut hello = [0; 5];
+        stream.read_exact(&mut hello).unwrap();
+        assert_eq!(&hello, b"hello");
+        // More than may be under way, and nobody says that any of it was taken.
+        let sent: Vec<u8> = (0..2 * WINDOW).map(|n| (n % 251) as u8).collect();
+        let all = sent.clone();
+        let sending = std::thread::spawn(move || {
+            stream.write_all(&all).unwrap();
+            let mut rest = String::new();
+            stream.read_to_string(&mut rest).unwrap();
+            rest
+        });
+        let mut got = Vec::new();
+        while got.len() < WINDOW {
+            let next = frame(&mut far.from).unwrap();
+            assert_eq!((next.number, next.letter), (9, b'd'));
+            got.extend(next.bytes);
+        }
+        assert_eq!(got.len(), WINDOW);
+        // A question is answered meanwhile: one that stands still holds nobody up.
+        far.address();
+        far.say(9, b'c', &(WINDOW as u32).to_le_bytes());
+        while got.len() < sent.len() {
+            got.extend(frame(&mut far.from).unwrap().bytes);
+        }
+        assert!(got == sent);
+        far.say(9, b'd', b"bye");
+        far.say(9, b'f', &[]);
+        assert_eq!(sending.join().unwrap(), "bye");
+        assert_eq!(frame(&mut far.from).unwrap().letter, b'f');
+    }
+
+    #[test]
+    fn what_was_not_granted_is_cut_and_on_record() {
+        let mut far = far(4321);
+        far.open(1, [10, 0, 0, 1], 4321);
+        far.say(1, b'd', b"x");
+        let cut = frame(&mut far.from).unwrap();
+        assert_eq!((cut.number, cut.letter), (1, b'r'));
+        let refused = |event: &Event| matches!(&event.what, What::Connection { decision, .. } if !decision.allowed);
+        assert!(far.told.events().iter().any(refused));
+    }
+
+    #[test]
+    fn nonsense_ends_all_of_it() {
+        let whole = [1, 0, 80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 1];
+        for nonsense in [
+            vec![with(1, b'o', &whole[..19])],
+            vec![with(1, b'o', &[&[9], &whole[1..]].concat())],
+            vec![with(1, b'o', &whole), with(1, b'o', &whole)],
+            vec![with(1, b'o', &whole), with(1, b'c', &[1, 0, 0, 0])],
+            vec![[&1u32.to_le_bytes()[..], &[b'd', 0, 0xff, 0xff]].concat()],
+        ] {
+            let mut far = far(4321);
+            for frame in nonsense {
+                // It may be gone before the last of them.
+                let _ = far.to.write_all(&frame);
+            }
+            assert!(far.is_gone());
+        }
+        let far = far(4321);
+        let Far { to, gone, .. } = far;
+        drop(to);
+        assert!(gone.recv_timeout(Duration::from_secs(10)).is_ok(), "the end of the stream");
     }
 }

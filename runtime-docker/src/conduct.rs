@@ -11,8 +11,8 @@ use crate::shape::Names;
 use crate::watch::{Seen, Watch};
 use crate::{leftover, os, stand, warden};
 use aido_runtime::{
-    Collected, Command, Doors, End, Enforced, Error, Event, Gate, Io, Isolation, Listener, Network, Outcome, Plan, Root,
-    Stream, Usage, Wake,
+    Collected, Command, Doors, End, Enforced, Error, Event, Gate, Io, Isolation, Listener, Network, Outcome, Plan,
+    Root, Stream, Usage, Wake,
 };
 use bollard::query_parameters::StartContainerOptions;
 use std::collections::VecDeque;

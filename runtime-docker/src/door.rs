@@ -125,8 +125,9 @@ fn refused(fields: &Fields) -> Error {
         114 => "make every address the sandbox's own".to_string(),
         port => format!("listen at port {}", port >> 8),
     };
-    Error::new(format!("the container of the network cannot {what}: error {error} of Linux"))
-        .remedy("the engine must let a container have NET_ADMIN in its own network; `--no-network` runs the task without")
+    Error::new(format!("the container of the network cannot {what}: error {error} of Linux")).remedy(
+        "the engine must let a container have NET_ADMIN in its own network; `--no-network` runs the task without",
+    )
 }
 
 #[cfg(test)]
