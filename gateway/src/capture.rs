@@ -84,7 +84,8 @@ fn destination(gate: &Gate, at: SocketAddr) -> (Destination, u16) {
     (to, at.port())
 }
 
-fn too_many(gate: &Gate, at: SocketAddr, door: Door) {
+/// Tells of a connection that there is no room for.
+pub(crate) fn too_many(gate: &Gate, at: SocketAddr, door: Door) {
     let (to, port) = destination(gate, at);
     let refusal = Refusal { what: shown(&to, port), rule: None, reason: Reason::TooMany, allow: None };
     let connection = gate.numbers.fetch_add(1, Ordering::Relaxed);

@@ -2,7 +2,7 @@
 //!
 //! Frames, both ways: a number (u32, little-endian), a letter, a zero, the length of what follows (u16). From the sandbox: `h`
 //! once, with the version and whether there is IPv6; `o` with which listener, a zero, the port (u16) and 16 bytes of the address
-//! that a client dialled; `q` a question about a name, answered by `d` or `r`. Both ways: `d` bytes; `f` no more of them; `r` cut;
+//! that a client dialled; `x` the same of one too many, which was cut; `q` a question about a name, answered by `d` or `r`. Both ways: `d` bytes; `f` no more of them; `r` cut;
 //! `c` so many bytes (u32) were taken, and more may come. Each direction of a connection begins with [`WINDOW`] bytes.
 //!
 //! Each connection becomes one of this machine's loopback, between this process and itself: what serves it needs a socket. Nobody
@@ -167,6 +167,19 @@ enum Service {
     Names,
 }
 
+/// At which listener, and to which address.
+fn arrival(bytes: &[u8]) -> io::Result<(Service, SocketAddr)> {
+    let [kind, _, low, high, address @ ..] = bytes else { return Err(nonsense()) };
+    let address: [u8; 16] = address.try_into().map_err(|_| nonsense())?;
+    let to = SocketAddr::new(IpAddr::from(Ipv6Addr::from(address)), u16::from_le_bytes([*low, *high]));
+    match kind {
+        1 => Ok((Service::Door(Door::Captured), to)),
+        2 => Ok((Service::Door(Door::Proxy), to)),
+        4 => Ok((Service::Names, to)),
+        _ => Err(nonsense()),
+    }
+}
+
 /// What all of them share.
 struct Carrier {
     gate: Arc<Gate>,
@@ -218,6 +231,14 @@ impl Carrier {
     fn hear(self: &Arc<Self>, handle: &Handle, Frame { number, letter, bytes }: Frame) -> io::Result<()> {
         match letter {
             b'o' => return self.opened(handle, number, &bytes),
+            b'x' => {
+                let (service, to) = arrival(&bytes)?;
+                let gate = self.gate.clone();
+                if let Service::Door(door) = service {
+                    handle.spawn(async move { capture::too_many(&gate, to, door) });
+                }
+                return Ok(());
+            }
             b'q' => {
                 let carrier = self.clone();
                 handle.spawn(async move {
@@ -261,15 +282,7 @@ impl Carrier {
     }
 
     fn opened(self: &Arc<Self>, handle: &Handle, number: u32, bytes: &[u8]) -> io::Result<()> {
-        let [kind, _, low, high, address @ ..] = bytes else { return Err(nonsense()) };
-        let address: [u8; 16] = address.try_into().map_err(|_| nonsense())?;
-        let to = SocketAddr::new(IpAddr::from(Ipv6Addr::from(address)), u16::from_le_bytes([*low, *high]));
-        let service = match kind {
-            1 => Service::Door(Door::Captured),
-            2 => Service::Door(Door::Proxy),
-            4 => Service::Names,
-            _ => return Err(nonsense()),
-        };
+        let (service, to) = arrival(bytes)?;
         let (said, hear) = mpsc::unbounded_channel();
         let (credit, room) = (Semaphore::new(WINDOW), AtomicUsize::new(WINDOW));
         let share = Arc::new(Share { number, credit, room, cut: Notify::new() });
@@ -425,7 +438,8 @@ mod tests {
         let ((theirs, mut to), (from, ours)) = (io::pipe().unwrap(), io::pipe().unwrap());
         to.write_all(&with(0, b'h', &[VERSION, 0])).unwrap();
         let (say, gone) = std::sync::mpsc::channel();
-        let carried = Carried::new(theirs, ours, move || drop(say.send(()))).unwrap();
+        let gone_by = move || say.send(()).unwrap_or_default();
+        let carried = Carried::new(theirs, ours, gone_by).unwrap();
         let families = carried.families();
         assert!(!families.v6);
         gateway.open(Listeners { carried: Some(carried), ..Listeners::default() }, families).unwrap();

@@ -4,7 +4,7 @@
 //!
 //! Frames, both ways: a number (u32, little-endian), a letter, a zero, the length of what follows (u16). To aido: `h` once, with the
 //! version and whether there is IPv6; `o` with which listener, a zero, the port (u16) and 16 bytes of the address that the client
-//! dialled; `q` a question about a name, answered by `d` or `r`. Both ways: `d` bytes; `f` no more of them; `r` cut; `c` so many
+//! dialled; `x` the same of one too many, which is cut; `q` a question about a name, answered by `d` or `r`. Both ways: `d` bytes; `f` no more of them; `r` cut; `c` so many
 //! bytes (u32) were taken, and more may come. Each direction of a connection begins with `slots::WINDOW` bytes that may be sent.
 
 use crate::route;
@@ -139,12 +139,10 @@ impl Door {
 
     /// What is waited for: aido, questions, clients that arrive, and those that are there.
     fn wanted(&mut self, polled: &mut [u64]) -> usize {
-        let open = self.slots.taken < SLOTS;
-        let if_open = |fd: i32| sys::polled(if open { fd } else { -1 }, POLLIN);
         polled[0] = sys::polled(0, POLLIN);
-        polled[1] = if_open(self.questions);
+        polled[1] = sys::polled(self.questions, POLLIN);
         for (place, (fd, _)) in polled[2..].iter_mut().zip(&self.listeners[..self.count]) {
-            *place = if_open(*fd);
+            *place = sys::polled(*fd, POLLIN);
         }
         for index in 0..SLOTS {
             let slot = self.slots.at(index);
@@ -283,7 +281,7 @@ impl Door {
         }
     }
 
-    /// Somebody asks for a name.
+    /// Somebody asks for a name. Where there is no room that is lost, and asked again.
     fn question(&mut self) {
         // A byte more than any question that is answered.
         let Ok((length, from)) = sys::receive(self.questions, &mut self.output[HEAD..HEAD + 4097]) else { return };
@@ -296,12 +294,18 @@ impl Door {
     fn arrived(&mut self, listener: usize) {
         let (socket, kind) = self.listeners[listener];
         let Ok((fd, to)) = sys::accept(socket) else { return };
-        let Some(number) = self.slots.take(fd, Address::NONE) else { return sys::cut(fd) };
+        let number = self.slots.take(fd, Address::NONE);
         let (port, at) = to.parts();
         let mut bytes = [0; 20];
         bytes[..2].copy_from_slice(&[kind, 0]);
         bytes[2..4].copy_from_slice(&port.to_le_bytes());
         bytes[4..].copy_from_slice(&at);
-        self.say(number, b'o', &bytes);
+        match number {
+            Some(number) => self.say(number, b'o', &bytes),
+            None => {
+                self.say(0, b'x', &bytes);
+                sys::cut(fd);
+            }
+        }
     }
 }

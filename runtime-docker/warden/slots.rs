@@ -50,13 +50,12 @@ pub struct Slots {
     all: [Slot; SLOTS],
     room: &'static mut [u8],
     turn: u32,
-    pub taken: usize,
 }
 
 impl Slots {
     pub fn new() -> sys::Result<Slots> {
         // What nobody writes to is no memory yet.
-        Ok(Slots { all: [FREE; SLOTS], room: sys::memory(SLOTS * WINDOW)?, turn: 0, taken: 0 })
+        Ok(Slots { all: [FREE; SLOTS], room: sys::memory(SLOTS * WINDOW)?, turn: 0 })
     }
 
     pub fn at(&mut self, index: usize) -> &mut Slot {
@@ -75,13 +74,11 @@ impl Slots {
         self.turn = self.turn % (u32::MAX / SLOTS as u32 - 1) + 1;
         let number = self.turn * SLOTS as u32 + index as u32;
         self.all[index] = Slot { number, fd, from, credit: WINDOW as u32, ..FREE };
-        self.taken += 1;
         Some(number)
     }
 
     /// Nothing more of it. The descriptor is the caller's.
     pub fn free(&mut self, index: usize) {
-        self.taken -= 1;
         self.all[index] = FREE;
     }
 

@@ -235,7 +235,8 @@ fn serve(asked: &Asked, sandbox: impl Read + Send + 'static) -> Result<(), Error
     let mut gateway = Gateway::start(Setup::new(policy), Box::new(Teller)).map_err(|e| failed(&e))?;
     say(&Said::Ready(Gate { ports, authority: gateway.authority().to_string() }));
     let (gone, is_gone) = sync_channel(1);
-    let carried = Carried::new(sandbox, io::stdout(), move || drop(gone.send(()))).map_err(|e| failed(&e))?;
+    let end = move || gone.send(()).unwrap_or_default();
+    let carried = Carried::new(sandbox, io::stdout(), end).map_err(|e| failed(&e))?;
     let families = carried.families();
     let listeners = aido_gateway::Listeners { carried: Some(carried), ..Default::default() };
     gateway.open(listeners, families).map_err(|e| failed(&e))?;
