@@ -8,12 +8,15 @@
 //! Each connection becomes one of this machine's loopback, between this process and itself: what serves it needs a socket. Nobody
 //! else comes in there, since the one that is taken is the one that was just made.
 
-use crate::capture::{self, Door};
+mod frame;
+
+use crate::capture;
 use crate::gate::Gate;
 use crate::names::{self, Families};
+use frame::{Frame, HEAD, PIECE, Service, arrival, finished, frame, nonsense, with};
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::io::AsyncWriteExt;
@@ -23,8 +26,6 @@ use tokio::runtime::Handle;
 use tokio::sync::{Mutex as Turn, Notify, Semaphore, mpsc};
 
 const VERSION: u8 = 1;
-const HEAD: usize = 8;
-const PIECE: usize = 32 * 1024;
 /// Bytes that may be under way in each direction of a connection. The sandbox's end has the same number.
 const WINDOW: usize = 256 * 1024;
 /// So many bytes that went on are worth saying so.
@@ -68,43 +69,6 @@ impl std::fmt::Debug for Carried {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Carried").field("families", &self.families).finish_non_exhaustive()
     }
-}
-
-fn nonsense() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "what carries the sandbox's connections makes no sense")
-}
-
-struct Frame {
-    number: u32,
-    letter: u8,
-    bytes: Vec<u8>,
-}
-
-fn frame(from: &mut impl Read) -> io::Result<Frame> {
-    let mut head = [0; HEAD];
-    from.read_exact(&mut head)?;
-    let [a, b, c, d, letter, _, low, high] = head;
-    let length = usize::from(u16::from_le_bytes([low, high]));
-    if length > PIECE {
-        return Err(nonsense());
-    }
-    let mut bytes = vec![0; length];
-    from.read_exact(&mut bytes)?;
-    Ok(Frame { number: u32::from_le_bytes([a, b, c, d]), letter, bytes })
-}
-
-/// A frame's bytes; `room` begins with free space for its head.
-fn finished(number: u32, letter: u8, mut room: Vec<u8>) -> Vec<u8> {
-    let length = (room.len().saturating_sub(HEAD) as u16).to_le_bytes();
-    let [a, b, c, d] = number.to_le_bytes();
-    if let Some(head) = room.first_chunk_mut::<HEAD>() {
-        *head = [a, b, c, d, letter, 0, length[0], length[1]];
-    }
-    room
-}
-
-fn with(number: u32, letter: u8, bytes: &[u8]) -> Vec<u8> {
-    finished(number, letter, [&[0; HEAD][..], bytes].concat())
 }
 
 /// What the sandbox's end says of a connection.
@@ -159,25 +123,6 @@ enum End {
     Cut,
     /// This end has.
     Broken,
-}
-
-#[derive(Clone, Copy)]
-enum Service {
-    Door(Door),
-    Names,
-}
-
-/// At which listener, and to which address.
-fn arrival(bytes: &[u8]) -> io::Result<(Service, SocketAddr)> {
-    let [kind, _, low, high, address @ ..] = bytes else { return Err(nonsense()) };
-    let address: [u8; 16] = address.try_into().map_err(|_| nonsense())?;
-    let to = SocketAddr::new(IpAddr::from(Ipv6Addr::from(address)), u16::from_le_bytes([*low, *high]));
-    match kind {
-        1 => Ok((Service::Door(Door::Captured), to)),
-        2 => Ok((Service::Door(Door::Proxy), to)),
-        4 => Ok((Service::Names, to)),
-        _ => Err(nonsense()),
-    }
 }
 
 /// What all of them share.
@@ -408,6 +353,7 @@ mod tests {
     use crate::policy::{HostRule, Policy, Rules};
     use crate::{Event, Gateway, HostName, Listeners, Memory, Resolve, Resolving, Setup, What};
     use std::io::{PipeReader, PipeWriter};
+    use std::net::IpAddr;
     use std::time::Duration;
 
     /// Every name is this machine.
