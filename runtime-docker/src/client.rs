@@ -118,7 +118,6 @@ fn connect_with(address: &Address, version: &ClientVersion) -> Result<bollard::D
         Address::Tcp { host, certificates: None } => {
             bollard::Docker::connect_with_http(&format!("tcp://{host}"), seconds, version)
         }
-        #[cfg(feature = "tls")]
         Address::Tcp { host, certificates: Some(folder) } => bollard::Docker::connect_with_ssl(
             &format!("tcp://{host}"),
             &folder.join("key.pem"),
@@ -127,8 +126,6 @@ fn connect_with(address: &Address, version: &ClientVersion) -> Result<bollard::D
             seconds,
             version,
         ),
-        #[cfg(not(feature = "tls"))]
-        Address::Tcp { certificates: Some(_), .. } => Err(elsewhere("there is no TLS in this build, nor")),
         #[cfg(unix)]
         Address::Pipe(_) => Err(elsewhere("there are no named pipes")),
         #[cfg(windows)]
