@@ -43,7 +43,6 @@ type Input = Arc<Mutex<Option<ChildStdin>>>;
 
 /// What one has to tell.
 #[derive(Debug)]
-#[expect(dead_code, reason = "none stands here that could tell anything; who reads it is the same on both halves")]
 pub(crate) enum Told {
     /// An event for the record: its kind and its fields.
     Event(String, serde_json::Value),
