@@ -12,6 +12,7 @@ echo four >&2
 printf five
 sleep 0.3
 echo six >&2
+sleep 0.3
 printf ' and more\\n'";
 
 fn lines(text: &str) -> Vec<Value> {
