@@ -4,7 +4,6 @@ mod backend;
 mod cli;
 mod collected;
 mod commands;
-#[cfg(target_os = "linux")]
 pub mod egress;
 mod explain;
 mod host;
