@@ -94,7 +94,7 @@ impl Conduct<'_> {
         for folder in folders {
             let mut archive = Archive::new(0, 0);
             for (name, text) in folder.files {
-                archive.bytes(&name, 0o444, text.into_bytes());
+                archive.bytes(&name, 0o444, text);
             }
             self.send(&names.trust(), &folder.path, archive, listener).await?;
         }

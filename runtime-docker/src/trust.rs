@@ -3,7 +3,7 @@
 //! bundle written anew.
 
 use crate::client::Session;
-use aido_runtime::TRUST;
+use aido_runtime::{TRUST, TRUST_STORE, trust_store};
 use bollard::query_parameters::DownloadFromContainerOptionsBuilder;
 use futures_util::StreamExt;
 use std::io::Read;
@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Folder {
     pub(crate) path: String,
-    pub(crate) files: Vec<(String, String)>,
+    pub(crate) files: Vec<(String, Vec<u8>)>,
 }
 
 /// The folders that tell: one of aido's own, which variables name, and those of the bundles of this container's image.
@@ -55,10 +55,14 @@ fn joined(found: &[(&str, String)], here: impl Fn() -> Option<String>, authority
     let mut folders: Vec<Folder> = Vec::new();
     for (path, trusted) in all {
         let Some((folder, name)) = path.rsplit_once('/') else { continue };
-        let file = (name.to_string(), with(trusted));
+        let mut files = vec![(name.to_string(), with(trusted).into_bytes())];
+        if path == TRUST {
+            let store = TRUST_STORE.trim_start_matches(folder).trim_start_matches('/');
+            files.push((store.to_string(), trust_store(&with(trusted))));
+        }
         match folders.iter_mut().find(|known| known.path == folder) {
-            Some(known) => known.files.push(file),
-            None => folders.push(Folder { path: folder.into(), files: vec![file] }),
+            Some(known) => known.files.extend(files),
+            None => folders.push(Folder { path: folder.into(), files }),
         }
     }
     folders
@@ -105,14 +109,15 @@ mod tests {
     fn each_bundle_keeps_whom_it_trusts_and_gets_one_more() {
         let found = [(BUNDLES[0], "debian".to_string()), (BUNDLES[4], "suse\n".to_string())];
         let folders = joined(&found, || Some("here".into()), "mine\n");
-        let file = |name: &str, text: &str| (name.to_string(), text.to_string());
-        assert_eq!(folders[0], Folder { path: "/etc/aido".into(), files: vec![file("trust.pem", "debian\nmine\n")] });
+        let file = |name: &str, text: &str| (name.to_string(), text.as_bytes().to_vec());
+        let own = |text: &str| vec![file("trust.pem", text), ("trust.p12".to_string(), trust_store(text))];
+        assert_eq!(folders[0], Folder { path: "/etc/aido".into(), files: own("debian\nmine\n") });
         let debian = vec![file("ca-certificates.crt", "debian\nmine\n")];
         assert_eq!(folders[1], Folder { path: "/etc/ssl/certs".into(), files: debian });
         let suse = vec![file("ca-bundle.pem", "suse\nmine\n")];
         assert_eq!(folders[2], Folder { path: "/etc/ssl".into(), files: suse });
         let none = joined(&[], || Some("here".into()), "mine\n");
-        assert_eq!(none, [Folder { path: "/etc/aido".into(), files: vec![file("trust.pem", "here\nmine\n")] }]);
+        assert_eq!(none, [Folder { path: "/etc/aido".into(), files: own("here\nmine\n") }]);
     }
 
     #[test]

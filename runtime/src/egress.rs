@@ -83,8 +83,6 @@ pub struct EgressBudget {
     pub bytes: Option<u64>,
 }
 
-/// Where the certificates lie that a task with opened TLS has to trust: those of the root, and the run's own.
-pub const TRUST: &str = "/etc/aido/trust.pem";
 /// The port on the loopback of clients that ask a proxy.
 pub const PROXY_PORT: u16 = 3128;
 

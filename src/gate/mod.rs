@@ -1,6 +1,7 @@
 //! The gateway of one run: a process of its own beside the supervisor, which stands outside of the sandbox and serves its
 //! doors. With it the doors close, and the run has no network any more.
 
+mod confine;
 mod process;
 mod words;
 

@@ -1,6 +1,7 @@
 //! The gateway's own process: this program under a name of its own, with one socket and nothing else of its caller's.
 
 use super::NAME;
+use super::confine;
 use super::words::{ALL, Asked, Door, Said};
 use crate::egress;
 use aido_gateway::{Carried, Event, Families, Gateway, Limits, Listeners, Setup, Sink};
@@ -74,7 +75,10 @@ fn stand(socket: &UnixStream, teller: &Arc<Teller>) -> Result<Gateway, Error> {
     let Asked { egress, secrets } = asked(socket).map_err(|e| failed(&e))?;
     let policy = egress::policy(&egress, &secrets)?;
     let ports = policy.ports().into_iter().collect();
+    // Whom it trusts is read by now. The threads that serve are made later, and are held as well.
     let setup = Setup { limits: limits(), ..Setup::new(policy) };
+    confine::give_up_capabilities().map_err(|e| failed(&e))?;
+    confine::keep_out().map_err(|e| failed(&e))?;
     let mut gateway = Gateway::start(setup, Box::new(Told(teller.clone()))).map_err(|e| failed(&e))?;
     teller.say(&Said::Ready(Gate { ports, authority: gateway.authority().to_string() }));
     let listeners = doors(socket).map_err(|e| failed(&e))?;

@@ -14,6 +14,8 @@ mod project;
 mod relay;
 mod running;
 mod seat;
+#[macro_use]
+mod world;
 
 mod applied;
 mod cloned;
@@ -41,6 +43,8 @@ mod logs;
 mod mutations;
 mod names;
 mod network;
+mod network_attacks;
+mod network_clients;
 mod older;
 mod overlay;
 mod owners;

@@ -4,9 +4,10 @@
 use super::assert_clean;
 use crate::engine::{Docked, Engine};
 use crate::host::wait_for;
-use crate::network::{INJECTS, SECRET, events, inside};
+use crate::network::INJECTS;
 use crate::output::Output;
 use crate::running::Running;
+use crate::world::{SECRET, events, inside};
 use serde_json::Value;
 use std::process::Command;
 
