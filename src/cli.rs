@@ -7,6 +7,8 @@ mod image;
 mod key;
 mod sandbox;
 mod shell;
+#[cfg(feature = "ui")]
+mod ui;
 
 pub(crate) use changes::*;
 pub(crate) use doctor::*;
@@ -15,6 +17,8 @@ pub(crate) use image::*;
 pub(crate) use key::*;
 pub(crate) use sandbox::*;
 pub(crate) use shell::*;
+#[cfg(feature = "ui")]
+pub(crate) use ui::*;
 
 use crate::settings::{Backend, Overrides};
 use aido_runtime::{Control, Isolation};
@@ -57,6 +61,9 @@ pub(crate) enum Command {
     Runs(Runs),
     /// Show one run: how it ended, what was enforced, what was refused and why
     Show(Show),
+    /// Look through runs, sandboxes, logs and evidence on the whole terminal
+    #[cfg(feature = "ui")]
+    Ui(Ui),
     /// Show what tasks changed of the project in a sandbox, or where two sandboxes differ
     Diff(Diff),
     /// Bring what tasks changed into the project, or onto a git branch, or take that back

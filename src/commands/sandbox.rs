@@ -328,7 +328,7 @@ fn chosen(project: &Project, typed: &cli::SandboxDestroy) -> Result<Vec<Sandbox>
 
 /// Ends what runs in a sandbox, removes it, and ends its keeper last: whoever is killed in between leaves
 /// one that notices that its sandbox is gone.
-fn end(sandbox: Sandbox) -> Result<()> {
+pub(super) fn end(sandbox: Sandbox) -> Result<()> {
     // A state that cannot be read must not keep the sandbox from being removed.
     let state = sandbox.state();
     recover::end_runs(&sandbox)?;

@@ -55,5 +55,6 @@ mod store;
 mod terminal;
 mod together;
 mod ttl;
+mod ui;
 mod verify;
 mod watchdog;
