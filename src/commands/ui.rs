@@ -23,7 +23,9 @@ const PARTS: [(&str, &str); 4] = [
 
 pub(super) fn ui(dir: &Path) -> Result<u8> {
     if std::env::var_os("TERM").is_none_or(|kind| kind.is_empty() || kind == "dumb") {
-        bail!("`aido ui` needs a terminal that can do more than TERM says; `aido runs`, `aido show` and `aido logs` work on any");
+        bail!(
+            "`aido ui` needs a terminal that can do more than TERM says; `aido runs`, `aido show` and `aido logs` work on any"
+        );
     }
     let colour = std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
     let evidence = Evidence { project: past::project(dir)?, dir: dir.to_path_buf() };

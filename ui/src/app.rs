@@ -7,6 +7,7 @@ use crate::screen::Screen;
 use crate::signals;
 use crate::view;
 use crate::watch::Watch;
+use crossterm::event::KeyModifiers;
 use ratatui_core::buffer::Buffer;
 use ratatui_core::layout::Rect;
 use std::sync::Arc;
@@ -140,7 +141,13 @@ fn read_keys(to: Sender<Event>) {
     std::thread::spawn(move || {
         loop {
             let event = match crossterm::event::read() {
-                Ok(crossterm::event::Event::Key(key)) => Key::of(key).map(Event::Key),
+                Ok(crossterm::event::Event::Key(key)) => {
+                    // What was typed right after escape looks like one key.
+                    if key.modifiers.contains(KeyModifiers::ALT) && to.send(Event::Key(Key::Esc)).is_err() {
+                        return;
+                    }
+                    Key::of(key).map(Event::Key)
+                }
                 Ok(crossterm::event::Event::Resize(width, height)) => Some(Event::Size(width, height)),
                 Ok(_) => None,
                 Err(_) => Some(Event::End(HUNG_UP)),

@@ -283,7 +283,11 @@ fn in_page(lines: &[Row], needle: &Needle, seek: &Seek) -> Step {
     let from = usize::try_from(seek.from()).unwrap_or(usize::MAX).min(lines.len());
     let found = match seek.is_backward() {
         false => (from..lines.len()).find(has).map(|row| (row, false)).or((0..from).find(has).map(|row| (row, true))),
-        true => (0..from).rev().find(has).map(|row| (row, false)).or((from..lines.len()).rev().find(has).map(|row| (row, true))),
+        true => (0..from)
+            .rev()
+            .find(has)
+            .map(|row| (row, false))
+            .or((from..lines.len()).rev().find(has).map(|row| (row, true))),
     };
     found.map_or(Step::Nowhere, |(row, wrapped)| Step::Found(row as u64, wrapped))
 }

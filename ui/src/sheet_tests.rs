@@ -9,11 +9,12 @@ fn file(bytes: &[u8], follow: bool) -> Sheet {
 }
 
 fn numbered(lines: usize) -> Vec<u8> {
-    (0..lines).fold(String::new(), |mut all, n| {
-        let _ = writeln!(all, "line {n}");
-        all
-    })
-    .into_bytes()
+    (0..lines)
+        .fold(String::new(), |mut all, n| {
+            let _ = writeln!(all, "line {n}");
+            all
+        })
+        .into_bytes()
 }
 
 fn until_found(sheet: &mut Sheet) -> Option<String> {
@@ -127,7 +128,8 @@ fn patches_have_colours_and_records_have_words() {
     let colours: Vec<_> = sheet.shown.iter().map(|row| row[0].style.fg).collect();
     assert_eq!(colours, [None, None, Some(Color::Cyan), Some(Color::Red), Some(Color::Green)]);
     assert_eq!(texts(&sheet)[4], "+y\\x1b[2J");
-    let words = |line: &[u8]| format!("2025-01-02T03:04:05.123456Z  refused  {}\u{202e}", String::from_utf8_lossy(line));
+    let words =
+        |line: &[u8]| format!("2025-01-02T03:04:05.123456Z  refused  {}\u{202e}", String::from_utf8_lossy(line));
     let mut sheet = Sheet::file(Box::new(b"open\n".to_vec()), Look::Record(words), false);
     sheet.lay_out((80, 9));
     assert_eq!(texts(&sheet), ["03:04:05.123  refused  open\\u{202e}"]);

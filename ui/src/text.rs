@@ -241,7 +241,10 @@ mod tests {
 
     #[test]
     fn rows_are_cut_at_cells() {
-        assert_eq!((fit("漢字漢字", 8), fit("漢字漢字", 7), fit("abc", 0)), ("漢字漢字".into(), "漢字漢…".into(), "".into()));
+        assert_eq!(
+            (fit("漢字漢字", 8), fit("漢字漢字", 7), fit("abc", 0)),
+            ("漢字漢字".into(), "漢字漢…".into(), "".into())
+        );
         let mut buffer = Buffer::empty(Rect::new(0, 0, 6, 1));
         assert_eq!(put(&mut buffer, (0, 0), 1, 5, &row("漢字漢字", Style::new())), 5);
         let shown: Vec<&str> = (0..6).map(|x| buffer[(x, 0)].symbol()).collect();

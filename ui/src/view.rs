@@ -61,7 +61,11 @@ pub(crate) fn draw(model: &Model, buffer: &mut Buffer) {
 }
 
 fn nothing_run(list: &RunList) -> &'static str {
-    if list.of.is_some() { "nothing was run in it yet" } else { "no run in this project yet; `aido run TASK` makes one" }
+    if list.of.is_some() {
+        "nothing was run in it yet"
+    } else {
+        "no run in this project yet; `aido run TASK` makes one"
+    }
 }
 
 fn header(model: &Model, buffer: &mut Buffer) {
@@ -134,7 +138,8 @@ fn table<T: Item>(buffer: &mut Buffer, top: u16, table: &Table<T>, columns: &[Co
     let all = buffer.area.width;
     let shown: Vec<&Column<T>> = columns.iter().filter(|column| column.from <= all).collect();
     let fixed: u16 = shown.iter().map(|column| column.width).sum();
-    let widths: Vec<u16> = shown.iter().map(|c| if c.width == 0 { all.saturating_sub(fixed) } else { c.width }).collect();
+    let widths: Vec<u16> =
+        shown.iter().map(|c| if c.width == 0 { all.saturating_sub(fixed) } else { c.width }).collect();
     let mut x = 0;
     for (column, width) in shown.iter().zip(&widths) {
         put(buffer, (x, top), 0, *width, &row(column.name, DIM));
@@ -154,7 +159,8 @@ fn table<T: Item>(buffer: &mut Buffer, top: u16, table: &Table<T>, columns: &[Co
         }
     }
     if table.is_read && table.place().1 == 0 {
-        let said = if table.filter().is_empty() { none.to_owned() } else { "nothing has these words; esc shows all".into() };
+        let said =
+            if table.filter().is_empty() { none.to_owned() } else { "nothing has these words; esc shows all".into() };
         put(buffer, (0, top + 1), 0, all, &row(said, DIM));
     }
 }

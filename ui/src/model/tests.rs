@@ -11,7 +11,12 @@ const NOW: u64 = 1_800_000_000_000;
 
 pub(crate) fn words() -> Words {
     let event = |line: &[u8]| format!("2025-01-02T03:04:05.123456Z  begun  {}", String::from_utf8_lossy(line));
-    Words { took: |ms| format!("{}s", ms / 1000), ago: |ms| format!("{}s ago", ms / 1000), size: |n| format!("{n} B"), event }
+    Words {
+        took: |ms| format!("{}s", ms / 1000),
+        ago: |ms| format!("{}s ago", ms / 1000),
+        size: |n| format!("{n} B"),
+        event,
+    }
 }
 
 fn place(run: &str, sandbox: &str) -> Place {
@@ -95,7 +100,10 @@ fn the_list_of_runs_has_its_columns() {
 fn lists_are_filtered_while_one_types() {
     let mut model = model(80, 10);
     press(&mut model, "/exit");
-    assert_eq!(screen(&mut model)[9], "/exit                                                            /exit  1/2 of 3");
+    assert_eq!(
+        screen(&mut model)[9],
+        "/exit                                                            /exit  1/2 of 3"
+    );
     assert!(!screen(&mut model).join("").contains("r3.py"));
     key(&mut model, Key::Enter);
     press(&mut model, "j");
@@ -216,7 +224,10 @@ fn the_question_is_about_what_was_selected_when_it_was_asked() {
     let mut model = model(80, 10);
     press(&mut model, "jj");
     key(&mut model, Key::Ctrl('d'));
-    shows(&mut model, &["What runs in it is ended. Its 2 runs go too, outputs, logs and evidence.\ndestroy sandbox s1 (name)? [y/N]"]);
+    shows(
+        &mut model,
+        &["What runs in it is ended. Its 2 runs go too, outputs, logs and evidence.\ndestroy sandbox s1 (name)? [y/N]"],
+    );
     // Another run comes, and the list moves.
     let mut more = runs();
     more.insert(0, run("r9", "s9", Went::Running, "running"));
@@ -324,9 +335,10 @@ fn small_screens_say_so() {
 }
 
 fn keys() -> impl Strategy<Value = Key> {
-    let named = [Key::Up, Key::Down, Key::Left, Key::Right, Key::PageUp, Key::PageDown, Key::Home, Key::End, Key::Enter]
-        .into_iter()
-        .chain([Key::Esc, Key::Tab, Key::BackTab, Key::Backspace, Key::Ctrl('d'), Key::Ctrl('z'), Key::Enter]);
+    let named =
+        [Key::Up, Key::Down, Key::Left, Key::Right, Key::PageUp, Key::PageDown, Key::Home, Key::End, Key::Enter]
+            .into_iter()
+            .chain([Key::Esc, Key::Tab, Key::BackTab, Key::Backspace, Key::Ctrl('d'), Key::Ctrl('z'), Key::Enter]);
     prop_oneof![
         prop::sample::select(named.collect::<Vec<_>>()),
         prop::sample::select("hjklgGfxnNsoerav12345:/?qy ".chars().collect::<Vec<_>>()).prop_map(Key::Char),
