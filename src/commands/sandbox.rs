@@ -256,7 +256,13 @@ fn left(state: &State, sandbox: &Sandbox) -> Result<String> {
         _ if sandbox.is_over()? => "ended".into(),
         left => words::took(left),
     };
-    let notes: Vec<&str> = [running, keeper].into_iter().filter(|note| !note.is_empty()).collect();
+    // Who looks later sees what was cleaned up meanwhile, why, and when.
+    let ended = state.ended.as_ref().map(|ended| {
+        let since = words::since(&ended.time).unwrap_or_default();
+        format!("{}, {since}", words::inert(&ended.why))
+    });
+    let notes = [running, keeper, ended.as_deref().unwrap_or_default()];
+    let notes: Vec<&str> = notes.into_iter().filter(|note| !note.is_empty()).collect();
     Ok(if notes.is_empty() { word } else { format!("{word} ({})", notes.join(", ")) })
 }
 

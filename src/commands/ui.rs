@@ -14,8 +14,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What a run's folder may have beside its three logs, and what it is.
-const PARTS: [(&str, &str); 4] = [
-    ("changes.diff", "what the task changed in the project"),
+const PARTS: [(&str, &str); 3] = [
     ("plan.json", "record: what was asked for"),
     ("summary.json", "record: how it went"),
     ("seal.json", "record: the signature"),
@@ -81,6 +80,7 @@ impl Evidence {
                 rows.push(row);
             }
         };
+        part(What::Part("changes.diff".into()), "changes.diff", "what the task changed");
         part(What::Stdout, "stdout.log", "standard output");
         part(What::Stderr, "stderr.log", "standard error");
         part(What::Events, "events.log", "record: the events");

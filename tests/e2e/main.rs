@@ -6,6 +6,8 @@
 mod host;
 #[macro_use]
 mod engine;
+#[macro_use]
+mod tmux;
 mod chain;
 mod family;
 mod ground;

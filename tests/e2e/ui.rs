@@ -1,130 +1,9 @@
-//! `aido ui`, in a real terminal: keys are typed into tmux, and what tmux shows is read.
+//! `aido ui`, in a real terminal.
 
-use crate::host::{self, wait_for};
 use crate::project::Project;
 use crate::seat::Seat;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::path::Path;
 use std::time::{Duration, Instant};
-
-/// A shell in a terminal of tmux, at which `aido ui` was typed.
-struct Tmux<'p> {
-    p: &'p Project,
-    /// A server of its own: one that ends takes no new terminal.
-    socket: PathBuf,
-}
-
-impl<'p> Tmux<'p> {
-    /// `line` is typed at a shell whose prompt is `out>`; `$AIDO` is the program.
-    #[track_caller]
-    fn typed(p: &'p Project, (columns, rows): (u16, u16), line: &str) -> Option<Tmux<'p>> {
-        if Command::new("tmux").arg("-V").stdout(Stdio::null()).status().is_err() {
-            host::left_out("tmux is not installed: run ci/test");
-            return None;
-        }
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let socket = p.home().join(format!("tmux-{}", NEXT.fetch_add(1, Ordering::Relaxed)));
-        let tmux = Tmux { p, socket };
-        let size = [columns, rows].map(|n| n.to_string());
-        // A shell that is none of a person's unsets the prompt that it is given.
-        let shell = "exec env PS1='out> ' bash --norc --noprofile --noediting";
-        tmux.does(&["new-session", "-d", "-x", &size[0], "-y", &size[1], shell]);
-        tmux.shows("out>");
-        tmux.types(line);
-        tmux.keys(&["Enter"]);
-        Some(tmux)
-    }
-
-    fn does(&self, args: &[&str]) -> String {
-        let mut command = Command::new("tmux");
-        command.args(["-u", "-f", "/dev/null", "-S"]).arg(&self.socket).args(args);
-        let like = self.p.command(["ui"]);
-        command.env_clear().envs(like.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        command.current_dir(self.p.path()).env("AIDO", host::aido()).env("TERM", "xterm-256color");
-        let out = command.stdin(Stdio::null()).output().expect("tmux");
-        assert!(out.status.success(), "tmux {args:?}: {}", String::from_utf8_lossy(&out.stderr));
-        String::from_utf8_lossy(&out.stdout).into_owned()
-    }
-
-    fn types(&self, text: &str) {
-        self.does(&["send-keys", "-l", text]);
-    }
-
-    fn keys(&self, keys: &[&str]) {
-        self.does(&[&["send-keys"], keys].concat());
-    }
-
-    fn screen(&self) -> String {
-        self.does(&["capture-pane", "-p"])
-    }
-
-    /// With colours.
-    fn coloured(&self) -> String {
-        self.does(&["capture-pane", "-p", "-e"])
-    }
-
-    #[track_caller]
-    fn shows(&self, words: &str) -> String {
-        self.until(words, |screen| screen.contains(words))
-    }
-
-    #[track_caller]
-    fn until(&self, what: &str, is_so: impl Fn(&str) -> bool) -> String {
-        let end = Instant::now() + Duration::from_secs(20);
-        loop {
-            let screen = self.screen();
-            if is_so(&screen) {
-                return screen;
-            }
-            assert!(Instant::now() < end, "not shown: {what}\n{screen}");
-            std::thread::sleep(Duration::from_millis(30));
-        }
-    }
-
-    /// The process that draws.
-    #[track_caller]
-    fn pid(&self) -> String {
-        let shell = self.does(&["display-message", "-p", "#{pane_pid}"]);
-        wait_for("aido", || {
-            let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", shell.trim())).ok()?;
-            let of_aido =
-                |pid: &&str| std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.ends_with(b"ui\0"));
-            children.split_whitespace().find(of_aido).map(str::to_owned)
-        })
-    }
-
-    fn kill(&self, signal: &str) {
-        assert!(Command::new("kill").args([signal, &self.pid()]).status().expect("kill").success());
-    }
-
-    /// The shell has its own screen again, with its modes, and what was typed before.
-    #[track_caller]
-    fn is_given_back(&self, status: &str) {
-        self.shows(status);
-        assert_eq!(self.does(&["display-message", "-p", "#{alternate_on}#{cursor_flag}#{wrap_flag}"]).trim(), "011");
-        self.types("stty -a | tr ';' '\\n' | grep -c -e ' icanon' -e ' echo ' -e ' isig'; echo modes");
-        self.keys(&["Enter"]);
-        self.shows("\nmodes");
-        let screen = self.screen();
-        assert!(!screen.contains("-icanon") && !screen.contains("-echo "), "{screen}");
-    }
-}
-
-impl Drop for Tmux<'_> {
-    fn drop(&mut self) {
-        let _ = Command::new("tmux").arg("-S").arg(&self.socket).arg("kill-server").output();
-    }
-}
-
-macro_rules! tmux {
-    ($p:expr, $size:expr, $line:expr) => {
-        match Tmux::typed($p, $size, $line) {
-            Some(tmux) => tmux,
-            None => return,
-        }
-    };
-}
 
 const UI: &str = "$AIDO ui; echo status $?";
 
@@ -163,6 +42,23 @@ fn a_run_is_looked_through_from_its_story_to_its_seal() {
     tmux.types("qqq");
     tmux.is_given_back("status 0");
     p.aido(["verify", "--all"]).ok();
+}
+
+#[test]
+fn what_a_task_changed_is_shown_as_a_patch_in_colours() {
+    let p = Project::with(&[("file", "old\n")]);
+    let out = p.aido(["run", "--quiet", "--filesystem", "overlay", "--", "sh", "-c", "echo new >file"]);
+    if out.code == Some(125) {
+        skip!("no overlay can be mounted here: {out}");
+    }
+    let tmux = tmux!(&p, (90, 20), UI);
+    tmux.shows("exit 0");
+    tmux.types("a");
+    tmux.shows("changes.diff");
+    tmux.keys(&["Enter"]);
+    tmux.shows("changes.diff of run");
+    let patch = tmux.coloured();
+    assert!(patch.contains("\x1b[38;5;1m-old") && patch.contains("\x1b[38;5;2m+new"), "{patch:?}");
 }
 
 #[test]

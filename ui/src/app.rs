@@ -132,7 +132,7 @@ impl App {
 
     fn retake(&mut self) {
         let _ = self.screen.retake();
-        self.model.size = self.screen.size();
+        self.model.size = view::bounded(self.screen.size());
     }
 }
 

@@ -12,6 +12,7 @@ use crate::sheet::Sheet;
 use crate::table::{Item, Table};
 use crate::text::{self, Row};
 use crate::typing::{Purpose, Typed, Typing};
+use crate::view;
 use ratatui_core::style::{Modifier, Style};
 use std::collections::VecDeque;
 
@@ -109,14 +110,14 @@ impl Model {
     /// Begins with all runs.
     pub(crate) fn new(title: String, words: Words, size: (u16, u16)) -> Model {
         let (stack, asks) = (vec![Screen::Runs(RunList::of(None))], VecDeque::from([Ask::Runs]));
-        let title = text::clean(&title);
+        let (title, size) = (text::clean(&title), view::bounded(size));
         Model { title, words, now: 0, size, stack, mode: Mode::Screen, note: None, asks, over: None }
     }
 
     pub(crate) fn update(&mut self, event: Event) {
         match event {
             Event::Key(key) => self.key(key),
-            Event::Size(width, height) => self.size = (width, height),
+            Event::Size(width, height) => self.size = view::bounded((width, height)),
             Event::Tick | Event::Grown => {}
             Event::Store => self.refresh(),
             Event::Resumed => self.ask(Ask::Redraw),
@@ -219,12 +220,14 @@ impl Model {
             Key::Right | Key::Char('l') => sheet.sideways(step),
             Key::Char('f') => sheet.turn_follow(),
             Key::Char('x') => {
-                if !sheet.turn_hex() {
+                let is_file = sheet.turn_hex();
+                if !is_file {
                     self.say("this is no file, and has no bytes to show", true);
                 }
             }
             Key::Char(c @ ('n' | 'N')) => {
-                if !sheet.search_on(c == 'N') {
+                let goes_on = sheet.search_on(c == 'N');
+                if !goes_on {
                     self.say("nothing was searched for: / does", true);
                 }
             }
@@ -246,8 +249,8 @@ impl Model {
             return match motion {
                 Motion::By(rows) => sheet.scroll(rows),
                 Motion::Pages(pages) => sheet.scroll_page(pages),
-                Motion::First => sheet.to_top(),
-                Motion::Last => sheet.to_end(),
+                Motion::First => sheet.go_to_top(),
+                Motion::Last => sheet.go_to_end(),
             };
         }
         match self.stack.last_mut() {

@@ -122,12 +122,12 @@ impl Sheet {
         self.scroll(pages * i64::from(self.size.1.saturating_sub(1).max(1)));
     }
 
-    pub(crate) fn to_top(&mut self) {
+    pub(crate) fn go_to_top(&mut self) {
         (self.top, self.follow) = (0, false);
     }
 
     /// What grows is followed from here.
-    pub(crate) fn to_end(&mut self) {
+    pub(crate) fn go_to_end(&mut self) {
         self.follow = matches!(self.source, Source::File(..));
         self.top = self.last_top();
     }

@@ -35,10 +35,10 @@ fn the_end_is_followed_until_somebody_scrolls() {
     sheet.lay_out((40, 3));
     assert_eq!((texts(&sheet)[0].as_str(), sheet.is_following()), ("line 987", false));
     assert_eq!(sheet.place(), (988, 990, 1000));
-    sheet.to_end();
+    sheet.go_to_end();
     sheet.lay_out((40, 5));
     assert_eq!((texts(&sheet)[0].as_str(), sheet.is_following()), ("line 995", true));
-    sheet.to_top();
+    sheet.go_to_top();
     sheet.scroll_page(1);
     sheet.lay_out((40, 5));
     assert_eq!(texts(&sheet)[0], "line 4");

@@ -13,6 +13,14 @@ use ratatui_core::style::{Color, Modifier, Style};
 /// The smallest screen on which something can be read.
 pub(crate) const SMALLEST: (u16, u16) = (40, 8);
 
+/// The largest: what a terminal says of itself is no reason to take all memory.
+const LARGEST: (u16, u16) = (1000, 400);
+
+/// As much of a terminal as is drawn on.
+pub(crate) fn bounded(size: (u16, u16)) -> (u16, u16) {
+    (size.0.min(LARGEST.0), size.1.min(LARGEST.1))
+}
+
 const BOLD: Style = Style::new().add_modifier(Modifier::BOLD);
 const DIM: Style = Style::new().add_modifier(Modifier::DIM);
 const CHOSEN: Style = Style::new().add_modifier(Modifier::REVERSED);

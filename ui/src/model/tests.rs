@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::program::Went;
-use crate::view;
 use proptest::prelude::*;
 use ratatui_core::buffer::Buffer;
 use ratatui_core::layout::Rect;
@@ -332,6 +331,10 @@ fn small_screens_say_so() {
         assert!("too small: ".starts_with(&lines[..lines.len().min(11)]), "{lines:?}");
     }
     assert!(screen(&mut model(40, 8))[2].starts_with("r3 "));
+    let mut huge = model(u16::MAX, u16::MAX);
+    assert_eq!(screen(&mut huge).len(), 400);
+    huge.update(Event::Size(u16::MAX, 9));
+    assert_eq!(screen(&mut huge).len(), 9);
 }
 
 fn keys() -> impl Strategy<Value = Key> {
