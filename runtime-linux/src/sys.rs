@@ -7,12 +7,14 @@
 pub(crate) mod filter;
 mod io;
 mod net;
+mod pages;
 pub(crate) mod wall;
 
 pub(crate) use io::{
     close, close_all_but, close_from, drain, place, place_for_now, read, send, take_terminal, wait_readable, write,
 };
 pub(crate) use net::{NOBODY, knock, loopback_up, reach_out};
+pub use pages::Rest;
 
 use libc::{c_char, c_int, c_long, c_ulong};
 use std::ffi::CStr;

@@ -6,10 +6,11 @@ use crate::hear::{Heard, Hearing};
 use crate::layer::{Meter, Over};
 use crate::script::Step;
 use crate::spawn::{self, Live};
+use crate::sys::Rest;
 use crate::terminal::{self, Typing};
 use crate::wire::{LENGTH, Order, Report};
 use aido_runtime::{Command, Deadline, Error, Event, Listener, Stream};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -49,6 +50,7 @@ struct Watch<'a> {
     deadline: Deadline,
     hearing: Option<Hearing>,
     meter: Option<Meter>,
+    rest: Rest,
     /// Where the task's streams are a terminal.
     typing: Option<Typing<'a>>,
     timer: TimerFd,
@@ -106,6 +108,7 @@ pub(crate) fn watch(
         deadline,
         hearing,
         meter,
+        rest: Rest::default(),
         typing: live.terminal.as_ref().map(|terminal| Typing::new(&live.stdout, terminal)),
         timer,
         ending: None,
@@ -226,7 +229,7 @@ impl Watch<'_> {
         };
         // Rounded up, so that a turn never spins through the last millisecond.
         let timeout = PollTimeout::try_from(timeout + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
-        match poll(&mut polled, timeout) {
+        match self.rest.poll(&mut polled, timeout) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
             Err(e) => return Err(Error::new(format!("cannot wait for the task: {e}"))),
         }

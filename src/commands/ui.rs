@@ -14,7 +14,8 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What a run's folder may have beside its three logs, and what it is.
-const PARTS: [(&str, &str); 3] = [
+const PARTS: [(&str, &str); 4] = [
+    ("order.log", "record: the order of the output"),
     ("plan.json", "record: what was asked for"),
     ("summary.json", "record: how it went"),
     ("seal.json", "record: the signature"),

@@ -11,6 +11,7 @@ mod timer;
 use crate::supervise::link::{Heard, Link, News, Wish};
 use crate::supervise::start::{Child, Supervisor};
 use aido_runtime::Error;
+use aido_runtime_linux::Rest;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -94,6 +95,7 @@ pub(crate) fn watch(
         tails: [Tail::new(stdout.as_fd(), show.raw)?, Tail::new(stderr.as_fd(), show.raw)?],
         input: Input::new(show.stdin),
         output: show.output,
+        rest: Rest::default(),
         terminal: show.terminal,
         run: None,
         ended: None,
@@ -111,6 +113,7 @@ struct Viewer<'a> {
     tails: [Tail; 2],
     input: Input,
     output: bool,
+    rest: Rest,
     terminal: Option<Terminal>,
     run: Option<String>,
     ended: Option<News>,
@@ -201,7 +204,7 @@ impl Viewer<'_> {
         } else if self.input.reads() {
             polled.push(PollFd::new(stdin.as_fd(), PollFlags::POLLIN));
         }
-        match poll(&mut polled, PollTimeout::NONE) {
+        match self.rest.poll(&mut polled, PollTimeout::NONE) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
             Err(e) => Err(Error::new(format!("cannot wait for the run: {e}"))),
         }

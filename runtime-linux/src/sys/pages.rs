@@ -1,0 +1,112 @@
+//! The program's own pages while nothing happens.
+
+use libc::{c_int, c_void, dl_phdr_info, size_t};
+use nix::poll::{PollFd, PollTimeout, poll};
+use rustix::param::page_size;
+use std::cell::Cell;
+
+/// Nothing happened for so long: the wait may be a long one.
+const QUIET_MS: u16 = 250;
+
+/// A wait in whose course the program's text and constants are let go of. They stay in the kernel's cache for as long as
+/// there is room and come back page by page; a process that only waits holds next to nothing.
+#[derive(Debug, Default)]
+pub struct Rest {
+    resting: Cell<bool>,
+}
+
+impl Rest {
+    /// `poll(2)`.
+    pub fn poll(&self, polled: &mut [PollFd<'_>], timeout: PollTimeout) -> nix::Result<c_int> {
+        let quiet = PollTimeout::from(QUIET_MS);
+        if self.resting.get() || (timeout.is_some() && timeout <= quiet) {
+            let ready = poll(polled, timeout)?;
+            self.resting.set(self.resting.get() && ready == 0);
+            return Ok(ready);
+        }
+        match poll(polled, quiet)? {
+            0 => {
+                let_go();
+                self.resting.set(true);
+                // The quarter of a second that has gone by counts: whoever gave a time looks at the clock again.
+                if timeout.is_some() { Ok(0) } else { poll(polled, timeout).inspect(|_| self.resting.set(false)) }
+            }
+            ready => Ok(ready),
+        }
+    }
+}
+
+/// Unmaps the pages of the program's file that nobody can have written to.
+fn let_go() {
+    // SAFETY: the callback has the signature that is asked for and keeps nothing of what it is shown.
+    unsafe { libc::dl_iterate_phdr(Some(of_program), std::ptr::null_mut()) };
+}
+
+/// The first object is the program itself; those after it are shared with every process of the host anyway.
+extern "C" fn of_program(object: *mut dl_phdr_info, _: size_t, _: *mut c_void) -> c_int {
+    let page = page_size();
+    // SAFETY: the loader shows a whole structure, and its table of segments lives as long as the program.
+    let (base, segments) = unsafe {
+        let object = &*object;
+        (object.dlpi_addr as usize, std::slice::from_raw_parts(object.dlpi_phdr, object.dlpi_phnum.into()))
+    };
+    for segment in segments.iter().filter(|s| s.p_type == libc::PT_LOAD && s.p_flags & libc::PF_W == 0) {
+        let start = (base + segment.p_vaddr as usize).next_multiple_of(page);
+        let end = (base + (segment.p_vaddr + segment.p_filesz) as usize) / page * page;
+        if start < end {
+            // SAFETY: whole pages of a segment that is mapped from the program's file without the right to write, so each
+            // holds what the file holds. The file of a running program cannot be written to; what is touched next is read again.
+            unsafe { libc::madvise(start as *mut c_void, end - start, libc::MADV_DONTNEED) };
+        }
+    }
+    1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::poll::PollFlags;
+    use std::io::Write;
+    use std::os::fd::AsFd;
+
+    /// KiB of this process's pages that come from files.
+    fn mapped() -> u64 {
+        let text = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix("RssFile:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    #[test]
+    fn a_long_wait_holds_less_and_what_was_let_go_of_is_there_again() {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let before = mapped();
+        let rest = Rest::default();
+        let writing = std::thread::spawn(move || {
+            std::thread::sleep(std::time::Duration::from_millis(900));
+            let held = mapped();
+            writer.write_all(b"x").unwrap();
+            held
+        });
+        let mut polled = [PollFd::new(reader.as_fd(), PollFlags::POLLIN)];
+        assert_eq!(rest.poll(&mut polled, PollTimeout::NONE), Ok(1));
+        assert!(!rest.resting.get());
+        let held = writing.join().unwrap();
+        assert!(held < before, "{held} KiB of {before}");
+        assert_eq!(format!("{:.3}", std::f64::consts::PI), "3.142");
+    }
+
+    #[test]
+    fn a_time_is_kept_and_a_rest_ends_with_what_comes() {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let rest = Rest::default();
+        let mut polled = [PollFd::new(reader.as_fd(), PollFlags::POLLIN)];
+        let begun = std::time::Instant::now();
+        while begun.elapsed().as_millis() < 600 {
+            assert_eq!(rest.poll(&mut polled, PollTimeout::from(300u16)), Ok(0));
+        }
+        assert!(rest.resting.get());
+        writer.write_all(b"x").unwrap();
+        assert_eq!(rest.poll(&mut polled, PollTimeout::from(300u16)), Ok(1));
+        assert!(!rest.resting.get());
+    }
+}
