@@ -27,8 +27,10 @@ pub(crate) enum Event {
     /// Files of the run that is shown grew.
     Grown,
     /// The process goes on after it was stopped: the terminal is nobody's.
+    #[cfg_attr(not(unix), expect(dead_code, reason = "no signal stops and continues a program there"))]
     Resumed,
     /// It is to stop for a while.
+    #[cfg_attr(not(unix), expect(dead_code, reason = "no signal stops and continues a program there"))]
     Suspend,
     /// It is to end, with this status.
     End(u8),
