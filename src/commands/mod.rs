@@ -17,6 +17,8 @@ mod runs;
 mod sandbox;
 mod schema;
 mod show;
+#[cfg(feature = "ui")]
+mod ui;
 mod verify;
 
 #[cfg(test)]
@@ -83,6 +85,8 @@ fn dispatch(dir: &Path, command: &Command) -> Result<u8> {
         Command::Logs(typed) => sweep_in(dir).and_then(|()| logs::logs(dir, typed)),
         Command::Runs(typed) => sweep_in(dir).and_then(|()| runs::runs(dir, typed)),
         Command::Show(typed) => sweep_in(dir).and_then(|()| show::show(dir, typed)),
+        #[cfg(feature = "ui")]
+        Command::Ui(_) => ui::ui(dir),
         Command::Diff(typed) => sweep_in(dir).and_then(|()| diff::diff(dir, typed)),
         Command::Apply(typed) => sweep_in(dir).and_then(|()| apply::apply(dir, typed)),
         Command::Discard(typed) => sweep_in(dir).and_then(|()| apply::discard(dir, typed)),

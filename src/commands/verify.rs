@@ -58,6 +58,14 @@ pub(crate) fn verify(dir: &Path, typed: &Verify) -> Result<u8> {
     Ok(if verified { 0 } else { NOT_VERIFIED })
 }
 
+/// What verification finds of one run and of the ledger, on a page.
+#[cfg(feature = "ui")]
+pub(super) fn page(project: &Project, run: &Run) -> Result<String> {
+    let (report, ledger) = (run.verify(&trust(&[])?)?, project.verify_ledger()?);
+    let verified = !report.findings.iter().chain(&ledger.findings).any(|finding| finding.level == Level::Fault);
+    Ok(told::page(&[report], Some(&ledger), verified, false))
+}
+
 /// Where what was asked for lies.
 enum Place {
     /// In this project.

@@ -6,6 +6,8 @@
 mod host;
 #[macro_use]
 mod engine;
+#[macro_use]
+mod tmux;
 mod chain;
 mod family;
 mod ground;
@@ -63,5 +65,6 @@ mod store;
 mod terminal;
 mod together;
 mod ttl;
+mod ui;
 mod verify;
 mod watchdog;
