@@ -318,8 +318,8 @@ pub(crate) struct Logs {
     #[arg(long)]
     pub(crate) events: bool,
 
-    /// Only what came since then: a time (2026-01-31T12:00:00Z) or how long ago (10m)
-    #[arg(long, value_name = "TIME")]
+    /// With --events: only what came since then: a time (2026-01-31T12:00:00Z) or how long ago (10m)
+    #[arg(long, value_name = "TIME", requires = "events")]
     pub(crate) since: Option<String>,
 
     /// Print JSON lines
