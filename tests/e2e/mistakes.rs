@@ -131,21 +131,25 @@ fn every_answer_says_what_where_and_what_mends_it() {
     let all = sections(&tables).into_iter().filter(|section| section.starts_with("## ")).collect::<Vec<_>>();
     assert!(all.len() >= 100, "{} mistakes", all.len());
     for section in all {
-        let last = section.rfind("\n$ ").map_or(section, |at| &section[at + 1..]);
-        let said: Vec<&str> = last.lines().skip(1).filter(|line| !line.starts_with("=> ")).collect();
-        let text = said.join("\n");
-        for never in ["panicked", "RUST_BACKTRACE", "unwrap", "Error {", "Os {", "None)"] {
-            assert!(!text.contains(never), "{never}: {section}");
-        }
-        for line in &said {
-            let cause = line.rsplit(": ").next().unwrap_or_default();
-            assert!(cause.len() < 8 || line.matches(cause).count() == 1, "the same twice: {section}");
-        }
-        if last.contains("\n=> 125") {
-            let to_stderr = |line: &&str| line.starts_with("aido: ") || line.starts_with("error: ");
-            assert!(title(section) == "no command" || said.iter().any(to_stderr), "nothing is said: {section}");
-            assert!(!said.iter().any(|line| line.starts_with("| ")), "standard output has something: {section}");
-            assert!(MENDS.iter().any(|mend| text.contains(mend)), "nothing mends it: {section}");
-        }
+        section.split("\n$ ").skip(1).for_each(|typed| judge(title(section), typed, &MENDS));
+    }
+}
+
+/// What is said to one line that was typed.
+fn judge(title: &str, typed: &str, mends: &[&str]) {
+    let said: Vec<&str> = typed.lines().skip(1).filter(|line| !line.starts_with("=> ")).collect();
+    let text = said.join("\n");
+    for never in ["panicked", "RUST_BACKTRACE", "unwrap", "Error {", "Os {", "None)"] {
+        assert!(!text.contains(never), "{title}: {never}: {typed}");
+    }
+    for line in &said {
+        let cause = line.rsplit(": ").next().unwrap_or_default();
+        assert!(cause.len() < 8 || line.matches(cause).count() == 1, "{title}: the same twice: {typed}");
+    }
+    if typed.contains("\n=> 125") {
+        let to_stderr = |line: &&str| line.starts_with("aido: ") || line.starts_with("error: ");
+        assert!(title == "no command" || said.iter().any(to_stderr), "{title}: nothing is said: {typed}");
+        assert!(!said.iter().any(|line| line.starts_with("| ")), "{title}: on standard output: {typed}");
+        assert!(mends.iter().any(|mend| text.contains(mend)), "{title}: nothing mends it: {typed}");
     }
 }
