@@ -6,6 +6,7 @@ mod evidence;
 mod image;
 mod key;
 mod sandbox;
+mod setup;
 mod shell;
 
 pub(crate) use changes::*;
@@ -14,6 +15,7 @@ pub(crate) use evidence::*;
 pub(crate) use image::*;
 pub(crate) use key::*;
 pub(crate) use sandbox::*;
+pub(crate) use setup::*;
 pub(crate) use shell::*;
 
 use crate::settings::{Backend, Overrides};
@@ -69,8 +71,12 @@ pub(crate) enum Command {
     Export(Export),
     /// Remove evidence by age, number or size
     Prune(Prune),
+    /// Write a sandbox.yaml that fits this project
+    Init(Init),
     /// Validate a sandbox.yaml and show what it grants; starts nothing
     Check(Check),
+    /// Print the JSON Schema of sandbox.yaml, by which editors complete and explain it
+    Schema(Schema),
     /// Manage the local store of images
     #[command(subcommand, disable_help_subcommand = true)]
     Image(Image),
@@ -79,6 +85,10 @@ pub(crate) enum Command {
     Key(Key),
     /// Say what this host can enforce, what it cannot, and what mends it
     Doctor(Doctor),
+    /// Print what makes a shell complete commands, options, IDs, runs and images
+    Completions(Completions),
+    /// Print the manual page, or write the pages of all commands
+    Man(Man),
 }
 
 const RUN_HELP: &str = "\
@@ -139,7 +149,7 @@ pub(crate) struct Run {
     #[arg(long)]
     pub(crate) exact_output: bool,
 
-    /// Print the run's summary as JSON on standard output instead of the task's output
+    /// Print what goes on record as lines of JSON while it comes, the summary last, instead of the task's output
     #[arg(long)]
     pub(crate) json: bool,
 
@@ -318,9 +328,17 @@ pub(crate) struct Logs {
     #[arg(long)]
     pub(crate) events: bool,
 
-    /// With --events: only what came since then: a time (2026-01-31T12:00:00Z) or how long ago (10m)
-    #[arg(long, value_name = "TIME", requires = "events")]
+    /// Only what came since then: a time (2026-01-31T12:00:00Z) or how long ago (10m)
+    #[arg(long, value_name = "TIME")]
     pub(crate) since: Option<String>,
+
+    /// Only lines in which this regular expression is found; `(?i)` before it: in whatever case
+    #[arg(short, long, value_name = "PATTERN")]
+    pub(crate) grep: Option<String>,
+
+    /// Begin each line with the time at which it came (UTC)
+    #[arg(short, long, conflicts_with_all = ["json", "events"])]
+    pub(crate) timestamps: bool,
 
     /// Print JSON lines
     #[arg(long)]

@@ -8,13 +8,15 @@ use crate::id::Id;
 use crate::ledger::Ledger;
 use crate::platform::{Dir, Owner};
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 const FOLDER: &str = ".aido";
 pub(crate) const SANDBOXES: &str = "sandboxes";
 const UNSEALED: &str = "unsealed";
 const KEPT: &str = "kept";
+/// What editors read, beside the evidence.
+const SCHEMA: &str = "sandbox.schema.json";
 /// Where trees go before they are removed, so that nobody finds half of one in its place. An entry
 /// named like a sandbox is not in the ledger yet; every other name is nothing but rubbish.
 const TRASH: &str = "trash";
@@ -70,6 +72,12 @@ impl Project {
             project.folder.sub_or_new(name)?;
         }
         Ok(project)
+    }
+
+    /// Lays a schema beside the evidence, for the user's editor; says where.
+    pub fn keep_schema(&self, bytes: &[u8]) -> Result<PathBuf> {
+        self.folder.replace(SCHEMA, bytes, false)?;
+        Ok(self.folder.path().join(SCHEMA))
     }
 
     /// The `.aido` folder.

@@ -13,8 +13,8 @@ pub(crate) mod wall;
 pub(crate) use io::{
     close, close_all_but, close_from, drain, place, place_for_now, read, send, take_terminal, wait_readable, write,
 };
-pub use pages::Rest;
 pub(crate) use net::{NOBODY, knock, loopback_up, reach_out};
+pub use pages::Rest;
 
 use libc::{c_char, c_int, c_long, c_ulong};
 use std::ffi::CStr;

@@ -15,7 +15,7 @@ mod outcome;
 mod plan;
 mod task;
 
-pub use egress::{Doors, Egress, EgressBudget, EgressInject, EgressRule, EgressTls, Gate, PROXY_PORT, TRUST};
+pub use egress::{Carried, Doors, Egress, EgressBudget, EgressInject, EgressRule, EgressTls, Gate, PROXY_PORT, TRUST};
 pub use enforced::{Control, Enforced, Force, Standing};
 pub use engine::{Advice, Command, Io, Layer, Listener, Probe, Runtime, Stream, Wake, Window};
 pub use error::Error;

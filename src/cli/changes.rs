@@ -112,6 +112,10 @@ pub(crate) struct Discard {
     /// A sandbox or a run in it (an ID, a unique beginning of one, or `latest`) [default: latest]
     #[arg(value_name = "RUN|SANDBOX")]
     pub(crate) what: Option<String>,
+
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -127,4 +131,8 @@ pub(crate) struct Fork {
     /// Say nothing but errors
     #[arg(short, long)]
     pub(crate) quiet: bool,
+
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }

@@ -29,6 +29,10 @@ pub(crate) struct KeyExport {
     /// Write it to this file, which must not be there yet, instead of standard output
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) output: Option<PathBuf>,
+
+    /// Print JSON
+    #[arg(long, conflicts_with = "output")]
+    pub(crate) json: bool,
 }
 
 const ROTATE_HELP: &str = "\

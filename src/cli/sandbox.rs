@@ -23,6 +23,10 @@ pub(crate) struct SandboxUp {
     /// Say nothing but errors; the ID is still printed
     #[arg(short, long)]
     pub(crate) quiet: bool,
+
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -46,4 +50,8 @@ pub(crate) struct SandboxDestroy {
     /// Those whose time is over, single runs that have ended among them
     #[arg(long, conflicts_with = "ids")]
     pub(crate) expired: bool,
+
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }

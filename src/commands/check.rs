@@ -5,7 +5,8 @@ use crate::cli::Check;
 use crate::inputs::{Entry, Layout, OUTPUTS, lay_out};
 use crate::root;
 use crate::settings::{
-    Filesystem, Network, Overrides, Policy, Settings, Variable, printable, show_bytes, show_duration, show_processors,
+    Filesystem, Network, Overrides, Policy, Runtime, Settings, Variable, printable, show_bytes, show_duration,
+    show_processors,
 };
 use aido_runtime::{Limit, Limits, Origin, Record, SyscallProfile};
 use anyhow::Result;
@@ -15,8 +16,8 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
 
-/// Version of the JSON form. 1: first.
-const CHECK_VERSION: u32 = 1;
+/// Version of the JSON form. 1: `network` was a word. 2: it is what can be reached, and `pulls` is new.
+const CHECK_VERSION: u32 = 2;
 /// Lines that one heading of the text form has at most.
 const LINES: usize = 20;
 
@@ -33,6 +34,8 @@ struct Granted {
     /// Of the runtime's image, where it is one of a registry and the engine or the store knows its name: the digest
     /// that the name leads to.
     image: Option<String>,
+    /// Whether a run would have to pull the image first.
+    pulls: bool,
     ttl_ms: u128,
     grace_ms: u128,
     /// Read-only, relative to the project; `.` is the project itself.
@@ -85,6 +88,7 @@ pub(super) fn check(dir: &Path, asked: &Check) -> Result<u8> {
     let mut granted = granted(&settings, &layout, &|name| std::env::var_os(name).is_some());
     granted.backend = backend.name();
     granted.image = root::resolved(&settings, backend);
+    granted.pulls = granted.image.is_none() && matches!(settings.runtime.value, Runtime::Image(_));
     let text = if asked.json { serde_json::to_string_pretty(&granted)? + "\n" } else { describe(&granted) };
     if let Some(assumed) = settings.assumed() {
         anstream::eprintln!("aido: {assumed}");
@@ -108,6 +112,7 @@ fn granted(settings: &Settings, layout: &Layout, is_set: &dyn Fn(&str) -> bool) 
         runtime: settings.runtime.value.to_string(),
         backend: Backend::Linux.name(),
         image: None,
+        pulls: false,
         ttl_ms: settings.ttl.as_millis(),
         grace_ms: settings.grace.as_millis(),
         inputs: layout.inputs.iter().map(written).collect(),
@@ -146,8 +151,9 @@ fn describe(granted: &Granted) -> String {
     let ttl = show_duration(std::time::Duration::from_millis(u64::try_from(granted.ttl_ms).unwrap_or(u64::MAX)));
     paragraph(&mut out, "is called", std::slice::from_ref(&granted.name), "");
     let led_to = granted.image.as_ref().filter(|digest| !granted.runtime.ends_with(*digest));
-    let runs_in: Vec<String> =
-        [granted.runtime.clone()].into_iter().chain(led_to.map(|digest| format!("which is {digest} here"))).collect();
+    let led_to = led_to.map(|digest| format!("which is {digest} here"));
+    let absent = granted.pulls.then(|| "which is not in the local store: the first run pulls it".to_string());
+    let runs_in: Vec<String> = [granted.runtime.clone()].into_iter().chain(led_to).chain(absent).collect();
     paragraph(&mut out, "runs in", &runs_in, "");
     if granted.backend != Backend::Linux.name() {
         paragraph(&mut out, "on", &[granted.backend.to_string()], "");
@@ -277,6 +283,9 @@ mod tests {
         for (runtime, lines) in [("python:3.11".to_string(), 1), (format!("python:3.11@{digest}"), 1)] {
             let mut granted = of(&format!("runtime: {runtime}"));
             assert_eq!(describe(&granted).matches(digest).count(), usize::from(runtime.contains('@')));
+            granted.pulls = true;
+            assert!(describe(&granted).contains("not in the local store"));
+            granted.pulls = false;
             granted.image = Some(digest.to_string());
             assert_eq!(describe(&granted).matches(digest).count(), lines, "{}", describe(&granted));
         }
@@ -305,7 +314,7 @@ mod tests {
     fn the_json_is_versioned_and_holds_no_value() {
         let granted = of("inputs: [data.csv]\nenv: {A: s3cret}\n");
         let json: serde_json::Value = serde_json::to_value(&granted).unwrap();
-        assert_eq!(json["version"], 1);
+        assert_eq!((&json["version"], &json["network"]["any"]), (&2.into(), &false.into()));
         assert_eq!(json["inputs"], serde_json::json!(["data.csv"]));
         assert_eq!(json["limits"]["memory"]["origin"], "default");
         assert!(!json.to_string().contains("s3cret"));

@@ -92,6 +92,10 @@ fn export(typed: &KeyExport) -> Result<u8> {
     let key = chosen(&keys, typed.id.as_deref())?;
     let pem = key.to_pem();
     match &typed.output {
+        None if typed.json => {
+            let told = json!({"version": VERSION, "key": key.id(), "public": pem});
+            words::print(&(serde_json::to_string_pretty(&told)? + "\n"));
+        }
         None => words::print(&pem),
         Some(path) => write_new(path, &pem)?,
     }

@@ -1,10 +1,12 @@
 //! The commands: each takes what was typed and returns the exit status.
 
 mod check;
+mod completions;
 mod doctor;
 mod event;
 mod explained;
 mod export;
+mod init;
 mod key;
 mod logs;
 pub(crate) mod past;
@@ -13,6 +15,7 @@ mod prune;
 mod run;
 mod runs;
 mod sandbox;
+mod schema;
 mod show;
 mod verify;
 
@@ -36,6 +39,9 @@ pub fn main() -> ExitCode {
     backend::start_afresh();
     if let Some(kept) = native::other_main() {
         return kept;
+    }
+    if let Some(answered) = completions::asked() {
+        return answered;
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -89,10 +95,14 @@ fn dispatch(dir: &Path, command: &Command) -> Result<u8> {
         Command::Verify(typed) => verify::verify(dir, typed),
         Command::Export(typed) => sweep_in(dir).and_then(|()| export::export(dir, typed)),
         Command::Prune(typed) => prune::prune(dir, typed),
+        Command::Init(typed) => init::init(dir, typed),
         Command::Check(typed) => check::check(dir, typed),
+        Command::Schema(typed) => schema::schema(dir, typed),
         Command::Image(typed) => store::image(typed),
         Command::Key(typed) => key::key(typed),
         Command::Doctor(typed) => doctor::doctor(typed),
+        Command::Completions(typed) => completions::completions(typed),
+        Command::Man(typed) => completions::man(typed),
     }
 }
 

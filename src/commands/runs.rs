@@ -16,6 +16,8 @@ const TOLD_BY: &str = concat!(env!("CARGO_PKG_VERSION"), "-1");
 /// One line of the list.
 #[derive(Debug, Serialize, Deserialize)]
 struct Line {
+    #[serde(default = "version")]
+    version: u32,
     run: String,
     sandbox: String,
     name: String,
@@ -30,6 +32,11 @@ struct Line {
     /// Not kept in the index: a project can be moved.
     #[serde(default)]
     folder: PathBuf,
+}
+
+/// Of the JSON form. 1: first.
+fn version() -> u32 {
+    1
 }
 
 pub(crate) fn runs(dir: &Path, asked: &Runs) -> Result<u8> {
@@ -67,6 +74,7 @@ fn lines(project: &Project) -> Result<Vec<Line>> {
 fn line(run: &Run) -> Line {
     let begun = run.begun();
     let mut line = Line {
+        version: version(),
         run: run.id().to_string(),
         sandbox: run.sandbox().id().to_string(),
         name: String::new(),

@@ -18,6 +18,9 @@ use anyhow::{Result, anyhow, bail};
 use serde_json::json;
 use std::path::Path;
 
+/// Version of the JSON forms. 1: first.
+const VERSION: u32 = 1;
+
 /// Checks that the sandbox can be had here, then makes it; its ID alone goes to standard output.
 pub(crate) fn up(dir: &Path, typed: &cli::SandboxUp) -> Result<u8> {
     let policy = Policy::of_the_user()?;
@@ -27,7 +30,7 @@ pub(crate) fn up(dir: &Path, typed: &cli::SandboxUp) -> Result<u8> {
     if let (Some(assumed), false) = (settings.assumed(), typed.quiet) {
         say(&assumed);
     }
-    make(&settings, backend, None, typed.quiet)
+    make(&settings, backend, None, typed.quiet, typed.json)
 }
 
 /// Makes a sandbox that begins with what another one changed, and takes the same settings.
@@ -49,11 +52,11 @@ pub(crate) fn fork(dir: &Path, typed: &cli::Fork) -> Result<u8> {
             first.id()
         );
     }
-    make(&settings, backend, Some(&first), typed.quiet)
+    make(&settings, backend, Some(&first), typed.quiet, typed.json)
 }
 
 /// Checks that a sandbox can be had here, then makes it.
-fn make(settings: &Settings, backend: Backend, first: Option<&Sandbox>, quiet: bool) -> Result<u8> {
+fn make(settings: &Settings, backend: Backend, first: Option<&Sandbox>, quiet: bool, as_json: bool) -> Result<u8> {
     backend::refuse_writing(settings, backend)?;
     backend::refuse_network(settings, backend)?;
     let layout = inputs::lay_out(settings, None, &backend::own_folders_in(&settings.project))?;
@@ -99,7 +102,7 @@ fn make(settings: &Settings, backend: Backend, first: Option<&Sandbox>, quiet: b
     }
     fault::point("up.published");
     keeper.let_go();
-    println!("{}", sandbox.id());
+    tell(&sandbox, plan.deadline.ttl_ms, as_json);
     if !quiet {
         say(&format!(
             "up for {}; `aido run TASK` runs in it, `aido sandbox destroy {}` ends it",
@@ -108,6 +111,14 @@ fn make(settings: &Settings, backend: Backend, first: Option<&Sandbox>, quiet: b
         ));
     }
     Ok(0)
+}
+
+fn tell(sandbox: &Sandbox, ttl_ms: u64, as_json: bool) {
+    let id = sandbox.id();
+    match as_json {
+        true => println!("{}", json!({"version": VERSION, "id": id, "ttl_ms": ttl_ms, "folder": sandbox.folder()})),
+        false => println!("{id}"),
+    }
 }
 
 fn warn_of(plan: &Plan, enforced: &Enforced, quiet: bool) {
@@ -262,6 +273,7 @@ fn left(state: &State, sandbox: &Sandbox) -> Result<String> {
 
 fn as_json(state: &State, sandbox: &Sandbox) -> Result<serde_json::Value> {
     Ok(json!({
+        "version": VERSION,
         "id": sandbox.id(),
         "name": state.name,
         "kind": state.kind,
@@ -282,28 +294,39 @@ pub(crate) fn destroy(dir: &Path, typed: &cli::SandboxDestroy) -> Result<u8> {
     let Some(project) = Project::open(dir, &backend::own_home())? else {
         if typed.ids.is_empty() {
             say("this project has no sandboxes");
+            if typed.json {
+                println!("{}", json!({"version": VERSION, "destroyed": [], "failed": []}));
+            }
             return Ok(0);
         }
         bail!("this project has no sandboxes");
     };
     super::sweep(&project)?;
     let chosen = chosen(&project, typed)?;
-    let mut failed = 0;
+    let (mut gone, mut failed) = (Vec::new(), Vec::new());
     for sandbox in chosen {
         let id = sandbox.id().to_string();
         match end(sandbox) {
-            Ok(()) => println!("{id}"),
+            Ok(()) => {
+                if !typed.json {
+                    println!("{id}");
+                }
+                gone.push(id);
+            }
             // What was asked for is so.
             Err(_) if project.sandbox_with(&id)?.is_none() => {
                 say(&format!("sandbox {id} was removed by another command meanwhile"));
             }
             Err(error) => {
                 say(&format!("sandbox {id}: {error}"));
-                failed += 1;
+                failed.push(id);
             }
         }
     }
-    Ok(if failed == 0 { 0 } else { aido_runtime::exit::AIDO_FAILED })
+    if typed.json {
+        println!("{}", json!({"version": VERSION, "destroyed": gone, "failed": failed}));
+    }
+    Ok(if failed.is_empty() { 0 } else { aido_runtime::exit::AIDO_FAILED })
 }
 
 fn chosen(project: &Project, typed: &cli::SandboxDestroy) -> Result<Vec<Sandbox>> {

@@ -176,6 +176,13 @@ pub(crate) fn meaning(tag: &Reference, asked: &crate::cli::Check) -> Result<Dige
     store.meant_now(&source, &options).map_err(told)
 }
 
+/// The names of what is in the store; makes no store.
+pub(crate) fn image_names() -> Vec<String> {
+    let there = crate::host::native::images().ok().filter(|folder| folder.is_dir());
+    let listed = there.and_then(|there| Store::open(&there).ok()?.list().ok()).unwrap_or_default();
+    listed.into_iter().flat_map(|image| image.names).collect()
+}
+
 pub(crate) fn open_store() -> Result<Store, Error> {
     Store::open(&crate::host::native::images()?).map_err(told)
 }

@@ -11,14 +11,25 @@ const TIB: u64 = 1 << 40;
 pub(super) struct Bound {
     /// As it stands in a sentence.
     name: &'static str,
-    range: RangeInclusive<u64>,
+    pub(super) unit: Unit,
+    pub(super) range: RangeInclusive<u64>,
     parse: fn(&str) -> std::result::Result<u64, String>,
     pub(super) show: fn(u64) -> String,
+}
+
+/// How an amount is written.
+#[derive(Clone, Copy)]
+pub(super) enum Unit {
+    Time,
+    Size,
+    Processors,
+    Count,
 }
 
 /// In seconds.
 pub(super) const TIME: Bound = Bound {
     name: "a ttl",
+    unit: Unit::Time,
     range: TTL.start().as_secs()..=TTL.end().as_secs(),
     parse: |text| units::duration(text).map(|time| time.as_secs()),
     show: |seconds| units::show_duration(std::time::Duration::from_secs(seconds)),
@@ -27,25 +38,32 @@ pub(super) const MEMORY: Bound = size("memory", 4 * MIB..=16 * TIB);
 pub(super) const DISK: Bound = size("disk", 64 * 1024..=16 * TIB);
 pub(super) const OUTPUT: Bound = size("output", 1024..=TIB);
 /// In thousandths of a processor.
-pub(super) const CPUS: Bound =
-    Bound { name: "cpus", range: 10..=1_024_000, parse: units::processors, show: units::show_processors };
+pub(super) const CPUS: Bound = Bound {
+    name: "cpus",
+    unit: Unit::Processors,
+    range: 10..=1_024_000,
+    parse: units::processors,
+    show: units::show_processors,
+};
 /// Of a task's traffic.
 pub(super) const TRAFFIC: Bound = size("bytes", 1024..=16 * TIB);
 pub(super) const CONNECTIONS: Bound = Bound {
     name: "connections",
+    unit: Unit::Count,
     range: 1..=1_000_000_000,
     parse: |text| text.parse().map_err(|_| format!("`{text}` is no whole number")),
     show: |number| number.to_string(),
 };
 pub(super) const PIDS: Bound = Bound {
     name: "pids",
+    unit: Unit::Count,
     range: 1..=4_194_304,
     parse: |text| text.parse().map_err(|_| format!("`{text}` is no whole number")),
     show: |number| number.to_string(),
 };
 
 const fn size(name: &'static str, range: RangeInclusive<u64>) -> Bound {
-    Bound { name, range, parse: units::bytes, show: units::show_bytes }
+    Bound { name, unit: Unit::Size, range, parse: units::bytes, show: units::show_bytes }
 }
 
 impl Bound {

@@ -6,6 +6,8 @@ mod bound;
 mod change;
 mod error;
 mod file;
+pub(crate) mod json_schema;
+mod keys;
 mod network;
 mod overrides;
 mod pin;

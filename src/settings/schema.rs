@@ -2,15 +2,11 @@
 
 use super::asked::{Asked, Resources, Variable};
 use super::error::{At, Error, Result, Told};
+use super::keys::{self, PERMISSIONS, RESOURCES, SANDBOX};
 use super::network::{self, Network};
 use super::suggest::nearest;
 use super::yaml::{Node, Value};
 use std::collections::BTreeMap;
-
-const TOP: [&str; 10] =
-    ["name", "runtime", "ttl", "inputs", "outputs", "secrets", "permissions", "env", "resources", "record"];
-const PERMISSIONS: [&str; 3] = ["filesystem", "network", "syscalls"];
-pub(super) const RESOURCES: [&str; 5] = ["memory", "cpus", "pids", "disk", "output"];
 
 /// The other file of this kind.
 pub(super) const POLICY: &str = "policy.yaml";
@@ -42,7 +38,7 @@ pub(super) fn read(document: Node) -> Result<Asked> {
     if matches!(document.value, Value::Null) {
         return Ok(Asked::default());
     }
-    let mut top = Section::new(document, "sandbox.yaml", &TOP)?;
+    let mut top = Section::new(document, "sandbox.yaml", &keys::names(SANDBOX))?;
     let permissions = top.take("permissions").map(permissions).transpose()?.unwrap_or_default();
     Ok(Asked {
         name: top.take("name").map(|n| n.text("name")).transpose()?,
@@ -70,7 +66,7 @@ struct Permissions {
 }
 
 fn permissions(node: Node) -> Result<Permissions> {
-    let mut section = Section::new(node, "permissions", &PERMISSIONS)?;
+    let mut section = Section::new(node, "permissions", &keys::names(PERMISSIONS))?;
     let filesystem = section.take("filesystem").map(|node| node.text("permissions.filesystem")).transpose()?;
     let network = section.take("network").map(network::read).transpose()?.unwrap_or_default();
     let syscalls = section.take("syscalls").map(|node| node.text("permissions.syscalls")).transpose()?;
@@ -100,7 +96,7 @@ fn env(node: Node) -> Result<BTreeMap<String, Told<Variable>>> {
 }
 
 fn resources(node: Node) -> Result<Resources> {
-    let mut section = Section::new(node, "resources", &RESOURCES)?;
+    let mut section = Section::new(node, "resources", &keys::names(RESOURCES))?;
     let mut take = |key: &str| section.take(key).map(|n| n.quantity(key)).transpose();
     Ok(Resources {
         memory: take("memory")?,
@@ -171,10 +167,10 @@ fn unknown(key: &Told<String>, section: &str, known: &[&str]) -> Error {
     if let Some(meant) = nearest(name, known.iter().copied()) {
         return Error::new(key.at.clone(), format!("unknown key `{name}`; did you mean `{meant}`?")).remedy(known_list);
     }
-    let homes = [("resources", &RESOURCES[..]), ("permissions", &PERMISSIONS[..]), ("sandbox.yaml", &TOP[..])];
+    let homes = [("resources", RESOURCES), ("permissions", PERMISSIONS), ("sandbox.yaml", SANDBOX)];
     // A policy shares one section with a sandbox.yaml.
     let homes = if section == POLICY { &homes[..1] } else { &homes[..] };
-    let home = homes.iter().find(|(home, keys)| *home != section && keys.contains(&name.as_str()));
+    let home = homes.iter().find(|(home, keys)| *home != section && keys::names(keys).contains(&name.as_str()));
     let remedy = match home {
         Some(("sandbox.yaml", _)) => format!("`{name}` belongs at the left margin, not under `{section}:`"),
         Some((home, _)) => format!("`{name}` belongs under `{home}:`"),

@@ -12,9 +12,9 @@ use std::process::{Command, Stdio};
 
 const UNSHARE: [&str; 9] =
     ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private", "sh"];
-const SECRET: &str = "planted-9f8a7s6d5f4g";
+pub(crate) const SECRET: &str = "planted-9f8a7s6d5f4g";
 /// A host with opened TLS whose requests get a header, and one on a private address.
-const INJECTS: &str = r#"
+pub(crate) const INJECTS: &str = r#"
 permissions:
   network:
     - host: web.example.com
@@ -25,7 +25,7 @@ permissions:
 "#;
 
 /// A command that runs in a network with servers; None where that cannot be had.
-fn inside(project: &Project, command: &[&str]) -> Option<Command> {
+pub(crate) fn inside(project: &Project, command: &[&str]) -> Option<Command> {
     let tools = ["unshare", "ip", "openssl", "python3", "curl"];
     let folders = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
     let lacks = |tool: &&str| !folders.iter().any(|folder| Path::new(folder).join(tool).is_file());
@@ -60,7 +60,7 @@ fn run(project: &Project, options: &[&str], script: &str) -> Option<Output> {
 }
 
 /// The data of all events of a type, from a record that holds together.
-fn events(project: &Project, kind: &str) -> Vec<Value> {
+pub(crate) fn events(project: &Project, kind: &str) -> Vec<Value> {
     let records = check(&project.evidence("events.log")).unwrap();
     records.into_iter().filter(|record| record["type"] == kind).map(|record| record["data"].clone()).collect()
 }

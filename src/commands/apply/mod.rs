@@ -253,6 +253,11 @@ pub(crate) fn discard(dir: &Path, typed: &Discard) -> Result<u8> {
     let changes = changed::some(&sandbox)?;
     sandbox.discard_changes()?;
     changed::forget_base(&sandbox)?;
-    say(&format!("dropped what was changed in sandbox {}: {}", sandbox.id(), words::count(changes.list.len(), "file")));
+    let count = changes.list.len();
+    if typed.json {
+        words::print(&format!("{}\n", json!({"version": VERSION, "sandbox": sandbox.id(), "dropped": count})));
+        return Ok(0);
+    }
+    say(&format!("dropped what was changed in sandbox {}: {}", sandbox.id(), words::count(count, "file")));
     Ok(0)
 }

@@ -1,6 +1,6 @@
 //! `aido image export`: an image of the store as a file or folder for other tools.
 
-use super::print_json;
+use super::{print_json, versioned};
 use crate::cli::{ExportCompression, ExportFormat, ImageExport};
 use crate::fresh::{Fresh, beside, failed, there};
 use crate::host::rights::with_image_rights;
@@ -69,7 +69,7 @@ fn format(typed: &ImageExport) -> ExportFormat {
 
 fn told(typed: &ImageExport, exported: &Exported) -> Result<u8> {
     if typed.json && typed.output == Path::new("-") {
-        eprintln!("{}", serde_json::to_string_pretty(exported)?);
+        eprintln!("{}", serde_json::to_string_pretty(&versioned(exported)?)?);
     } else if typed.json {
         return print_json(exported);
     } else if !typed.quiet {

@@ -12,7 +12,7 @@ use aido_image::{Options, Platform, Reference, Source};
 use aido_runtime::Error;
 use anyhow::Result;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::io::Write;
 
 pub(crate) fn image(typed: &Image) -> Result<u8> {
@@ -98,7 +98,21 @@ fn in_full(error: &aido_image::Error) -> String {
 }
 
 pub(super) fn print_json(value: &impl Serialize) -> Result<u8> {
-    print(&(serde_json::to_string_pretty(value)? + "\n"))
+    print(&(serde_json::to_string_pretty(&versioned(value)?)? + "\n"))
+}
+
+/// With the version of these forms, in each line of a list. 1: first.
+pub(super) fn versioned(value: &impl Serialize) -> Result<Value> {
+    const VERSION: u32 = 1;
+    let mut value = serde_json::to_value(value)?;
+    match &mut value {
+        Value::Array(lines) => {
+            lines.iter_mut().filter(|line| line.is_object()).for_each(|line| line["version"] = json!(VERSION))
+        }
+        Value::Object(_) => value["version"] = json!(VERSION),
+        _ => {}
+    }
+    Ok(value)
 }
 
 pub(super) fn print(text: &str) -> Result<u8> {

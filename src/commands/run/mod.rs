@@ -1,6 +1,7 @@
 //! `aido run`: from what was typed to a supervised run and its exit status.
 
 mod outcome;
+mod stream;
 
 use super::warn;
 use crate::backend::{self, Backend, fault};
@@ -177,11 +178,12 @@ fn watch(
     let mut patience = Patience::new(job.plan.deadline, backend::building_ms(job.backend))?;
     let supervisor = supervise::start::start(job, input)?;
     if typed.detach {
-        return detach(&supervisor, project, &mut patience, quiet);
+        return detach(&supervisor, project, &mut patience, typed);
     }
-    let mut found: Option<Run> = None;
+    let (mut found, mut streamed): (Option<Run>, Option<stream::Stream>) = (None, None);
     let mut begun = |run: &str, sandbox: &str| {
         found = project.run_in(sandbox, run).ok();
+        streamed = found.clone().filter(|_| typed.json).map(stream::Stream::of);
         found.as_ref().map(|run| run.folder().to_path_buf())
     };
     let mut ready = |warnings: &[String]| {
@@ -194,6 +196,9 @@ fn watch(
     let raw = typed.raw || typed.tty;
     let show = Show { raw, output: !typed.json, stdin, terminal, begun: &mut begun, ready: &mut ready };
     let (ended, unseen) = view::watch(&process, &link, &mut signals, patience, show)?;
+    if let Some(streamed) = streamed {
+        streamed.end();
+    }
     fault::point("run.ended");
     drop(link);
     let code = outcome::finish(typed, project, &process, ended, found.as_ref())?;
@@ -226,11 +231,11 @@ fn passed_on(settings: &Settings) {
 }
 
 /// Waits until the task starts, so that a refusal is still told, and leaves it alone.
-fn detach(supervisor: &Supervisor, project: &Project, patience: &mut Patience, quiet: bool) -> Result<u8> {
+fn detach(supervisor: &Supervisor, project: &Project, patience: &mut Patience, typed: &cli::Run) -> Result<u8> {
     let mut id = String::new();
     let mut begun = |run: &str| id = run.to_string();
     let mut ready = |warnings: &[String]| {
-        if !quiet {
+        if !typed.quiet {
             warnings.iter().for_each(|warning| warn(warning));
         }
     };
@@ -243,6 +248,9 @@ fn detach(supervisor: &Supervisor, project: &Project, patience: &mut Patience, q
         return Err(outcome::never_stood(project));
     }
     supervisor.link.insist(&Wish::Detach);
-    println!("{id}");
+    match typed.json {
+        true => stream::detached(&id),
+        false => println!("{id}"),
+    }
     Ok(0)
 }

@@ -10,7 +10,7 @@ use crate::summary::Summary;
 use crate::supervise::start::Child;
 use crate::view::{Ended, Overdue};
 use crate::words::{self, say};
-use aido_evidence::{Project, Run, plain_json};
+use aido_evidence::{Project, Run};
 use aido_runtime::{End, Error};
 use anyhow::{Result, bail};
 
@@ -98,7 +98,7 @@ fn tell(typed: &cli::Run, run: &Run) -> Result<Option<u8>> {
     if typed.json {
         let explanations = explained::of(run, &summary);
         let value = explained::beside(serde_json::to_value(&summary)?, &explanations);
-        words::print(&plain_json(serde_json::to_string_pretty(&value)? + "\n"));
+        super::stream::summary(&value);
     } else if !typed.quiet {
         say(&closing_words(run, &summary));
         if let Some(mutated) = &summary.mutated {

@@ -47,6 +47,11 @@ pub(crate) fn resolved(settings: &Settings, _backend: Backend) -> Option<String>
     Some(engine.find(&reference(settings).ok()?.to_string()).ok()??.digest)
 }
 
+/// The names of what is in a store of aido's own, which is not used here.
+pub(crate) fn image_names() -> Vec<String> {
+    Vec::new()
+}
+
 /// What a tag means now: what the engine has under it, or pulls.
 pub(crate) fn meaning(tag: &Reference, asked: &Check) -> Result<Digest, Error> {
     let engine = backend::docker::of_the_caller("image")?;

@@ -2,14 +2,11 @@
 
 use super::super::bound;
 use super::super::error::{At, Error, Result, Told};
+use super::super::keys;
 use super::super::schema::Section;
 use super::super::yaml::{Node, Value};
 use super::{Host, Inject, Most, Network, variable};
 
-const WHOLE: [&str; 4] = ["any", "hosts", "bytes", "connections"];
-const RULE: [&str; 11] =
-    ["host", "ports", "methods", "paths", "inject", "tls", "private", "deny", "websocket", "bytes", "connections"];
-const INJECT: [&str; 3] = ["header", "value", "from"];
 const FORMS: &str = "write `network: false`, `network: true`, or a list of hosts: `network: [docs.example.com]`";
 
 /// `false`, `true`, a list of hosts, or a mapping with bounds on all of the run.
@@ -36,7 +33,7 @@ fn wrong(at: At) -> Error {
 }
 
 fn whole(node: Node) -> Result<Network> {
-    let mut section = Section::new(node, "network", &WHOLE)?;
+    let mut section = Section::new(node, "network", &keys::names(keys::WHOLE))?;
     let any = section.take("any").map(|node| Ok((node.at.clone(), truth(node, "any")?))).transpose()?;
     let hosts = match section.take("hosts") {
         Some(Node { value: Value::List(items), .. }) => hosts(items)?,
@@ -57,7 +54,7 @@ fn host(node: Node) -> Result<Told<Host>> {
         let told = node.text("host")?;
         return Ok(Told::new(Host { host: told.value, ..Host::default() }, at));
     }
-    let mut section = Section::new(node, "network", &RULE)?;
+    let mut section = Section::new(node, "network", &keys::names(keys::RULE))?;
     let Some(name) = section.take("host") else {
         return Err(Error::new(at, "this rule names no host").remedy("write {host: docs.example.com, …}"));
     };
@@ -125,7 +122,7 @@ fn tls(node: Node) -> Result<bool> {
 
 fn inject(node: Node) -> Result<Inject> {
     let at = node.at.clone();
-    let mut section = Section::new(node, "inject", &INJECT)?;
+    let mut section = Section::new(node, "inject", &keys::names(keys::INJECT))?;
     let mut take = |key: &str| {
         section.take(key).ok_or_else(|| {
             Error::new(at.clone(), format!("`inject` has no `{key}`"))
@@ -138,7 +135,7 @@ fn inject(node: Node) -> Result<Inject> {
         let what = "`from` says where the host finds the secret, and is never the secret itself";
         return Err(Error::new(at, what).remedy("write `from: {env: NAME}` for a variable of yours"));
     }
-    let mut section = Section::new(from, "from", &["env"])?;
+    let mut section = Section::new(from, "from", &keys::names(keys::FROM))?;
     let Some(name) = section.take("env") else {
         return Err(Error::new(at, "`from` names no variable").remedy("write `from: {env: NAME}`"));
     };

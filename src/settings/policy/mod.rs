@@ -2,7 +2,8 @@
 
 use super::bound::{self, Bound};
 use super::error::{At, Error, Result, Told};
-use super::schema::{POLICY, RESOURCES, Section};
+use super::keys;
+use super::schema::{POLICY, Section};
 use super::yaml::{self, Node, Value};
 use super::{Backend, Host, Network, Runtime, Variable, file};
 use aido_runtime::Isolation;
@@ -12,9 +13,6 @@ mod reach;
 
 /// Version of the file. 1: first.
 const VERSION: &str = "1";
-const TOP: [&str; 9] =
-    ["version", "ttl", "resources", "runtimes", "env", "backend", "backends", "mutations", "network"];
-
 /// Ceilings, each with the place where the user wrote it. What is absent has none.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
@@ -73,7 +71,7 @@ impl Policy {
         if matches!(document.value, Value::Null) {
             return Ok(policy);
         }
-        let mut top = Section::new(document, POLICY, &TOP)?;
+        let mut top = Section::new(document, POLICY, &keys::names(keys::POLICY))?;
         top.take("version").map(version).transpose()?;
         policy.ttl = ceiling(&mut top, "ttl", &bound::TIME)?;
         policy.runtimes = top.take("runtimes").map(|node| patterns(node, "runtimes")).transpose()?;
@@ -87,7 +85,7 @@ impl Policy {
         policy.mutations = top.take("mutations").map(yes_or_no).transpose()?;
         policy.network = top.take("network").map(reach::read).transpose()?;
         if let Some(node) = top.take("resources") {
-            let mut section = Section::new(node, "resources", &RESOURCES)?;
+            let mut section = Section::new(node, "resources", &keys::names(keys::RESOURCES))?;
             policy.memory = ceiling(&mut section, "memory", &bound::MEMORY)?;
             policy.cpus = ceiling(&mut section, "cpus", &bound::CPUS)?;
             policy.pids = ceiling(&mut section, "pids", &bound::PIDS)?;
