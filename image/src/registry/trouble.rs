@@ -101,6 +101,7 @@ impl Trouble {
         }
         let error = Error::new(kind, format!("{registry} {}", self.what));
         match self.sort {
+            Sort::Missing => error.remedy("check the name and the tag; what a registry does not show without a login it may deny as well"),
             Sort::Denied => error.remedy(format!("check the name, or log in: docker login {registry}")),
             // Docker Hub needs neither of the other two.
             Sort::Unreachable if registry == "docker.io" => error.remedy(
