@@ -9,6 +9,7 @@ mod explain;
 mod host;
 pub mod inputs;
 mod listing;
+mod mend;
 mod mutation;
 mod owed;
 pub mod plan;

@@ -4,7 +4,7 @@ use super::past;
 use crate::cli::Runs;
 use crate::{backend, listing, words};
 use aido_evidence::{Project, Run, Status, plain_json};
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::io::Write;
@@ -49,7 +49,7 @@ pub(crate) fn runs(dir: &Path, asked: &Runs) -> Result<u8> {
         eprintln!("aido: no run in this project yet; `aido run TASK` makes one");
     }
     match std::io::stdout().lock().write_all(text.as_bytes()) {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(e.into()),
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(e).context("standard output cannot be written"),
         _ => Ok(0),
     }
 }

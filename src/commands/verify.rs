@@ -92,6 +92,11 @@ fn place(dir: &Path, what: Option<&str>) -> Result<Place> {
         }
         Ok(_) => bail!("{what} is neither a folder nor a plain file; `-` reads a bundle from standard input"),
         Err(_) if is_id => Ok(Place::Project),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(aido_runtime::Error::new(format!(
+            "`{what}` is neither the ID of a run nor a file or folder that is there"
+        ))
+        .remedy("`aido runs` lists the runs of this project; without a name the last one is checked")
+        .into()),
         Err(error) => Err(error).with_context(|| format!("cannot find {what}")),
     }
 }

@@ -16,6 +16,7 @@ mod project;
 mod relay;
 mod running;
 mod seat;
+mod session;
 #[macro_use]
 mod world;
 
@@ -25,6 +26,7 @@ mod completed;
 mod config;
 mod crash;
 mod docker;
+mod docs;
 mod doctor;
 mod escape;
 mod evidence;
@@ -42,6 +44,7 @@ mod keeper;
 mod late;
 mod limits;
 mod logs;
+mod mistakes;
 mod mutations;
 mod names;
 mod network;
