@@ -53,7 +53,7 @@ pub(crate) fn refuse_writing(settings: &Settings, backend: Backend) -> settings:
 pub(crate) fn holds_network(backend: Backend) -> bool {
     match backend {
         Backend::Linux => native::HOLDS_NETWORK,
-        Backend::Docker => false,
+        Backend::Docker => true,
     }
 }
 
@@ -77,7 +77,7 @@ pub(crate) fn refuse_learning(settings: &Settings, backend: Backend) -> settings
     if holds_network(backend) && settings.isolation == Isolation::Full {
         return Ok(());
     }
-    let what = "only `--backend linux` with `--isolation full` has a gateway that could learn";
+    let what = "without namespaces (`--isolation landlock`) there is no gateway that could learn";
     Err(settings::Error::new(At::Flag("--learn".to_string()), what).remedy("leave `--learn` out"))
 }
 

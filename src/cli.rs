@@ -3,11 +3,14 @@
 mod changes;
 mod doctor;
 mod evidence;
+mod help;
 mod image;
 mod key;
 mod sandbox;
 mod setup;
 mod shell;
+#[cfg(feature = "ui")]
+mod ui;
 
 pub(crate) use changes::*;
 pub(crate) use doctor::*;
@@ -17,10 +20,13 @@ pub(crate) use key::*;
 pub(crate) use sandbox::*;
 pub(crate) use setup::*;
 pub(crate) use shell::*;
+#[cfg(feature = "ui")]
+pub(crate) use ui::*;
 
 use crate::settings::{Backend, Overrides};
 use aido_runtime::{Control, Isolation};
 use clap::{Args, Parser, Subcommand, ValueHint};
+use help::RUN_HELP;
 use std::path::PathBuf;
 
 /// Run AI-generated code in disposable sandboxes, and keep evidence of it
@@ -59,6 +65,9 @@ pub(crate) enum Command {
     Runs(Runs),
     /// Show one run: how it ended, what was enforced, what was refused and why
     Show(Show),
+    /// Look through runs, sandboxes, logs and evidence on the whole terminal
+    #[cfg(feature = "ui")]
+    Ui(Ui),
     /// Show what tasks changed of the project in a sandbox, or where two sandboxes differ
     Diff(Diff),
     /// Bring what tasks changed into the project, or onto a git branch, or take that back
@@ -90,30 +99,6 @@ pub(crate) enum Command {
     /// Print the manual page, or write the pages of all commands
     Man(Man),
 }
-
-const RUN_HELP: &str = "\
-Examples:
-  aido run migrate.py                       a script: its #! line or extension names the interpreter
-  aido run terraform plan -out x            a command; everything after it is its own
-  aido run -- python3 -c 'print(1)'         the same, when the command looks like an option
-  aido run --runtime python:3.11 a.py       in an image
-  aido run --input data --output out/ a.py  reads data, writes out/ and nothing else
-  aido run -e STAGE=test -e TOKEN a.py      one value, and one variable of yours passed on
-  aido run -it bash                         a shell at your terminal, in the sandbox
-
-The task runs in /workspace. /outputs ($AIDO_OUTPUTS) is writable and kept; outputs of the
-workspace are folders of it: /workspace/out and /outputs/out are the same. The rest is
-read-only or vanishes with the sandbox. There is no network
-unless sandbox.yaml or an option grants hosts.
-
-Exit status:
-  0-255  the task's own, unchanged
-  124    the time limit (--ttl) ended it
-  125    aido failed, or refused: nothing ran
-  126    the command was found but could not be executed
-  127    the command was not found
-  128+N  signal N ended it (130: Ctrl-C; 137: SIGKILL, also for the memory limit)
-Where the task's own status looks like one of these, `aido show` says which it was.";
 
 #[derive(Debug, Default, Args)]
 #[command(after_help = RUN_HELP, override_usage = "aido run [OPTIONS] [TASK [ARG]...]")]
@@ -331,6 +316,14 @@ pub(crate) struct Logs {
     /// Only what came since then: a time (2026-01-31T12:00:00Z) or how long ago (10m)
     #[arg(long, value_name = "TIME")]
     pub(crate) since: Option<String>,
+
+    /// Only lines in which this regular expression is found; `(?i)` before it: in whatever case
+    #[arg(short, long, value_name = "PATTERN")]
+    pub(crate) grep: Option<String>,
+
+    /// Begin each line with the time at which it came (UTC)
+    #[arg(short, long, conflicts_with_all = ["json", "events"])]
+    pub(crate) timestamps: bool,
 
     /// Print JSON lines
     #[arg(long)]

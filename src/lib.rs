@@ -4,12 +4,12 @@ mod backend;
 mod cli;
 mod collected;
 mod commands;
-#[cfg(target_os = "linux")]
 pub mod egress;
 mod explain;
 mod host;
 pub mod inputs;
 mod listing;
+mod mend;
 mod mutation;
 mod owed;
 pub mod plan;

@@ -3,7 +3,7 @@
 use crate::inputs::{HOME, Layout, OUTPUTS, WORKSPACE};
 use crate::settings::{At, Error, Result, Settings, Variable, fits};
 use crate::task::Invocation;
-use aido_runtime::{Deadline, EnvValue, Identity, Network, PLAN_VERSION, Plan, Root, TRUST, Task};
+use aido_runtime::{Deadline, EnvValue, Identity, Network, PLAN_VERSION, Plan, Root, TRUST, TRUST_STORE, Task};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
@@ -24,6 +24,9 @@ const TRUSTED: [&str; 10] = [
     "DENO_CERT",
     "NIX_SSL_CERT_FILE",
 ];
+
+/// Java has a store of its own, and is told of another one by this variable.
+const JAVA: &str = "JAVA_TOOL_OPTIONS";
 
 /// Values of the variables that are passed on from the caller; never stored.
 pub type Secrets = BTreeMap<String, String>;
@@ -173,6 +176,12 @@ fn environment(settings: &Settings, facts: &RootFacts) -> BTreeMap<String, EnvVa
         for name in TRUSTED {
             set(name, TRUST);
         }
+        let mut java = format!("-Djavax.net.ssl.trustStore={TRUST_STORE} -Djavax.net.ssl.trustStoreType=PKCS12");
+        if let Some(EnvValue::Literal(theirs)) = env.get(JAVA) {
+            // What the image says to Java stays said.
+            java = format!("{theirs} {java}");
+        }
+        env.insert(JAVA.to_string(), EnvValue::Literal(java));
     }
     for (name, told) in &settings.env {
         let value = match &told.value {

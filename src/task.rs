@@ -76,7 +76,9 @@ impl Invocation {
         if !metadata.is_file() {
             return if name.contains('/') { Err(wrong(format!("`{name}` is no file"))) } else { Ok(command()) };
         }
-        let head = head(&full).map_err(|e| wrong(format!("`{name}` cannot be read: {e}")))?;
+        let head = head(&full).map_err(|e| {
+            wrong(format!("`{name}` cannot be read: {e}")).remedy(format!("`ls -l {name}` shows who may"))
+        })?;
         let (interpreters, options) = match (shebang(&head), by_extension(&path)) {
             (Some(line), _) => line,
             (None, Some(programs)) => (programs.iter().map(|p| p.to_string()).collect(), Vec::new()),

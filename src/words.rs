@@ -40,6 +40,13 @@ pub(crate) fn since(time: &str) -> Option<String> {
     Some(if ms < 0 { "in the future".to_owned() } else { ago(u64::try_from(ms).ok()?) })
 }
 
+/// A moment of the record (RFC 3339) in milliseconds since 1970.
+#[cfg(feature = "ui")]
+pub(crate) fn moment(time: &str) -> Option<u64> {
+    let then: jiff::Timestamp = time.parse().ok()?;
+    u64::try_from(then.as_millisecond()).ok()
+}
+
 /// Milliseconds since a moment of the record (RFC 3339); none for one that is still to come.
 pub(crate) fn age(time: &str) -> Option<u64> {
     u64::try_from(elapsed(time)?).ok()

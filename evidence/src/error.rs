@@ -15,7 +15,7 @@ pub enum Error {
     /// A stored file that does not say what it should.
     #[error("{} is damaged: {why}", .path.display())]
     Damaged { path: PathBuf, why: String },
-    #[error("there is no {what} `{asked}` here; {}", Known(.known, .what))]
+    #[error("there is no {what} `{asked}` here; {}{}", Known(.known, .what), Other(.asked, .what))]
     Unknown { what: &'static str, asked: String, known: Vec<String> },
     #[error("`{asked}` could be more than one {what}: {}; type more of it", .candidates.join(", "))]
     Ambiguous { what: &'static str, asked: String, candidates: Vec<String> },
@@ -44,6 +44,24 @@ impl Error {
     /// Whether the thing simply is not there.
     pub fn is_missing(&self) -> bool {
         matches!(self, Error::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+}
+
+/// That the ID is of the other kind, where it looks so.
+struct Other<'a>(&'a str, &'a str);
+
+impl fmt::Display for Other<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Some(first), rest) = (self.0.chars().next(), self.0.get(1..).unwrap_or_default()) else { return Ok(()) };
+        let other = match (self.1, first) {
+            ("run", 's') => "a sandbox",
+            ("sandbox", 'r') => "a run",
+            _ => return Ok(()),
+        };
+        match !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            true => write!(f, " (an ID that begins with {first} is that of {other})"),
+            false => Ok(()),
+        }
     }
 }
 

@@ -8,6 +8,8 @@ pub(crate) const SUMMARY: &str = "summary.json";
 pub(crate) const SEAL: &str = "seal.json";
 /// The summary before its seal is there. Whoever finds both finishes what the writer could not.
 pub(crate) const PREPARED: &str = ".summary.json";
+/// In which order output came.
+pub(crate) const ORDER: &str = "order.log";
 pub(crate) const PLAN: &str = "plan.json";
 /// What the task changed in the project.
 pub(crate) const CHANGES: &str = "changes.diff";

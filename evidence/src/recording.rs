@@ -10,6 +10,7 @@ use crate::files::{CHANGES, EVENTS, PLAN, Stream};
 use crate::folder::{Folder, For};
 use crate::id::{Id, Of};
 use crate::lock;
+use crate::order::Noted;
 use crate::sandbox::{RUNS, Sandbox, UNFINISHED};
 use crate::sealing::{Log, Sealed, Sealing};
 use crate::signer::Signer;
@@ -41,6 +42,7 @@ pub struct Recording {
     limit: u64,
     stdout: Capture,
     stderr: Capture,
+    order: Noted,
     signer: Signer,
     signed: Signed,
 }
@@ -95,8 +97,8 @@ impl Recording {
         project.ledger().append("run_begun", &json!({"run": id, "sandbox": sandbox.id()}))?;
         runs.replace_link("latest", id.as_str())?;
         let folder = runs.sub(id.as_str())?;
-        let (sandbox, signed) = (sandbox.clone(), Signed::default());
-        Ok(Recording { id, sandbox, folder, events, limit, stdout, stderr, signer, signed })
+        let (sandbox, order, signed) = (sandbox.clone(), Noted::default(), Signed::default());
+        Ok(Recording { id, sandbox, folder, events, limit, stdout, stderr, order, signer, signed })
     }
 
     pub fn id(&self) -> &Id {
@@ -125,6 +127,9 @@ impl Recording {
             Stream::Stderr => &mut self.stderr,
         };
         let before = capture.count;
+        if !bytes.is_empty() && !capture.failed && before.kept < limit {
+            self.order.note(&self.folder, stream, before.kept);
+        }
         let written = capture.keep(bytes, limit, &path);
         written.map_err(|e| Error::io("keep output in", &path, e))?;
         Ok(Captured { kept: capture.count.kept - before.kept, dropped: capture.count.dropped - before.dropped })

@@ -7,7 +7,7 @@ use crate::folder::{Folder, For, present};
 use crate::id::{Id, Of};
 use crate::platform;
 use crate::read::Events;
-use crate::sandbox::{RUNS, Sandbox, UNFINISHED};
+use crate::sandbox::{RUNS, Sandbox, UNFINISHED, one_name};
 use serde::de::DeserializeOwned;
 use std::cmp::Reverse;
 use std::fs::File;
@@ -149,6 +149,11 @@ impl Run {
 
     pub fn output_path(&self, stream: Stream) -> PathBuf {
         self.folder.path().join(stream.file_name())
+    }
+
+    /// A file of the run's folder by its name, to be read from the start.
+    pub fn open_part(&self, name: &str) -> Result<File> {
+        self.folder.file(one_name(self.folder.path(), name)?, For::Reading)
     }
 
     /// What the task wrote, to be read from the start.

@@ -3,12 +3,14 @@
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::files::MAX_SUMMARY;
-use crate::folder::{Folder, present};
+use crate::folder::{Folder, For, present};
 use crate::id::Id;
 use crate::project::Project;
 use crate::trash;
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::{Component, Path, PathBuf};
 
 /// Version of `state.json`. 1: first. 2: `keeper`. 3: `backend`.
 pub const STATE_VERSION: u32 = 3;
@@ -170,6 +172,16 @@ impl Sandbox {
         self.folder.path().join(OUTPUTS)
     }
 
+    /// A file among the outputs of the last run, by its path below them; no link is followed on the way.
+    pub fn open_output(&self, path: &str) -> Result<File> {
+        let mut folder = self.folder.sub(OUTPUTS)?;
+        let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
+        for part in above.split('/').filter(|_| !above.is_empty()) {
+            folder = folder.sub(one_name(folder.path(), part)?)?;
+        }
+        folder.file(one_name(folder.path(), name)?, For::Reading)
+    }
+
     /// Removes something beside the outputs that a run left there which was killed.
     pub fn discard(&self, name: &str) -> Result<()> {
         if self.folder.has(name)? { trash::tree(&self.project, &self.folder, name) } else { Ok(()) }
@@ -184,6 +196,15 @@ impl Sandbox {
         trash::tree(&self.project, &self.folder, OUTPUTS)?;
         self.folder.make(OUTPUTS)?;
         Ok(self.outputs())
+    }
+}
+
+/// A name of an entry, and no way to somewhere else.
+pub(crate) fn one_name<'n>(folder: &Path, name: &'n str) -> Result<&'n str> {
+    let mut parts = Path::new(name).components();
+    match (parts.next(), parts.next()) {
+        (Some(Component::Normal(only)), None) if only == name => Ok(name),
+        _ => Err(Error::io("open", &folder.join(name), std::io::Error::from(ErrorKind::InvalidInput))),
     }
 }
 

@@ -4,7 +4,7 @@ use crate::append::Appender;
 use crate::chain::{hex, sha256_hex};
 use crate::dsse::Envelope;
 use crate::error::{Error, Result};
-use crate::files::{CHANGES, CONFIG, EVENTS, MAX_SEAL, MAX_SUMMARY, PLAN, PREPARED, SEAL, SUMMARY, Stream};
+use crate::files::{CHANGES, CONFIG, EVENTS, MAX_SEAL, MAX_SUMMARY, ORDER, PLAN, PREPARED, SEAL, SUMMARY, Stream};
 use crate::folder::{Folder, For};
 use crate::id::Id;
 use crate::pending::Pending;
@@ -106,7 +106,7 @@ impl Sealing<'_> {
             files.push((file, folder.path().join(name)));
             Ok(Some(Subject::new(name, &sha256)))
         };
-        for name in [PLAN, Stream::Stdout.file_name(), Stream::Stderr.file_name(), CHANGES] {
+        for name in [ORDER, PLAN, Stream::Stdout.file_name(), Stream::Stderr.file_name(), CHANGES] {
             let known = self.logs.iter().find(|log| log.name == name);
             subjects.extend(match known {
                 Some(log) => Some(Subject::new(name, &log.sha256)),

@@ -7,10 +7,12 @@ use crate::http;
 use crate::policy::{Destination, Handling, Reason, Refusal};
 use crate::refuse;
 use crate::tls::{self, hello};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -42,8 +44,9 @@ pub(crate) async fn accept(listener: TcpListener, gate: Arc<Gate>, door: Door) {
             sleep(PAUSE).await;
             continue;
         };
-        let Ok(permit) = gate.at_once.clone().try_acquire_owned() else {
-            too_many(&gate, &stream, door);
+        // Who is gone before it was looked at asked for nothing.
+        let Ok(at) = stream.local_addr() else { continue };
+        let Some(permit) = admitted(&gate, at, door) else {
             refuse::cut(stream);
             continue;
         };
@@ -51,25 +54,39 @@ pub(crate) async fn accept(listener: TcpListener, gate: Arc<Gate>, door: Door) {
         open.spawn(async move {
             let _permit = permit;
             let _ = stream.set_nodelay(true);
-            match door {
-                Door::Captured => captured(&gate, stream).await,
-                Door::Proxy => http::serve_proxy(&gate, stream).await,
-            }
+            serve(&gate, stream, at, door).await;
         });
     }
 }
 
-fn destination(gate: &Gate, stream: &TcpStream) -> Option<(Destination, u16)> {
-    let local = stream.local_addr().ok()?;
-    let to = match gate.names.name_of(local.ip()) {
-        Some(name) => Destination::Name(name),
-        None => Destination::Address(local.ip().to_canonical()),
-    };
-    Some((to, local.port()))
+/// Whether there is room for a connection that was made to this address. One too many is told.
+pub(crate) fn admitted(gate: &Gate, at: SocketAddr, door: Door) -> Option<OwnedSemaphorePermit> {
+    let permit = gate.at_once.clone().try_acquire_owned().ok();
+    if permit.is_none() {
+        too_many(gate, at, door);
+    }
+    permit
 }
 
-fn too_many(gate: &Gate, stream: &TcpStream, door: Door) {
-    let Some((to, port)) = destination(gate, stream) else { return };
+/// A connection that was made to this address, to its end.
+pub(crate) async fn serve(gate: &Arc<Gate>, stream: TcpStream, at: SocketAddr, door: Door) {
+    match door {
+        Door::Captured => captured(gate, stream, at).await,
+        Door::Proxy => http::serve_proxy(gate, stream).await,
+    }
+}
+
+fn destination(gate: &Gate, at: SocketAddr) -> (Destination, u16) {
+    let to = match gate.names.name_of(at.ip()) {
+        Some(name) => Destination::Name(name),
+        None => Destination::Address(at.ip().to_canonical()),
+    };
+    (to, at.port())
+}
+
+/// Tells of a connection that there is no room for.
+pub(crate) fn too_many(gate: &Gate, at: SocketAddr, door: Door) {
+    let (to, port) = destination(gate, at);
     let refusal = Refusal { what: shown(&to, port), rule: None, reason: Reason::TooMany, allow: None };
     let connection = gate.numbers.fetch_add(1, Ordering::Relaxed);
     let decision = Decision::from(&refusal);
@@ -84,9 +101,8 @@ fn too_many(gate: &Gate, stream: &TcpStream, door: Door) {
     });
 }
 
-async fn captured(gate: &Arc<Gate>, stream: TcpStream) {
-    // Who is gone before it was looked at asked for nothing.
-    let Some((to, port)) = destination(gate, &stream) else { return };
+async fn captured(gate: &Arc<Gate>, stream: TcpStream, at: SocketAddr) {
+    let (to, port) = destination(gate, at);
     match Connection::open(gate, to, port, false) {
         Ok(connection) => handle(connection, Client { stream, read: Vec::new() }).await,
         Err(refusal) => refuse::politely(stream, &[], &refusal).await,

@@ -8,6 +8,7 @@
 mod address;
 mod budget;
 mod capture;
+mod carried;
 mod copy;
 mod decision;
 mod dial;
@@ -24,6 +25,7 @@ mod stream;
 mod tls;
 
 pub use address::{Class, class_of};
+pub use carried::Carried;
 pub use decision::{Decision, Event, Memory, Sink, What};
 pub use dial::{Resolve, Resolving, SystemResolver};
 pub use limits::Limits;

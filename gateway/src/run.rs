@@ -3,6 +3,7 @@
 
 use crate::budget::Budgets;
 use crate::capture::{self, Door};
+use crate::carried::{self, Carried};
 use crate::copy;
 use crate::decision::{Recorder, Sink};
 use crate::dial::{Dialler, Resolve, SystemResolver};
@@ -36,6 +37,8 @@ pub struct Listeners {
     pub names_udp: Vec<UdpSocket>,
     /// The service of names by TCP, on the same address.
     pub names_tcp: Vec<TcpListener>,
+    /// All of these in a place that no socket can be brought from.
+    pub carried: Option<Carried>,
 }
 
 /// All that a gateway is given.
@@ -164,5 +167,5 @@ fn serve(runtime: &Runtime, gate: &Arc<Gate>, listeners: Listeners) -> std::io::
     for socket in listeners.names_tcp {
         runtime.spawn(names::serve_tcp(tcp(socket)?, gate.names.clone()));
     }
-    Ok(())
+    listeners.carried.map_or(Ok(()), |carried| carried::serve(gate.clone(), carried))
 }

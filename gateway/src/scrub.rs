@@ -41,16 +41,21 @@ impl Needles {
     }
 }
 
-/// How a secret may come back: as it is, in URLs, in JSON, in hexadecimal, in Base64 within whatever text.
+/// What a URL may hold as it is: JavaScript's encodeURI.
+const OF_A_URL: &str = ";/?:@&=+$,#!'()*";
+
+/// How a secret may come back: as it is, in URLs, in JSON, in HTML, in hexadecimal, in Base64 within whatever text.
 fn forms_of(secret: &str) -> Vec<Vec<u8>> {
     let mut forms = vec![secret.as_bytes().to_vec(), secret.replace('/', "\\/").into_bytes()];
     let json = serde_json::Value::from(secret).to_string();
     forms.push(json.as_bytes()[1..json.len() - 1].to_vec());
-    let hex = |upper: bool, prefix: &str, all: bool| -> Vec<u8> {
+    // Some bytes stay as they are, where `plain` is there; libraries differ in which.
+    let hex = |upper: bool, prefix: &str, plain: Option<&str>| -> Vec<u8> {
         let mut out = String::new();
         for byte in secret.bytes() {
-            let plain = byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
-            match (all || !plain, upper) {
+            let usual = byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+            let stays = plain.is_some_and(|plain| usual || plain.bytes().any(|plain| plain == byte));
+            match (!stays, upper) {
                 (false, _) => out.push(char::from(byte)),
                 (true, false) => out.push_str(&format!("{prefix}{byte:02x}")),
                 (true, true) => out.push_str(&format!("{prefix}{byte:02X}")),
@@ -59,7 +64,15 @@ fn forms_of(secret: &str) -> Vec<Vec<u8>> {
         out.into_bytes()
     };
     for upper in [false, true] {
-        forms.extend([hex(upper, "%", false), hex(upper, "%", true), hex(upper, "", true)]);
+        forms.extend(["", "/", ":/", OF_A_URL].map(|plain| hex(upper, "%", Some(plain))));
+        forms.extend([hex(upper, "%", None), hex(upper, "", None)]);
+    }
+    // In HTML the quotes have several spellings, and `&` is always the same.
+    for (double, single) in
+        [("&quot;", "&#39;"), ("&#34;", "&#39;"), ("&quot;", "&#x27;"), ("&quot;", "'"), ("\"", "'")]
+    {
+        let text = secret.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+        forms.push(text.replace('"', double).replace('\'', single).into_bytes());
     }
     for offset in 0..3 {
         for alphabet in [&base64::alphabet::STANDARD, &base64::alphabet::URL_SAFE] {
@@ -163,6 +176,10 @@ mod tests {
             serde_json::to_string(SECRET).unwrap(),
             "sk-live%2F0123%2B456%3D789%22x".to_owned(),
             "sk-live%2f0123%2b456%3d789%22x".to_owned(),
+            "sk-live/0123%2B456%3D789%22x".to_owned(),
+            "sk-live/0123+456=789%22x".to_owned(),
+            "sk-live/0123+456=789&quot;x".to_owned(),
+            "sk-live/0123+456=789&#34;x".to_owned(),
             SECRET.bytes().map(|b| format!("{b:02x}")).collect(),
             base(""),
             base("u"),

@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Pieces of what a task writes, or why there are no more of them.
-type Output = Pin<Box<dyn futures_util::Stream<Item = Result<(Stream, Bytes), String>> + Send>>;
+pub(crate) type Output = Pin<Box<dyn futures_util::Stream<Item = Result<(Stream, Bytes), String>> + Send>>;
 
 /// Both directions.
 pub(crate) struct Wires {

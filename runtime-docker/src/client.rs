@@ -59,9 +59,18 @@ impl Session {
             );
             return Err(Error::new(what).remedy("update it: API 1.40 (Docker 19.03) is the least"));
         }
-        let api = connect_with(endpoint, &client_version(version)).map_err(|e| failed(&e))?;
+        let api = connect_with(&endpoint.address, &client_version(version)).map_err(|e| failed(&e))?;
         let slow = api.clone().with_timeout(SLOW);
         Ok(Session { api: api.with_timeout(QUICK), slow, about, at, address: endpoint.address.clone() })
+    }
+
+    /// The same engine for another thread: connections belong to the one that made them.
+    pub(crate) fn anew(&self) -> Result<Session, Error> {
+        let failed = self.failed("no container engine can be used");
+        let api = connect_with(&self.address, &self.api.client_version()).map_err(failed)?;
+        let slow = api.clone().with_timeout(SLOW);
+        let (about, at, address) = (self.about.clone(), self.at.clone(), self.address.clone());
+        Ok(Session { api: api.with_timeout(QUICK), slow, about, at, address })
     }
 
     /// The words for a failure of this engine.
@@ -92,16 +101,16 @@ fn client_version((major_version, minor_version): (usize, usize)) -> ClientVersi
 }
 
 fn connect(endpoint: &Endpoint) -> Result<bollard::Docker, bollard::errors::Error> {
-    connect_with(endpoint, &client_version(LEAST))
+    connect_with(&endpoint.address, &client_version(LEAST))
 }
 
-fn connect_with(endpoint: &Endpoint, version: &ClientVersion) -> Result<bollard::Docker, bollard::errors::Error> {
+fn connect_with(address: &Address, version: &ClientVersion) -> Result<bollard::Docker, bollard::errors::Error> {
     let seconds = QUICK.as_secs();
     let elsewhere = |kind: &str| {
         let err = std::io::Error::new(std::io::ErrorKind::Unsupported, format!("{kind} on this platform"));
         bollard::errors::Error::IOError { err }
     };
-    match &endpoint.address {
+    match address {
         #[cfg(unix)]
         Address::Unix(path) => bollard::Docker::connect_with_unix(path, seconds, version),
         #[cfg(windows)]

@@ -1,25 +1,20 @@
 //! One run, from nothing to nothing: volumes, an archive, a container, its end, its outputs.
 
-use crate::about::Product;
 use crate::attach;
 use crate::client::Session;
 use crate::collect;
 use crate::frames::Fields;
 use crate::image;
-use crate::pack::Archive;
-use crate::places::{OUTPUTS, Places};
-use crate::script::script;
-use crate::seccomp::{InFile, Profile};
-use crate::shape::{self, LOADING, Names};
+use crate::places::Places;
+use crate::seccomp::Profile;
+use crate::shape::Names;
 use crate::watch::{Seen, Watch};
 use crate::{leftover, os, stand, warden};
 use aido_runtime::{
-    Collected, Command, End, Enforced, Error, Event, Io, Isolation, Listener, Network, Outcome, Plan, Root, Stream,
-    Usage, Wake,
+    Collected, Command, Doors, End, Enforced, Error, Event, Gate, Io, Isolation, Listener, Network, Outcome, Plan,
+    Root, Stream, Usage, Wake,
 };
-use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, StartContainerOptions, UploadToContainerOptionsBuilder,
-};
+use bollard::query_parameters::StartContainerOptions;
 use std::collections::VecDeque;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -30,10 +25,10 @@ const SLOWEST: u64 = 5_000;
 
 /// A plan that this engine can hold.
 pub(crate) struct Ready {
-    places: Places,
-    profile: Profile,
-    image: image::Here,
-    program: &'static [u8],
+    pub(crate) places: Places,
+    pub(crate) profile: Profile,
+    pub(crate) image: image::Here,
+    pub(crate) program: &'static [u8],
     pub(crate) enforced: Enforced,
 }
 
@@ -44,12 +39,6 @@ pub(crate) async fn prepare(session: &Session, plan: &Plan) -> Result<Ready, Err
             "--isolation landlock is the host's own kernel without namespaces: no container engine has that",
         )
         .remedy("--isolation full, or --backend linux"));
-    }
-    if plan.network != Network::None {
-        return Err(Error::new(
-            "this engine has no gateway yet, and a network without one would be open to everywhere",
-        )
-        .remedy("leave the network out of the run"));
     }
     let root = match &plan.root {
         Root::Image { reference, digest, layers } => (reference, digest, layers),
@@ -98,8 +87,9 @@ pub(crate) async fn run(
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let names = Names::new(name, &os::user(), now.saturating_add(lives_ms / 1000));
     listener.event(Event::Held { leftover: leftover::named(&session.at, &names.run) })?;
+    let gate = gate_of(plan, &io)?;
     let mut early = Early { listener, kept: VecDeque::new(), interrupted: None };
-    let result = Conduct { session, plan, names: &names, rest_ms }.run(ready, io, &mut early).await;
+    let result = Conduct { session, plan, names: &names, rest_ms, gate }.run(ready, io, &mut early).await;
     let Early { listener, interrupted, .. } = early;
     // What cannot be removed now is on record as held: the next command tries again.
     let _ = leftover::remove(session, &names.run).await;
@@ -114,8 +104,17 @@ pub(crate) async fn run(
     }
 }
 
+/// What is known of the gateway of a plan that has one.
+fn gate_of(plan: &Plan, io: &Io) -> Result<Option<Gate>, Error> {
+    match (&plan.network, &io.gate) {
+        (Network::None, _) => Ok(None),
+        (Network::Gateway(_), Some(gate)) => Ok(Some(gate.clone())),
+        (Network::Gateway(_), None) => Err(Error::new("the plan's network was given no gateway")),
+    }
+}
+
 /// A listener that is asked already while everything is being made: what is meant for the task waits for it.
-struct Early<'a> {
+pub(crate) struct Early<'a> {
     listener: &'a mut dyn Listener,
     kept: VecDeque<Command>,
     /// Nobody wants the run any more, and it has not begun.
@@ -124,7 +123,7 @@ struct Early<'a> {
 
 impl Early<'_> {
     /// Waits for the engine, and hears meanwhile whether anybody still wants the run.
-    async fn wait<T>(&mut self, future: impl Future<Output = T>) -> Result<T, Error> {
+    pub(crate) async fn wait<T>(&mut self, future: impl Future<Output = T>) -> Result<T, Error> {
         let mut future = std::pin::pin!(future);
         loop {
             tokio::select! {
@@ -155,16 +154,22 @@ impl Listener for Early<'_> {
         self.kept.pop_front().or_else(|| self.listener.command())
     }
 
+    fn doors(&mut self, doors: Doors) -> Result<(), Error> {
+        self.listener.doors(doors)
+    }
+
     fn wake(&self) -> Option<Wake<'_>> {
         self.listener.wake()
     }
 }
 
-struct Conduct<'a> {
-    session: &'a Session,
-    plan: &'a Plan,
-    names: &'a Names,
-    rest_ms: u64,
+pub(crate) struct Conduct<'a> {
+    pub(crate) session: &'a Session,
+    pub(crate) plan: &'a Plan,
+    pub(crate) names: &'a Names,
+    pub(crate) rest_ms: u64,
+    /// Of a plan with a network.
+    pub(crate) gate: Option<Gate>,
 }
 
 impl Conduct<'_> {
@@ -172,6 +177,7 @@ impl Conduct<'_> {
         let Ready { mut enforced, .. } = ready;
         let ready = Ready { enforced: Enforced::default(), ..ready };
         self.make(&ready, listener).await?;
+        let carried = self.make_task(&ready, listener).await?;
         let container = self.names.task();
         let task = &self.plan.task;
         let wires = attach::attach(self.session, &container, task.tty, task.is_typed_to()).await?;
@@ -180,6 +186,9 @@ impl Conduct<'_> {
         let mut watch = Watch::new(self.session, &container, wires, task.tty);
         let shown = watch.report().await?;
         stand::prove(self.plan, &shown, &mut enforced)?;
+        if carried.is_some() {
+            listener.doors(Doors { carried, ..Doors::default() })?;
+        }
         let words = [word()?, word()?];
         self.hand_over(&ready, &io, words, listener).await?;
         if let Some(window) = io.window.filter(|_| task.tty) {
@@ -199,74 +208,6 @@ impl Conduct<'_> {
         };
         let _ = listener.event(Event::Collected(collected));
         Ok(outcome)
-    }
-
-    /// Volumes, filled; and the task's container, not started.
-    async fn make(&self, ready: &Ready, listener: &mut Early<'_>) -> Result<(), Error> {
-        let Conduct { session, plan, names, .. } = *self;
-        let Ready { places, profile, image, program, .. } = ready;
-        let image_volumes = image.volumes_beside(&plan.mounts);
-        for volume in shape::volumes(plan, names, places, &image_volumes, &session.about) {
-            session.api.create_volume(volume).await.map_err(session.failed("a volume could not be made"))?;
-        }
-        let create = |name: String| Some(CreateContainerOptionsBuilder::new().name(&name).build());
-        let loader = shape::loader(&image.id, names, places);
-        let failed = session.failed("the container could not be made");
-        session.api.create_container(create(names.loader()), loader).await.map_err(&failed)?;
-        let mut archive = Archive::new(0, 0);
-        // A program that its own user cannot read makes a process that nobody of that user can read or trace.
-        // Podman puts nothing into a volume that lies below the path that it is told; Docker takes no link that leads out of
-        // that path. What is sent is the same.
-        let podman = session.about.product == Product::Podman;
-        let into = |place: &str| match podman {
-            true => (format!("/{LOADING}/{place}"), ".".to_string()),
-            false => ("/".to_string(), format!("{LOADING}/{place}")),
-        };
-        let (path, at) = into("warden");
-        archive.bytes(&format!("{at}/warden"), 0o111, *program);
-        self.send(&names.loader(), &path, archive, listener).await?;
-        for (number, region) in places.regions.iter().enumerate() {
-            let mut archive = Archive::new(plan.identity.uid, plan.identity.gid);
-            let (path, at) = into(&format!("in{number}"));
-            archive.region(&at, region)?;
-            self.send(&names.loader(), &path, archive, listener).await?;
-        }
-        // Podman takes a path of its own host where Docker takes the profile itself.
-        let file = podman.then(|| InFile::write(profile, &names.run)).transpose()?;
-        let seccomp = file.as_ref().map_or_else(|| profile.text.clone(), InFile::path);
-        let task = shape::task(plan, &image.id, names, places, &image_volumes, &seccomp, &session.about);
-        session.api.create_container(create(names.task()), task).await.map_err(&failed)?;
-        Ok(())
-    }
-
-    /// The outputs as they begin, and the task itself, into the container's memory.
-    async fn hand_over(
-        &self,
-        ready: &Ready,
-        io: &Io,
-        words: [[u8; 32]; 2],
-        listener: &mut Early<'_>,
-    ) -> Result<(), Error> {
-        let script = script(self.plan, &ready.places, &io.secrets, self.rest_ms, [&words[0], &words[1]])?;
-        let mut archive = Archive::new(self.plan.identity.uid, self.plan.identity.gid);
-        for (path, folder) in &ready.places.outputs {
-            for (at, _) in path.match_indices('/') {
-                archive.folder(&path[..at], 0o755);
-            }
-            match folder {
-                true => archive.folder(path, 0o755),
-                false => archive.bytes(path, 0o644, ""),
-            }
-        }
-        archive.bytes(".aido", 0o400, script);
-        self.send(&self.names.task(), OUTPUTS, archive, listener).await
-    }
-
-    async fn send(&self, container: &str, path: &str, archive: Archive, listener: &mut Early<'_>) -> Result<(), Error> {
-        let options = UploadToContainerOptionsBuilder::new().path(path).build();
-        let body = bollard::body_try_stream(archive.stream());
-        let sending = self.session.slow.upload_to_container(container, Some(options), body);
-        listener.wait(sending).await?.map_err(self.session.failed("inputs could not be brought into the container"))
     }
 
     /// How the run ended, from what was seen of it.

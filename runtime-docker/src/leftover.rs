@@ -74,8 +74,8 @@ async fn removed(session: &Session, run: &str) -> Result<usize, Failure> {
     let filter = labelled(RUN, run);
     let containers: Vec<String> = match containers(session, &filter).await? {
         Some(listed) => listed.into_iter().filter_map(|container| container.id).collect(),
-        // A run has these two, whatever is said of them.
-        None => [Names::task_of(run), Names::loader_of(run)].into(),
+        // A run has these at most, whatever is said of them.
+        None => [Names::task_of(run), Names::door_of(run), Names::loader_of(run), Names::trust_of(run)].into(),
     };
     let options = ListVolumesOptionsBuilder::new().filters(&filter).build();
     let volumes = session.api.list_volumes(Some(options)).await?.volumes.unwrap_or_default();

@@ -19,6 +19,10 @@ pub(crate) const DEADLINE: &str = "aido.deadline";
 /// Where the loader, which is never started, has the volumes that it fills.
 pub(crate) const LOADING: &str = ".aido-load";
 
+/// For the door: what it holds back for clients that do not read, and itself.
+const DOOR_MEMORY: i64 = 256 << 20;
+const DOOR_PROCESSES: i64 = 8;
+
 /// What a run's things are called in the engine.
 pub(crate) struct Names {
     pub(crate) run: String,
@@ -46,6 +50,14 @@ impl Names {
         Names::loader_of(&self.run)
     }
 
+    pub(crate) fn door(&self) -> String {
+        Names::door_of(&self.run)
+    }
+
+    pub(crate) fn trust(&self) -> String {
+        Names::trust_of(&self.run)
+    }
+
     /// The task's container of the run that has this name in the engine.
     pub(crate) fn task_of(run: &str) -> String {
         run.to_string()
@@ -54,6 +66,16 @@ impl Names {
     /// The container that lent that one its mounts.
     pub(crate) fn loader_of(run: &str) -> String {
         format!("{run}-load")
+    }
+
+    /// The container with its network.
+    pub(crate) fn door_of(run: &str) -> String {
+        format!("{run}-door")
+    }
+
+    /// The container that lent folders of its image.
+    pub(crate) fn trust_of(run: &str) -> String {
+        format!("{run}-trust")
     }
 
     fn volume(&self, what: &str) -> String {
@@ -82,6 +104,17 @@ fn in_memory(plan: &Plan, mode: u32, about: &About) -> HashMap<String, String> {
     options.map(|(name, value)| (name.to_string(), value)).into()
 }
 
+/// A volume of the run's own.
+fn volume(names: &Names, what: &str, options: Option<HashMap<String, String>>) -> VolumeCreateRequest {
+    VolumeCreateRequest {
+        name: Some(names.volume(what)),
+        driver: Some("local".into()),
+        driver_opts: options,
+        labels: Some(names.labels.clone()),
+        ..Default::default()
+    }
+}
+
 /// Every place that is thrown away, and its mode.
 fn scratch(places: &Places) -> Vec<(&str, u32)> {
     let mut scratch: Vec<(&str, u32)> = places.scratch.iter().map(|(target, mode)| (target.as_str(), *mode)).collect();
@@ -99,14 +132,7 @@ pub(crate) fn volumes(
     image_volumes: &[String],
     about: &About,
 ) -> Vec<VolumeCreateRequest> {
-    let labels = &names.labels;
-    let volume = |what: &str, options: Option<HashMap<String, String>>| VolumeCreateRequest {
-        name: Some(names.volume(what)),
-        driver: Some("local".into()),
-        driver_opts: options,
-        labels: Some(labels.clone()),
-        ..Default::default()
-    };
+    let volume = |what: &str, options| volume(names, what, options);
     let mut volumes = vec![volume("out", Some(in_memory(plan, 0o755, about))), volume("warden", None)];
     if about.product == Product::Podman {
         for (number, (_, mode)) in scratch(places).iter().enumerate() {
@@ -158,6 +184,80 @@ pub(crate) fn loader(image: &str, names: &Names, places: &Places) -> ContainerCr
         mounts.push(mount(names.volume(&format!("in{number}")), &format!("/{LOADING}/in{number}"), false, true));
     }
     ContainerCreateBody { host_config: Some(HostConfig { mounts: Some(mounts), ..host }), ..body }
+}
+
+/// The folders that say whom programs trust, as volumes.
+pub(crate) fn trust_volumes(names: &Names, folders: &[String]) -> Vec<VolumeCreateRequest> {
+    (0..folders.len()).map(|number| volume(names, &format!("trust{number}"), None)).collect()
+}
+
+/// The container that lends the content of these folders to their volumes, and is never started.
+pub(crate) fn trust(image: &str, names: &Names, folders: &[String]) -> ContainerCreateBody {
+    let (body, host) = bare(image, names);
+    let mounts = trusted(names, folders, false);
+    ContainerCreateBody { host_config: Some(HostConfig { mounts: Some(mounts), ..host }), ..body }
+}
+
+fn trusted(names: &Names, folders: &[String], read_only: bool) -> Vec<Mount> {
+    let laid = |(number, folder): (usize, &String)| {
+        // The image's own content comes with the first mount.
+        mount(names.volume(&format!("trust{number}")), folder, read_only, read_only)
+    };
+    folders.iter().enumerate().map(laid).collect()
+}
+
+/// The container whose network the task's joins. It has the two powers that it takes to make every address its own and to listen at
+/// any port, in its own network namespace; nothing of the task is in it, and it gives both up before the task is there.
+pub(crate) fn door(
+    plan: &Plan,
+    image: &str,
+    names: &Names,
+    ports: &[u16],
+    lives_ms: u64,
+    about: &About,
+) -> ContainerCreateBody {
+    let (body, host) = bare(image, names);
+    let words = ["door".to_string(), lives_ms.to_string()].into_iter().chain(ports.iter().map(u16::to_string));
+    let files = ResourcesUlimits { name: Some("nofile".into()), soft: Some(4096), hard: Some(4096) };
+    let host = HostConfig {
+        cap_add: Some(vec!["NET_ADMIN".into(), "NET_BIND_SERVICE".into()]),
+        mounts: Some(vec![mount(names.volume("warden"), WARDEN, true, true)]),
+        readonly_rootfs: Some(true),
+        memory: about.memory.then_some(DOOR_MEMORY),
+        memory_swap: (about.memory && about.swap).then_some(DOOR_MEMORY),
+        pids_limit: about.pids.then_some(DOOR_PROCESSES),
+        security_opt: Some(vec!["no-new-privileges".into()]),
+        cgroupns_mode: (about.api != "1.40").then_some(HostConfigCgroupnsModeEnum::PRIVATE),
+        // Without a word of it the engine copies its host's own.
+        dns: Some(vec!["127.0.0.1".into()]),
+        dns_search: Some(vec![".".into()]),
+        ulimits: Some(vec![files]),
+        ..host
+    };
+    ContainerCreateBody {
+        cmd: Some(words.collect()),
+        hostname: Some(plan.name.chars().take(63).collect()),
+        user: Some("0:0".into()),
+        open_stdin: Some(true),
+        stdin_once: Some(true),
+        attach_stdin: Some(true),
+        attach_stdout: Some(true),
+        attach_stderr: Some(true),
+        host_config: Some(host),
+        ..body
+    }
+}
+
+/// Has the task's container share the network of the door's, of which it gets the names of hosts too; its first process knocks at a port
+/// where nobody is.
+pub(crate) fn join(task: &mut ContainerCreateBody, names: &Names, shut: u16, folders: &[String]) {
+    task.hostname = None;
+    task.cmd = Some(vec![shut.to_string()]);
+    if let Some(host) = &mut task.host_config {
+        host.network_mode = Some(format!("container:{}", names.door()));
+        (host.dns, host.dns_search) = (None, None);
+        host.mounts.get_or_insert_default().extend(trusted(names, folders, true));
+    }
 }
 
 /// What is mounted in the task's container: volumes, and places in memory by their options.
@@ -351,6 +451,25 @@ pub(crate) mod tests {
         assert_eq!(options[0], "no-new-privileges");
         assert!(options[1].starts_with("seccomp={"));
         assert_eq!(host.log_config.unwrap().typ.as_deref(), Some("none"));
+    }
+
+    #[test]
+    fn who_shares_the_doors_network_has_none_of_its_powers() {
+        let (mut task, _) = made();
+        let names = Names::new("r/1", "1000@here", 77);
+        join(&mut task, &names, 9, &["/etc/aido".to_string()]);
+        let host = task.host_config.unwrap();
+        assert_eq!((host.network_mode.as_deref(), host.cap_add), (Some("container:aido-r-1-door"), None));
+        assert_eq!(host.cap_drop.as_deref(), Some(&["ALL".to_string()][..]));
+        assert!(host.mounts.unwrap().iter().any(|mount| mount.target.as_deref() == Some("/etc/aido")));
+        let door = door(&plan(), "sha256:1", &names, &[80, 443], 5, &about());
+        assert_eq!(door.cmd.unwrap(), ["door", "5", "80", "443"]);
+        let host = door.host_config.unwrap();
+        assert_eq!((host.network_mode.as_deref(), host.privileged, host.binds), (Some("none"), None, None));
+        assert_eq!((host.cap_drop, host.readonly_rootfs), (Some(vec!["ALL".to_string()]), Some(true)));
+        assert_eq!(host.cap_add.unwrap(), ["NET_ADMIN", "NET_BIND_SERVICE"]);
+        let mounts = host.mounts.unwrap();
+        assert_eq!((mounts.len(), mounts[0].read_only), (1, Some(true)), "only the program");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::frames::Fields;
 use crate::os;
 use crate::places::Places;
 use crate::seccomp::Profile;
-use aido_runtime::{Control, Enforced, Error, Force, Limit, Origin, Plan, Standing};
+use aido_runtime::{Control, Enforced, Error, Force, Limit, Network, Origin, Plan, Standing};
 
 /// What a container of this engine has, if the engine does what it is told.
 pub(crate) fn by_engine(plan: &Plan, places: &Places, profile: &Profile, about: &About) -> Enforced {
@@ -20,7 +20,7 @@ pub(crate) fn by_engine(plan: &Plan, places: &Places, profile: &Profile, about: 
     set(Control::ReadOnly, "read-only root and volumes; outputs in the workspace are links to /outputs");
     set(Control::Processes, "the container's pid namespace; its first process is aido's own and not dumpable");
     set(Control::Ipc, "the container's ipc and uts namespaces");
-    set(Control::Network, "network mode none: its own loopback and nothing else");
+    set(Control::Network, network(&plan.network));
     set(Control::Environment, "built anew by aido's first process in the container; the engine stores nothing of it");
     set(Control::Output, &format!("at most {} bytes kept of each stream", plan.limits.output.value));
     let deadline = plan.deadline;
@@ -37,6 +37,15 @@ pub(crate) fn by_engine(plan: &Plan, places: &Places, profile: &Profile, about: 
     let why = "a container engine puts no Landlock rules on a task";
     enforced.set(Control::SecondWall, Standing::absent(why, Some("--backend linux, where there is one".into())));
     enforced
+}
+
+fn network(network: &Network) -> &'static str {
+    match network {
+        Network::None => "network mode none: its own loopback and nothing else",
+        Network::Gateway(_) => {
+            "network mode none, shared with a container of aido's own that has no route out; the only way is aido's gateway outside of the engine, which decides by the plan's rules"
+        }
+    }
 }
 
 fn identity(plan: &Plan, about: &About) -> Standing {
@@ -208,12 +217,12 @@ pub(crate) fn prove(plan: &Plan, shown: &Fields, enforced: &mut Enforced) -> Res
             (mode, _) => return wrong(Control::Syscalls, format!("the filter is not in force: Seccomp is {mode:?}")),
         }
     }
-    prove_by_failing(shown, enforced)?;
+    prove_by_failing(plan, shown, enforced)?;
     prove_bounds(plan, shown, enforced)
 }
 
 /// What had to fail, and did.
-fn prove_by_failing(shown: &Fields, enforced: &mut Enforced) -> Result<(), Error> {
+fn prove_by_failing(plan: &Plan, shown: &Fields, enforced: &mut Enforced) -> Result<(), Error> {
     let tried = [
         (Control::Processes, "environ", "reading /proc/1/environ"),
         (Control::ReadOnly, "root", "making a file in the root"),
@@ -221,6 +230,10 @@ fn prove_by_failing(shown: &Fields, enforced: &mut Enforced) -> Result<(), Error
     ];
     for (control, name, what) in tried {
         match shown.number(name) {
+            // With a gateway the sandbox itself has to refuse it.
+            Some(errno) if name == "reach" && plan.network != Network::None && errno != REFUSED => {
+                return Err(Error::new(format!("the engine did not hold {control}: {what} gave error {errno}")));
+            }
             Some(errno) if errno != 0 => enforced.prove(control, format!("{what} failed: {}", errno_words(errno))),
             other => return Err(Error::new(format!("the engine did not hold {control}: {what} gave {other:?}"))),
         }
@@ -286,6 +299,9 @@ fn prove_bounds(plan: &Plan, shown: &Fields, enforced: &mut Enforced) -> Result<
     Ok(())
 }
 
+/// What the kernel says where nobody listens.
+const REFUSED: i64 = 111;
+
 /// The name of what the kernel said, or of the signal that ended who tried.
 fn errno_words(number: i64) -> String {
     match number {
@@ -296,6 +312,7 @@ fn errno_words(number: i64) -> String {
         38 => "ENOSYS".into(),
         97 => "EAFNOSUPPORT".into(),
         101 => "ENETUNREACH".into(),
+        REFUSED => "ECONNREFUSED".into(),
         ..=-1 => format!("signal {}", -number),
         other => format!("error {other}"),
     }
@@ -351,6 +368,15 @@ mod tests {
         assert!(error.what.contains("memory (67108864 bytes)") && !error.what.contains("cpus"), "{error}");
         assert!(error.remedy.unwrap().contains("--accept-weaker memory"));
         assert!(enforced(&About { seccomp: false, ..about() }).is_err());
+    }
+
+    #[test]
+    fn with_a_gateway_the_sandbox_itself_has_to_refuse() {
+        let plan = Plan { network: Network::Gateway(Default::default()), ..plan() };
+        for (said, holds) in [("111", true), ("101", false), ("0", false), ("110", false)] {
+            let mut held = enforced(&about()).unwrap();
+            assert_eq!(prove(&plan, &report(&[("reach", said)]), &mut held).is_ok(), holds, "{said}");
+        }
     }
 
     #[test]

@@ -3,13 +3,18 @@
 //! It tells what holds in here, waits for the word, starts the task, passes signals on, reaps, ends everything at the
 //! limit, says how it went, and keeps the outputs until they were collected. No library, no heap. Orders are signals that come from
 //! outside the container; what the task sends is not heard.
+//!
+//! With the word `door` after its name it is something else: the way out of a run with a network (`door.rs`).
 #![no_std]
 #![no_main]
 #![no_builtins]
 
+mod door;
 mod memory;
+mod route;
 mod say;
 mod script;
+mod slots;
 mod sys;
 
 use say::{Frame, NO_WORD};
@@ -28,12 +33,17 @@ const PATIENCE_MS: u64 = 10_000;
 const BUILDING_MS: u64 = 120_000;
 const KILLING_MS: u64 = 5_000;
 
-/// The whole life of process 1.
-extern "C" fn main() -> ! {
+/// The whole life of process 1. `stack`: as the kernel gave it to the program.
+extern "C" fn main(stack: *const usize) -> ! {
     sys::not_dumpable();
     sys::block_signals(true);
     sys::umask(0o022);
-    if !report().send(2, PATIENCE_MS) || !begin() {
+    let mut words = sys::arguments(stack);
+    let shut = match words.next() {
+        Some(b"door\0") => door::main(words),
+        word => word.and_then(number).unwrap_or(0) as u16,
+    };
+    if !report(shut).send(2, PATIENCE_MS) || !begin() {
         sys::exit(125)
     }
     match Script::read() {
@@ -42,8 +52,16 @@ extern "C" fn main() -> ! {
     }
 }
 
-/// What holds in here, as files of the kernel say and as trials show.
-fn report() -> Frame {
+/// A number in decimal digits, with its NUL.
+fn number(word: &[u8]) -> Option<u64> {
+    let digits = word.split_last().map_or(&[][..], |(_, digits)| digits);
+    let add = |sum: u64, digit: &u8| sum.checked_mul(10)?.checked_add(u64::from(digit.checked_sub(b'0')?));
+    digits.iter().try_fold(0, add).filter(|_| digits.iter().all(u8::is_ascii_digit))
+}
+
+/// What holds in here, as files of the kernel say and as trials show. `shut`: a port that leads nowhere although every address
+/// is at home here.
+fn report(shut: u16) -> Frame {
     let mut frame = Frame::new(&NO_WORD, b'R');
     frame.file(b"status", b"/proc/self/status\0");
     frame.file(b"net", b"/proc/net/dev\0");
@@ -59,7 +77,7 @@ fn report() -> Frame {
     frame.number(b"environ", trial(|| sys::open(b"/proc/1/environ\0").map(|_| 0)));
     frame.number(b"root", trial(|| sys::create(b"/.aido-trial\0").map(|_| 0)));
     frame.number(b"namespace", trial(sys::unshare_user));
-    frame.number(b"reach", trial(sys::reach_out));
+    frame.number(b"reach", trial(|| if shut == 0 { sys::reach_out() } else { sys::knock(shut) }));
     frame
 }
 

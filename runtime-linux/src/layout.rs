@@ -37,7 +37,7 @@ pub(crate) enum Ground {
 /// A plain file that every sandbox has, by its path without the leading slash.
 pub(crate) struct Text {
     pub(crate) path: String,
-    pub(crate) content: String,
+    pub(crate) content: Vec<u8>,
     /// It covers a file that a folder of the host has there.
     pub(crate) over: bool,
 }
@@ -112,12 +112,12 @@ impl Builder {
         Ok(())
     }
 
-    fn file(&mut self, path: &str, content: &str, mode: u32, owned: bool) -> Result<(), Error> {
+    fn file(&mut self, path: &str, content: impl AsRef<[u8]>, mode: u32, owned: bool) -> Result<(), Error> {
         if let Some((above, _)) = path.rsplit_once('/') {
             self.folder(above, 0o755, owned)?;
         }
         if self.made.insert(path.to_string()) {
-            let content = content.as_bytes().to_vec();
+            let content = content.as_ref().to_vec();
             self.ops.push(Op::File { path: c_string(path)?, content, mode, owned });
         }
         Ok(())

@@ -83,7 +83,7 @@ const NO_NAMES: &str = "# no network in this sandbox\n";
 
 /// The files that every sandbox has, whatever its root.
 fn texts(plan: &Plan, ground: &Ground, gate: Option<&Gate>) -> Vec<Text> {
-    let text = |path: &str, content: String| Text { path: path.into(), content, over: false };
+    let text = |path: &str, content: String| Text { path: path.into(), content: content.into_bytes(), over: false };
     let mut texts = vec![
         text("etc/hosts", format!("127.0.0.1 localhost {0}\n::1 localhost {0}\n", plan.name)),
         text("etc/hostname", format!("{}\n", plan.name)),

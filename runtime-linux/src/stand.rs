@@ -252,6 +252,7 @@ fn refusal(refused: &[(Control, Limit, Standing)]) -> Error {
 
 fn amount(control: Control, value: u64) -> String {
     match control {
+        Control::Memory if value.is_multiple_of(1 << 20) => format!("{} MiB", value >> 20),
         Control::Memory => format!("{value} bytes"),
         Control::Cpus => format!("{}.{:03}", value / 1000, value % 1000),
         _ => value.to_string(),
@@ -282,7 +283,7 @@ mod tests {
     #[test]
     fn what_was_asked_for_is_refused_by_name_with_the_remedy() {
         let error = settle(&plan(true, &[]), lacking(), &mut Enforced::default()).err().expect("refused");
-        assert!(error.what.contains("memory (67108864 bytes), pids (10)"), "{}", error.what);
+        assert!(error.what.contains("memory (64 MiB), pids (10)"), "{}", error.what);
         assert!(!error.what.contains("cpus"), "a default is no reason to refuse: {}", error.what);
         assert_eq!(error.remedy.unwrap(), "mend it\n  or accept weaker bounds by name: --accept-weaker memory,pids");
     }

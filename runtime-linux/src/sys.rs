@@ -15,6 +15,7 @@ pub(crate) use io::{
 };
 pub(crate) use net::{NOBODY, knock, loopback_up, reach_out};
 pub use pages::Rest;
+pub(crate) use pages::let_go;
 
 use libc::{c_char, c_int, c_long, c_ulong};
 use std::ffi::CStr;
@@ -80,6 +81,7 @@ const ENOUGH_FILES: u64 = 1024;
 /// files. To be called first of all, when nothing in the program has opened anything yet.
 pub fn start_afresh() {
     let _ = close_from(3);
+    pages::look();
     // SAFETY: sets two dispositions; no thread and no handler exist yet.
     unsafe {
         libc::signal(libc::SIGCHLD, libc::SIG_DFL);

@@ -1,7 +1,7 @@
 //! Whom programs in a sandbox trust where TLS is opened: whom its root trusts, and the run's own authority.
 
 use crate::layout::{Ground, Text};
-use aido_runtime::TRUST;
+use aido_runtime::{TRUST, TRUST_STORE, trust_store};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use std::fs::File;
@@ -19,13 +19,17 @@ const BUNDLES: [&str; 5] = [
 /// A bundle is some hundred KiB; what is much larger is none.
 const MOST: u64 = 4 << 20;
 
-/// The files that tell: one of aido's own, which variables name, and over those that the root has already.
+/// The files that tell: two of aido's own, which variables name, and over those that the root has already.
 pub(crate) fn texts(ground: &Ground, authority: &str) -> Vec<Text> {
     let found: Vec<(PathBuf, String)> = BUNDLES.iter().filter_map(|path| find(ground, path)).collect();
     let host = || BUNDLES.iter().find_map(|path| read(File::open(Path::new("/").join(path)).ok()?));
     let trusted = found.first().map(|(_, text)| text.clone()).or_else(host).unwrap_or_default();
-    let text = |path: String, trusted: &str, over| Text { path, content: joined(trusted, authority), over };
-    let mut texts = vec![text(TRUST.trim_start_matches('/').to_string(), &trusted, false)];
+    let text = |path: String, trusted: &str, over| Text { path, content: joined(trusted, authority).into(), over };
+    let store = trust_store(&joined(&trusted, authority));
+    let mut texts = vec![
+        text(TRUST.trim_start_matches('/').to_string(), &trusted, false),
+        Text { path: TRUST_STORE.trim_start_matches('/').to_string(), content: store, over: false },
+    ];
     for (path, trusted) in found {
         let path = path.to_string_lossy().into_owned();
         if texts.iter().all(|text| text.path != path) {
@@ -94,11 +98,16 @@ mod tests {
     fn an_images_own_bundle_is_kept_and_the_uppermost_counts() {
         let (upper, lower) = (layer(&[(BUNDLES[0], "upper")]), layer(&[(BUNDLES[0], "lower"), (BUNDLES[2], "two\n")]));
         let ground = Ground::Layers(vec![upper.path().into(), lower.path().into()]);
-        let texts: Vec<(String, String, bool)> =
+        let texts: Vec<(String, Vec<u8>, bool)> =
             texts(&ground, "mine\n").into_iter().map(|text| (text.path, text.content, text.over)).collect();
-        let expected =
-            [("etc/aido/trust.pem", "upper\nmine\n"), (BUNDLES[0], "upper\nmine\n"), (BUNDLES[2], "two\nmine\n")];
-        assert_eq!(texts, expected.map(|(path, text)| (path.to_string(), text.to_string(), false)));
+        let none = trust_store("");
+        let expected = [
+            ("etc/aido/trust.pem", &b"upper\nmine\n"[..]),
+            ("etc/aido/trust.p12", &none),
+            (BUNDLES[0], b"upper\nmine\n"),
+            (BUNDLES[2], b"two\nmine\n"),
+        ];
+        assert_eq!(texts, expected.map(|(path, text)| (path.to_string(), text.to_vec(), false)));
     }
 
     #[test]
@@ -117,6 +126,6 @@ mod tests {
         let root = root.path().canonicalize().unwrap();
         let texts = texts(&Ground::Host { root }, "mine");
         let paths: Vec<(&str, bool)> = texts.iter().map(|text| (text.path.as_str(), text.over)).collect();
-        assert_eq!(paths, [("etc/aido/trust.pem", false), (BUNDLES[1], true)]);
+        assert_eq!(paths, [("etc/aido/trust.pem", false), ("etc/aido/trust.p12", false), (BUNDLES[1], true)]);
     }
 }

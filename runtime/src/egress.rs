@@ -1,6 +1,7 @@
 //! What a run with a network may reach. Plain data: whoever decides by it checks it; no secret is in it.
 
 use serde::{Deserialize, Serialize};
+use std::io::{PipeReader, PipeWriter};
 use std::net::{TcpListener, UdpSocket};
 
 /// What a run may reach. What is not named is refused; `deny` beats everything.
@@ -82,8 +83,6 @@ pub struct EgressBudget {
     pub bytes: Option<u64>,
 }
 
-/// Where the certificates lie that a task with opened TLS has to trust: those of the root, and the run's own.
-pub const TRUST: &str = "/etc/aido/trust.pem";
 /// The port on the loopback of clients that ask a proxy.
 pub const PROXY_PORT: u16 = 3128;
 
@@ -107,6 +106,17 @@ pub struct Doors {
     /// Names are asked for here.
     pub names_udp: Vec<UdpSocket>,
     pub names_tcp: Vec<TcpListener>,
+    /// All of these in another place, which no socket can be brought from.
+    pub carried: Option<Carried>,
+}
+
+/// The connections of a sandbox, one beside the other in one stream each way: `aido_gateway::Carried` has the form.
+#[derive(Debug)]
+pub struct Carried {
+    /// What the sandbox says. It ends with the sandbox's network.
+    pub from: PipeReader,
+    /// What it is told.
+    pub to: PipeWriter,
 }
 
 impl EgressBudget {

@@ -14,8 +14,9 @@ pub mod names;
 mod outcome;
 mod plan;
 mod task;
+mod trust;
 
-pub use egress::{Doors, Egress, EgressBudget, EgressInject, EgressRule, EgressTls, Gate, PROXY_PORT, TRUST};
+pub use egress::{Carried, Doors, Egress, EgressBudget, EgressInject, EgressRule, EgressTls, Gate, PROXY_PORT};
 pub use enforced::{Control, Enforced, Force, Standing};
 pub use engine::{Advice, Command, Io, Layer, Listener, Probe, Runtime, Stream, Wake, Window};
 pub use error::Error;
@@ -25,3 +26,4 @@ pub use plan::{
     Deadline, EnvValue, Identity, Isolation, Limit, Limits, Mount, MountKind, Network, Origin, PLAN_VERSION, Plan,
     Record, Root, SyscallProfile, Task,
 };
+pub use trust::{TRUST, TRUST_STORE, trust_store};

@@ -37,6 +37,7 @@ pub(crate) struct SandboxList {
 }
 
 #[derive(Debug, Args)]
+#[command(override_usage = "aido sandbox destroy <ID>... | --all | --expired")]
 pub(crate) struct SandboxDestroy {
     /// IDs, unique beginnings of them, or `latest`
     #[arg(value_name = "ID", required_unless_present_any = ["all", "expired"])]

@@ -17,6 +17,8 @@ mod runs;
 mod sandbox;
 mod schema;
 mod show;
+#[cfg(feature = "ui")]
+mod ui;
 mod verify;
 
 #[cfg(test)]
@@ -24,11 +26,11 @@ pub(crate) use past::example;
 
 use crate::cli::{self, Cli, Command, Sandbox};
 use crate::host::{apply, diff, native, store};
-use crate::words::{self, say};
-use crate::{backend, owed, recover};
+use crate::words::say;
+use crate::{backend, mend, owed, recover};
 use aido_evidence::Project;
 use aido_runtime::exit;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Parser;
 use owo_colors::OwoColorize;
 use std::path::{Path, PathBuf};
@@ -54,7 +56,7 @@ pub fn main() -> ExitCode {
     };
     ExitCode::from(folder(cli.project.as_deref()).and_then(|dir| dispatch(&dir, &cli.command)).unwrap_or_else(
         |error| {
-            say(&report(&error));
+            say(&mend::report(&error));
             exit::AIDO_FAILED
         },
     ))
@@ -63,9 +65,15 @@ pub fn main() -> ExitCode {
 /// The folder to work in, without links in its path. With `-C` it becomes the current one, as for `git`.
 fn folder(asked: Option<&Path>) -> Result<PathBuf> {
     if let Some(dir) = asked {
-        std::env::set_current_dir(dir).with_context(|| format!("--project {}", dir.display()))?;
+        std::env::set_current_dir(dir).map_err(|error| {
+            let failed = aido_runtime::Error::new(format!("--project {}: {error}", dir.display()));
+            failed.remedy("name a folder that is there; without -C the current one is meant")
+        })?;
     }
-    std::env::current_dir().and_then(|dir| dir.canonicalize()).context("the current folder cannot be found")
+    std::env::current_dir().and_then(|dir| dir.canonicalize()).map_err(|error| {
+        let gone = aido_runtime::Error::new(format!("the current folder cannot be found: {error}"));
+        gone.remedy("it was removed or moved under this shell: `cd` to where it is now").into()
+    })
 }
 
 fn dispatch(dir: &Path, command: &Command) -> Result<u8> {
@@ -83,6 +91,8 @@ fn dispatch(dir: &Path, command: &Command) -> Result<u8> {
         Command::Logs(typed) => sweep_in(dir).and_then(|()| logs::logs(dir, typed)),
         Command::Runs(typed) => sweep_in(dir).and_then(|()| runs::runs(dir, typed)),
         Command::Show(typed) => sweep_in(dir).and_then(|()| show::show(dir, typed)),
+        #[cfg(feature = "ui")]
+        Command::Ui(_) => ui::ui(dir),
         Command::Diff(typed) => sweep_in(dir).and_then(|()| diff::diff(dir, typed)),
         Command::Apply(typed) => sweep_in(dir).and_then(|()| apply::apply(dir, typed)),
         Command::Discard(typed) => sweep_in(dir).and_then(|()| apply::discard(dir, typed)),
@@ -120,14 +130,4 @@ fn sweep_in(dir: &Path) -> Result<()> {
 
 pub(crate) fn warn(what: &str) {
     say(&format!("{} {what}", "warning:".yellow()));
-}
-
-/// The error in full, with what mends it.
-fn report(error: &anyhow::Error) -> String {
-    let mut text = format!("{error:#}");
-    if let Some(remedy) = error.downcast_ref::<aido_runtime::Error>().and_then(|e| e.remedy.as_deref()) {
-        text.push_str(&format!("\n  help: {remedy}"));
-    }
-    // Errors quote files, images and registries, which strangers write.
-    text.lines().map(words::inert).collect::<Vec<_>>().join("\n")
 }

@@ -4,7 +4,7 @@ use super::past;
 use crate::cli::Runs;
 use crate::{backend, listing, words};
 use aido_evidence::{Project, Run, Status, plain_json};
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::io::Write;
@@ -15,20 +15,20 @@ const TOLD_BY: &str = concat!(env!("CARGO_PKG_VERSION"), "-1");
 
 /// One line of the list.
 #[derive(Debug, Serialize, Deserialize)]
-struct Line {
+pub(super) struct Line {
     #[serde(default = "version")]
     version: u32,
-    run: String,
-    sandbox: String,
-    name: String,
-    task: Vec<String>,
+    pub(super) run: String,
+    pub(super) sandbox: String,
+    pub(super) name: String,
+    pub(super) task: Vec<String>,
     /// RFC 3339; empty where the record does not say.
-    started: String,
-    took_ms: Option<u64>,
-    status: Cow<'static, str>,
+    pub(super) started: String,
+    pub(super) took_ms: Option<u64>,
+    pub(super) status: Cow<'static, str>,
     /// In words: `exit 0`, `out of memory`, `running` …
-    end: String,
-    exit_code: Option<u8>,
+    pub(super) end: String,
+    pub(super) exit_code: Option<u8>,
     /// Not kept in the index: a project can be moved.
     #[serde(default)]
     folder: PathBuf,
@@ -49,13 +49,13 @@ pub(crate) fn runs(dir: &Path, asked: &Runs) -> Result<u8> {
         eprintln!("aido: no run in this project yet; `aido run TASK` makes one");
     }
     match std::io::stdout().lock().write_all(text.as_bytes()) {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(e.into()),
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(e).context("standard output cannot be written"),
         _ => Ok(0),
     }
 }
 
 /// All runs, newest first.
-fn lines(project: &Project) -> Result<Vec<Line>> {
+pub(super) fn lines(project: &Project) -> Result<Vec<Line>> {
     let told = |run: &Run| serde_json::to_string(&line(run)).unwrap_or_default();
     let listed = project.list(TOLD_BY, &told)?;
     let lines = listed.iter().filter_map(|listed| {

@@ -267,7 +267,13 @@ fn left(state: &State, sandbox: &Sandbox) -> Result<String> {
         _ if sandbox.is_over()? => "ended".into(),
         left => words::took(left),
     };
-    let notes: Vec<&str> = [running, keeper].into_iter().filter(|note| !note.is_empty()).collect();
+    // Who looks later sees what was cleaned up meanwhile, why, and when.
+    let ended = state.ended.as_ref().map(|ended| {
+        let since = words::since(&ended.time).unwrap_or_default();
+        format!("{}, {since}", words::inert(&ended.why))
+    });
+    let notes = [running, keeper, ended.as_deref().unwrap_or_default()];
+    let notes: Vec<&str> = notes.into_iter().filter(|note| !note.is_empty()).collect();
     Ok(if notes.is_empty() { word } else { format!("{word} ({})", notes.join(", ")) })
 }
 
@@ -351,7 +357,7 @@ fn chosen(project: &Project, typed: &cli::SandboxDestroy) -> Result<Vec<Sandbox>
 
 /// Ends what runs in a sandbox, removes it, and ends its keeper last: whoever is killed in between leaves
 /// one that notices that its sandbox is gone.
-fn end(sandbox: Sandbox) -> Result<()> {
+pub(super) fn end(sandbox: Sandbox) -> Result<()> {
     // A state that cannot be read must not keep the sandbox from being removed.
     let state = sandbox.state();
     recover::end_runs(&sandbox)?;

@@ -58,6 +58,14 @@ pub(crate) fn verify(dir: &Path, typed: &Verify) -> Result<u8> {
     Ok(if verified { 0 } else { NOT_VERIFIED })
 }
 
+/// What verification finds of one run and of the ledger, on a page.
+#[cfg(feature = "ui")]
+pub(super) fn page(project: &Project, run: &Run) -> Result<String> {
+    let (report, ledger) = (run.verify(&trust(&[])?)?, project.verify_ledger()?);
+    let verified = !report.findings.iter().chain(&ledger.findings).any(|finding| finding.level == Level::Fault);
+    Ok(told::page(&[report], Some(&ledger), verified, false))
+}
+
 /// Where what was asked for lies.
 enum Place {
     /// In this project.
@@ -84,6 +92,11 @@ fn place(dir: &Path, what: Option<&str>) -> Result<Place> {
         }
         Ok(_) => bail!("{what} is neither a folder nor a plain file; `-` reads a bundle from standard input"),
         Err(_) if is_id => Ok(Place::Project),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(aido_runtime::Error::new(format!(
+            "`{what}` is neither the ID of a run nor a file or folder that is there"
+        ))
+        .remedy("`aido runs` lists the runs of this project; without a name the last one is checked")
+        .into()),
         Err(error) => Err(error).with_context(|| format!("cannot find {what}")),
     }
 }

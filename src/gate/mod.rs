@@ -1,6 +1,7 @@
 //! The gateway of one run: a process of its own beside the supervisor, which stands outside of the sandbox and serves its
 //! doors. With it the doors close, and the run has no network any more.
 
+mod confine;
 mod process;
 mod words;
 
@@ -93,6 +94,8 @@ impl Standing {
             (Door::Proxy, doors.proxy.iter().map(AsRawFd::as_raw_fd).collect()),
             (Door::NamesUdp, doors.names_udp.iter().map(AsRawFd::as_raw_fd).collect()),
             (Door::NamesTcp, doors.names_tcp.iter().map(AsRawFd::as_raw_fd).collect()),
+            (Door::CarriedFrom, doors.carried.iter().map(|carried| carried.from.as_raw_fd()).collect()),
+            (Door::CarriedTo, doors.carried.iter().map(|carried| carried.to.as_raw_fd()).collect()),
         ];
         for (door, sockets) in all {
             sockets.into_iter().try_for_each(|socket| self.give(door as u8, Some(socket))).map_err(|e| failed(&e))?;

@@ -1,16 +1,18 @@
 //! The gateway's own process: this program under a name of its own, with one socket and nothing else of its caller's.
 
 use super::NAME;
+use super::confine;
 use super::words::{ALL, Asked, Door, Said};
 use crate::egress;
-use aido_gateway::{Event, Families, Gateway, Limits, Listeners, Setup, Sink};
+use aido_gateway::{Carried, Event, Families, Gateway, Limits, Listeners, Setup, Sink};
 use aido_runtime::{Error, Gate};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 use rustix::process::{DumpableBehavior, Signal};
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::{IoSliceMut, Read, Write};
-use std::net::{TcpListener, UdpSocket};
+use std::net::{Shutdown, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
@@ -20,7 +22,7 @@ use std::time::Duration;
 /// Descriptors that it would like to have, those that it has by itself, and those that a connection takes at most.
 const FILES: u64 = 16 * 1024;
 const OWN_FILES: u64 = 256;
-const FILES_EACH: u64 = 6;
+const FILES_EACH: u64 = 8;
 /// A plan is not longer than that.
 const MOST_ASKED: u32 = 64 << 20;
 /// A supervisor that takes nothing for so long is none any more: nothing is let through without a record.
@@ -73,12 +75,16 @@ fn stand(socket: &UnixStream, teller: &Arc<Teller>) -> Result<Gateway, Error> {
     let Asked { egress, secrets } = asked(socket).map_err(|e| failed(&e))?;
     let policy = egress::policy(&egress, &secrets)?;
     let ports = policy.ports().into_iter().collect();
+    // Whom it trusts is read by now. The threads that serve are made later, and are held as well.
     let setup = Setup { limits: limits(), ..Setup::new(policy) };
+    confine::give_up_capabilities().map_err(|e| failed(&e))?;
+    confine::keep_out().map_err(|e| failed(&e))?;
     let mut gateway = Gateway::start(setup, Box::new(Told(teller.clone()))).map_err(|e| failed(&e))?;
     teller.say(&Said::Ready(Gate { ports, authority: gateway.authority().to_string() }));
     let listeners = doors(socket).map_err(|e| failed(&e))?;
     let six = |door: &TcpListener| door.local_addr().is_ok_and(|at| at.is_ipv6());
-    let families = Families { v4: true, v6: listeners.tcp.iter().any(six) };
+    let v6 = listeners.tcp.iter().any(six);
+    let families = listeners.carried.as_ref().map_or(Families { v4: true, v6 }, Carried::families);
     gateway.open(listeners, families).map_err(|e| failed(&e))?;
     teller.say(&Said::Open);
     Ok(gateway)
@@ -109,14 +115,22 @@ fn limits() -> Limits {
 /// The sandbox's doors, as they come.
 fn doors(socket: &UnixStream) -> std::io::Result<Listeners> {
     let mut listeners = Listeners::default();
+    let mut carried = (None, None);
     loop {
         match door(socket)? {
-            (ALL, None) => return Ok(listeners),
+            (ALL, None) => {
+                if let (Some(from), Some(to)) = carried {
+                    listeners.carried = Some(self::carried(socket, from, to)?);
+                }
+                return Ok(listeners);
+            }
             (number, Some(came)) => match Door::from_number(number) {
                 Some(Door::Tcp) => listeners.tcp.push(TcpListener::from(came)),
                 Some(Door::Proxy) => listeners.proxy.push(TcpListener::from(came)),
                 Some(Door::NamesUdp) => listeners.names_udp.push(UdpSocket::from(came)),
                 Some(Door::NamesTcp) => listeners.names_tcp.push(TcpListener::from(came)),
+                Some(Door::CarriedFrom) => carried.0 = Some(File::from(came)),
+                Some(Door::CarriedTo) => carried.1 = Some(File::from(came)),
                 None => return Err(std::io::Error::other("a door that nobody knows")),
             },
             _ => return Err(std::io::Error::other("a door without a socket")),
@@ -124,7 +138,13 @@ fn doors(socket: &UnixStream) -> std::io::Result<Listeners> {
     }
 }
 
-/// One byte, and the socket that came with it.
+/// What carries a sandbox's connections. Where it ends, so does this process: then it is known that the network is lost.
+fn carried(socket: &UnixStream, from: File, to: File) -> std::io::Result<Carried> {
+    let order = socket.try_clone()?;
+    Carried::new(from, to, move || drop(order.shutdown(Shutdown::Read)))
+}
+
+/// One byte, and the descriptor that came with it.
 fn door(socket: &UnixStream) -> std::io::Result<(u8, Option<OwnedFd>)> {
     let mut byte = [ALL];
     let mut room = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];

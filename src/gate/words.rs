@@ -1,4 +1,4 @@
-//! What a supervisor and its gateway tell each other: first one message of JSON after its length, then sockets with a byte
+//! What a supervisor and its gateway tell each other: first one message of JSON after its length, then descriptors with a byte
 //! each, and on the way back lines of JSON.
 
 use aido_runtime::{Egress, Gate};
@@ -13,7 +13,7 @@ pub(super) struct Asked {
     pub(super) secrets: BTreeMap<String, String>,
 }
 
-/// The byte that comes with a socket.
+/// The byte that comes with a socket, or another descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Door {
@@ -21,6 +21,9 @@ pub(super) enum Door {
     Proxy,
     NamesUdp,
     NamesTcp,
+    /// Two pipes that carry what comes at all of the others.
+    CarriedFrom,
+    CarriedTo,
 }
 
 /// The byte after the last one.
@@ -42,6 +45,8 @@ pub(super) enum Said {
 
 impl Door {
     pub(super) fn from_number(number: u8) -> Option<Door> {
-        [Door::Tcp, Door::Proxy, Door::NamesUdp, Door::NamesTcp].into_iter().find(|door| *door as u8 == number)
+        use Door::{CarriedFrom, CarriedTo, NamesTcp, NamesUdp, Proxy, Tcp};
+        let all = [Tcp, Proxy, NamesUdp, NamesTcp, CarriedFrom, CarriedTo];
+        all.into_iter().find(|door| *door as u8 == number)
     }
 }

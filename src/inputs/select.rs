@@ -268,7 +268,8 @@ pub(super) fn resolve(project: &Path, path: &str) -> std::result::Result<Entry, 
         if link { format!("`{path}` is a link that leads nowhere") } else { format!("`{path}` cannot be read: {e}") }
     })?;
     if !source.starts_with(project) {
-        return Err(format!("`{path}` leads out of the project, to {}", source.display()));
+        let out = format!("`{path}` leads out of the project, to {}", source.display());
+        return Err(format!("{out}; copy into the project what the task is to see"));
     }
     let metadata = source.metadata().map_err(|e| format!("`{path}` cannot be read: {e}"))?;
     if !metadata.is_dir() && !metadata.is_file() {

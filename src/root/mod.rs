@@ -100,12 +100,23 @@ fn image_root(settings: &Settings, progress: &Shown) -> Result<Ready, Error> {
                 progress,
                 platform: Platform::here(),
             };
-            obtain(&store, &source, &options, progress)?
+            obtain(&store, &source, &options, progress).map_err(|error| of_a_file(settings, error))?
         }
     };
     let hold = store.hold(&image, ownership).map_err(told)?;
     let facts = facts(&store, &image)?;
     Ok(Ready { facts, hold: Some(hold) })
+}
+
+/// What mends an image that was to come from a file or folder, where the error itself does not say it.
+fn of_a_file(settings: &Settings, error: Error) -> Error {
+    let Some(path) = settings.runtime.value.path().filter(|_| error.remedy.is_none()) else { return error };
+    match settings.project.join(path).symlink_metadata() {
+        Ok(_) => error.remedy(
+            "`docker save` writes what docker-archive: reads, `skopeo copy` and `aido image export` what oci: and oci-archive: read",
+        ),
+        Err(_) => error.remedy("name a file or folder that is there, relative to the project"),
+    }
 }
 
 /// The source as the store names it; paths are the project's. A sandbox of an archive that is gone still has its image.

@@ -41,7 +41,8 @@ impl FromStr for Backend {
         let names = Backend::ALL.map(Backend::name);
         Backend::ALL.into_iter().find(|backend| backend.name() == text).ok_or_else(|| {
             let hint = nearest(text, names).map_or(String::new(), |meant| format!(", did you mean `{meant}`?"));
-            format!("`{text}` is no backend{hint}; write {}", names.join(" or "))
+            let podman = if text == "podman" { " (`docker` speaks to Podman's socket, too)" } else { "" };
+            format!("`{text}` is no backend{hint}; write {}{podman}", names.join(" or "))
         })
     }
 }

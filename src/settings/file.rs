@@ -95,7 +95,7 @@ fn text(file: File, shown: &str) -> Result<String> {
     }
     let text = String::from_utf8(bytes).map_err(|e| {
         let line = e.as_bytes()[..e.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;
-        fail(format!("is not UTF-8 (line {line})"))
+        fail(format!("is not UTF-8 (line {line})")).remedy("save it as UTF-8")
     })?;
     Ok(text.strip_prefix('\u{feff}').map(str::to_string).unwrap_or(text))
 }

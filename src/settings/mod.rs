@@ -95,6 +95,14 @@ pub enum Filesystem {
     Open,
 }
 
+fn no_such_file(project: &Path, shown: String) -> Error {
+    let remedy = match project.join(FILE).is_file() {
+        true => format!("there is {FILE}, which is read without -f"),
+        false => format!("without -f no {FILE} is needed: `aido check` shows what holds then"),
+    };
+    Error::new(At::File(shown), "there is no such file").remedy(remedy)
+}
+
 impl Settings {
     /// Reads `file`, or the project's `sandbox.yaml` where it has one.
     pub fn load(project: &Path, file: Option<&Path>, overrides: &Overrides, policy: &Policy) -> Result<Settings> {
@@ -103,7 +111,7 @@ impl Settings {
         let text = file::read(&path, project, &shown)?;
         match text {
             Some(text) => Settings::parse(&text, &shown, project, overrides, policy),
-            None if file.is_some() => Err(Error::new(At::File(shown), "there is no such file")),
+            None if file.is_some() => Err(no_such_file(project, shown)),
             None => {
                 if project.join("sandbox.yml").symlink_metadata().is_ok() {
                     let error =

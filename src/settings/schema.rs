@@ -127,7 +127,8 @@ impl Section {
     pub(super) fn any(node: Node, name: &str) -> Result<Section> {
         let kind = node.kind();
         let Value::Map(entries) = node.value else {
-            return Err(Error::new(node.at, format!("`{name}` is a mapping of keys to values, not {kind}")));
+            return Err(Error::new(node.at, format!("`{name}` is a mapping of keys to values, not {kind}"))
+                .remedy("write a key before each value, as in `ttl: 5m`"));
         };
         let mut seen: BTreeMap<&str, &At> = BTreeMap::new();
         for (key, _) in &entries {

@@ -70,7 +70,7 @@ fn without_a_file_one_line_says_what_was_assumed() {
     assert!(error.contains("rename it"), "{error}");
     let error = Settings::load(project.path(), Some(Path::new("no.yaml")), &Overrides::default(), &Policy::default())
         .unwrap_err();
-    assert_eq!(error.to_string(), "no.yaml: there is no such file");
+    assert!(error.to_string().starts_with("no.yaml: there is no such file\n  help: "), "{error}");
 }
 
 #[test]

@@ -228,7 +228,31 @@ impl Source<'_> {
             E::Message { msg, .. } | E::ExternalMessage { msg, .. } => format!("this is not valid YAML: {msg}"),
             other => format!("this is not valid YAML: {}", short(&other.to_string())),
         };
-        Error::new(at, what)
+        match self.mend(&at) {
+            Some(remedy) => Error::new(at, what).remedy(remedy),
+            None => Error::new(at, what),
+        }
+    }
+
+    /// What most often is behind text that is no YAML, by how its line looks.
+    fn mend(&self, at: &At) -> Option<&'static str> {
+        let At::Place(place) = at else { return None };
+        let line = self.text.lines().nth(place.line.checked_sub(1)?)?;
+        let indent = &line[..line.len() - line.trim_start().len()];
+        if indent.contains('\t') {
+            return Some("indent with spaces: YAML takes no tabs there");
+        }
+        let before = self.text.lines().take(place.line - 1);
+        let open = |one: char, other: char| {
+            let count = |c| before.clone().flat_map(str::chars).filter(|found| *found == c).count();
+            count(one) > count(other)
+        };
+        if open('[', ']') || open('{', '}') {
+            return Some("a bracket of a line above is not closed");
+        }
+        let value = line.split_once(": ").map(|(_, value)| value.trim_start())?;
+        let bare = !value.starts_with(['"', '\'', '[', '{', '#']);
+        (bare && value.contains(": ")).then_some("put a text with `: ` in it in quotes")
     }
 }
 

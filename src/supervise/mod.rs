@@ -14,6 +14,7 @@ use crate::backend::{self, Backend, SCRATCH, fault};
 use crate::host::late::Late;
 pub(crate) use crate::host::{link, start};
 use crate::inputs::{Entry, InputDigest};
+use crate::mend;
 use crate::mutation::Mutated;
 use crate::process::Process;
 use crate::reached::Tally;
@@ -77,7 +78,7 @@ pub(crate) fn supervise(mut job: Job, link: Link) -> Result<u8, ()> {
 }
 
 fn begin(job: &mut Job) -> Result<(Sandbox, Recording), Error> {
-    let failed = |e: aido_evidence::Error| Error::new(e.to_string());
+    let failed = |e: aido_evidence::Error| mend::evidence(&e);
     let (name, plan) = redact::stored_plan(&job.kept_out, &job.plan)?;
     // Nobody reads it again: only a sandbox that is kept is asked what it was made with.
     let config = job.config.as_ref().map(|text| job.kept_out.bytes(text).unwrap_or_else(|| text.clone()));
@@ -133,7 +134,7 @@ fn conduct(job: Job, sandbox: &Sandbox, mut recorder: Recorder) -> Result<u8, ()
     let result = prepare(&mut draft, &mut recorder).and_then(|()| {
         changes::begin(sandbox, &job.plan)?;
         before = mutations::before(&job.plan, sandbox, &mut recorder)?;
-        let outputs = sandbox.fresh_outputs().map_err(|e| Error::new(e.to_string()))?;
+        let outputs = sandbox.fresh_outputs().map_err(|e| mend::evidence(&e))?;
         let engine = engine?;
         let (layer, gate) = (laid::layer(&job.plan, sandbox)?, recorder.start_gateway(&job.plan, &job.secrets)?);
         let (stdin, window) = (job.stdin, job.window);
@@ -195,7 +196,7 @@ fn note_late(late: Late, inputs: &mut [InputDigest], recorder: &mut Recorder) {
 /// What is on record before anything starts.
 fn prepare(draft: &mut Draft<'_>, recorder: &mut Recorder) -> Result<(), Error> {
     let (_, plan) = redact::stored_plan(draft.secrets, draft.plan)?;
-    draft.plan_digest = Some(recorder.recording.plan(&plan).map_err(|e| Error::new(e.to_string()))?);
+    draft.plan_digest = Some(recorder.recording.plan(&plan).map_err(|e| mend::evidence(&e))?);
     fault::point("supervise.plan");
     let mut writer = serde_json::to_value(Process::me()).unwrap_or_default();
     writer["backend"] = json!(draft.backend);
@@ -205,7 +206,7 @@ fn prepare(draft: &mut Draft<'_>, recorder: &mut Recorder) -> Result<(), Error> 
         recorder.note(kind, data)?;
     }
     // What was to be run is signed before any of it can.
-    recorder.recording.checkpoint().map_err(|e| Error::new(e.to_string()))?;
+    recorder.recording.checkpoint().map_err(|e| mend::evidence(&e))?;
     fault::point("supervise.inputs");
     Ok(())
 }

@@ -6,6 +6,7 @@ use crate::backend::{self, fault};
 use crate::collected;
 use crate::gate;
 use crate::host::ears::Ears;
+use crate::mend;
 use crate::owed::Owed;
 use crate::reached::Tally;
 use crate::redact::{self, Streams};
@@ -112,7 +113,7 @@ impl Recorder {
     /// What goes on record of an event holds no secret.
     pub(super) fn note(&mut self, kind: &str, mut data: serde_json::Value) -> Result<(), Error> {
         redact::value(&self.secrets, &mut data);
-        self.recording.event(kind, data).map_err(|e| Error::new(e.to_string()))?;
+        self.recording.event(kind, data).map_err(|e| mend::evidence(&e))?;
         self.sign_later();
         Ok(())
     }

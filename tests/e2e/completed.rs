@@ -143,8 +143,10 @@ fn zsh_completes_the_same() {
     seat.types(format!("fpath=({} $fpath); autoload -U compinit; compinit -u -D; echo rea''dy\r", functions.display()));
     seat.shows("ready");
     seat.types("aido comple\tfi\t | head -c 0; echo do''ne\r");
-    seat.shows("completions fish");
     seat.shows("done");
+    seat.types("fc -ln -2 | cat; echo li''sted\r");
+    seat.shows("aido completions fish");
+    seat.shows("listed");
     seat.types("exit\r");
     seat.ends();
 }

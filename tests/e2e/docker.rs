@@ -1,6 +1,7 @@
 //! Runs on a Docker-compatible engine: what a person sees of them, what is left, what is said when the engine fails.
 
 mod failing;
+mod network;
 mod terminal;
 
 use crate::chain;

@@ -62,6 +62,16 @@ impl Engine {
         serde_json::from_str(body).unwrap_or_else(|e| panic!("GET {path}: {e}\n{answer}"))
     }
 
+    /// Has it do something that takes no words.
+    #[track_caller]
+    pub(crate) fn post(&self, path: &str) {
+        let mut stream = UnixStream::connect(&self.socket).expect("the engine is there");
+        write!(stream, "POST /v1.40{path} HTTP/1.0\r\nHost: engine\r\nContent-Length: 0\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.split(' ').nth(1).is_some_and(|code| code.starts_with('2')), "POST {path}: {answer}");
+    }
+
     /// Containers and volumes that are named after a run.
     #[track_caller]
     pub(crate) fn holds(&self, run: &str) -> Vec<String> {
@@ -93,6 +103,11 @@ impl Docked {
         let mut command = self.project.command(args);
         command.env("DOCKER_HOST", &self.endpoint).env("AIDO_BACKEND", "docker");
         command
+    }
+
+    /// The engine, for another command than `aido`.
+    pub(crate) fn surround(&self, command: &mut Command) {
+        command.env("DOCKER_HOST", &self.endpoint).env("AIDO_BACKEND", "docker");
     }
 
     #[track_caller]

@@ -11,7 +11,7 @@ use std::fs;
 fn a_run_leaves_everything_that_is_promised() {
     let p = Project::with(&[("data.txt", "abc"), ("sandbox.yaml", "name: kept\ninputs: [data.txt]\n")]);
     p.sh("echo out; echo err >&2; echo result > $AIDO_OUTPUTS/r; exit 4").code(4);
-    for name in ["stdout.log", "stderr.log", "summary.json", "events.log", "plan.json"] {
+    for name in ["stdout.log", "stderr.log", "order.log", "summary.json", "events.log", "plan.json"] {
         assert!(p.last_run().join(name).is_file(), "{name} is missing");
     }
     assert!(p.last_sandbox().join("sandbox.yaml").is_file());
@@ -34,7 +34,7 @@ fn a_run_leaves_everything_that_is_promised() {
         assert!(standing.to_string().contains("in-force"), "{control}: {standing}");
     }
     let plan: Value = serde_json::from_slice(&p.evidence("plan.json")).unwrap();
-    assert_eq!((&plan["version"], &plan["name"]), (&Value::from(4), &Value::from("kept")));
+    assert_eq!((&plan["version"], &plan["name"]), (&Value::from(5), &Value::from("kept")));
 }
 
 #[test]

@@ -43,6 +43,11 @@ pub(crate) fn examples() -> PathBuf {
     folder("AIDO_EXAMPLES", "examples")
 }
 
+/// The folder of README.md and `docs/`.
+pub(crate) fn documents() -> PathBuf {
+    folder("AIDO_DOCUMENTS", ".")
+}
+
 /// What `ci/images build` wrote.
 pub(crate) fn images() -> Option<PathBuf> {
     env::var_os("AIDO_IMAGES").map(PathBuf::from)

@@ -53,7 +53,7 @@ fn a_sandbox_ends_by_itself_and_its_keeper_is_gone() {
     assert_eq!(fs::read_dir(p.path().join(".aido/kept")).unwrap().count(), 0);
     // It was said in the record, and is no news for the next command.
     let out = p.aido(["sandbox", "list"]);
-    out.ok().prints("ended");
+    out.ok().prints("ended (its time limit, ");
     assert!(!out.told().contains("keeper"), "{out}");
     p.aido(["run", "--sandbox", &id, "--", "true"]).refused(&["time limit"]);
 }

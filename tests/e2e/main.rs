@@ -6,6 +6,8 @@
 mod host;
 #[macro_use]
 mod engine;
+#[macro_use]
+mod tmux;
 mod chain;
 mod family;
 mod ground;
@@ -14,6 +16,9 @@ mod project;
 mod relay;
 mod running;
 mod seat;
+mod session;
+#[macro_use]
+mod world;
 
 mod applied;
 mod cloned;
@@ -21,6 +26,7 @@ mod completed;
 mod config;
 mod crash;
 mod docker;
+mod docs;
 mod doctor;
 mod escape;
 mod evidence;
@@ -37,9 +43,13 @@ mod json;
 mod keeper;
 mod late;
 mod limits;
+mod logs;
+mod mistakes;
 mod mutations;
 mod names;
 mod network;
+mod network_attacks;
+mod network_clients;
 mod older;
 mod overlay;
 mod owners;
@@ -58,5 +68,6 @@ mod store;
 mod terminal;
 mod together;
 mod ttl;
+mod ui;
 mod verify;
 mod watchdog;

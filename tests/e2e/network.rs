@@ -1,20 +1,15 @@
 //! What a task reaches through the gateway, and that there is no way round it. Each test has a network of its own, with
 //! servers of `tests/network/`: nobody on the internet is ever asked.
 
-use crate::chain::check;
 use crate::host;
-use crate::output::Output;
 use crate::project::Project;
 use crate::running::Running;
+use crate::world::{SECRET, World, events, inside, run};
 use serde_json::Value;
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-const UNSHARE: [&str; 9] =
-    ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private", "sh"];
-const SECRET: &str = "planted-9f8a7s6d5f4g";
 /// A host with opened TLS whose requests get a header, and one on a private address.
-const INJECTS: &str = r#"
+pub(crate) const INJECTS: &str = r#"
 permissions:
   network:
     - host: web.example.com
@@ -23,56 +18,6 @@ permissions:
       inject: {header: Authorization, value: "Bearer ${KEY}", from: {env: KEY}}
     - {host: inner.example.com, ports: [80, 5432], private: true}
 "#;
-
-/// A command that runs in a network with servers; None where that cannot be had.
-fn inside(project: &Project, command: &[&str]) -> Option<Command> {
-    let tools = ["unshare", "ip", "openssl", "python3", "curl"];
-    let folders = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
-    let lacks = |tool: &&str| !folders.iter().any(|folder| Path::new(folder).join(tool).is_file());
-    if let Some(tool) = tools.iter().find(|tool| lacks(tool)) {
-        host::left_out(&format!("{tool} is not installed"));
-        return None;
-    }
-    let mut inside = Command::new("unshare");
-    if !host::is_root() {
-        inside.args(["--user", "--map-root-user"]);
-    }
-    inside.args(UNSHARE).arg(host::our_file("network/world.sh")).args(command);
-    inside.current_dir(project.path()).env_clear().stdin(Stdio::null());
-    inside.env("PATH", folders.join(":")).env("HOME", project.home()).env("LANG", "C.UTF-8");
-    inside.env("AIDO", host::aido()).env("KEY", SECRET);
-    let able = Command::new("unshare")
-        .args(if host::is_root() { &[][..] } else { &["--user", "--map-root-user"] })
-        .args(["--net", "true"])
-        .output();
-    if !able.is_ok_and(|able| able.status.success()) {
-        host::left_out("no network namespace can be made");
-        return None;
-    }
-    Some(inside)
-}
-
-/// `aido run` with these options, of a shell script.
-fn run(project: &Project, options: &[&str], script: &str) -> Option<Output> {
-    let aido = host::aido();
-    let words = [&[aido.to_str().unwrap(), "run", "--quiet"], options, &["--", "sh", "-c", script]].concat();
-    Some(Running::start(inside(project, &words)?).end())
-}
-
-/// The data of all events of a type, from a record that holds together.
-fn events(project: &Project, kind: &str) -> Vec<Value> {
-    let records = check(&project.evidence("events.log")).unwrap();
-    records.into_iter().filter(|record| record["type"] == kind).map(|record| record["data"].clone()).collect()
-}
-
-macro_rules! or_skipped {
-    ($ran:expr) => {
-        match $ran {
-            Some(ran) => ran,
-            None => return,
-        }
-    };
-}
 
 #[test]
 fn a_granted_host_is_reached_by_name_and_is_on_record() {
@@ -261,4 +206,56 @@ fn who_learns_reaches_nothing_and_knows_what_to_grant() {
     let refused = project.summary()["network"]["refused"].to_string();
     assert!(refused.contains("{host: web.example.com, ports: [80]}"), "{refused}");
     assert!(refused.contains("{host: other.example.com, ports: [443]}"), "{refused}");
+}
+
+/// One number of its own and no control over others: what most people are where there are no subordinate ids.
+#[test]
+fn an_ordinary_user_with_one_number_has_the_same_network() {
+    let project = Project::with(&[("sandbox.yaml", INJECTS)]);
+    let world = World { plain: true, ..World::default() };
+    let script = "id -u; curl -sS -m 10 https://web.example.com/a; curl -sS -m 5 http://other.example.com/";
+    let consents = ["--allow-host", "web.example.com:443", "--allow-host", "inner.example.com:80"];
+    let ran = or_skipped!(world.run(&project, &consents, script));
+    ran.code(6).prints("GET /a of web.example.com").prints("authorization: Bearer ***");
+    assert!(!ran.text().contains("of other"), "{ran}");
+}
+
+#[test]
+fn a_sandbox_that_is_up_has_its_network_in_each_of_its_runs() {
+    let project = Project::with(&[("sandbox.yaml", "ttl: 2m\n")]);
+    let script = r#"
+        id=$("$AIDO" sandbox up --quiet --allow-host web.example.com) || exit 9
+        for n in 1 2 3; do
+            "$AIDO" run --quiet --sandbox "$id" -- curl -sS -m 9 http://web.example.com/$n http://other.example.com/$n
+        done
+        "$AIDO" run --quiet --sandbox "$id" -- sh -c 'curl -sS -m 5 http://web.example.com/with; curl -sS -m 5 http://10.0.0.1/'
+        "$AIDO" show | grep -c 10.0.0.1; "$AIDO" sandbox destroy --all; sleep 0.3; pgrep -fa ^aido- && echo LEFT; true"#;
+    let ran = Running::start(or_skipped!(inside(&project, &["sh", "-c", script]))).end();
+    ran.ok();
+    for n in ["1", "2", "3", "with"] {
+        ran.prints(&format!("GET /{n} of web.example.com"));
+    }
+    let said = ran.text();
+    assert!(!said.contains("of other") && !said.contains("of 10.0.0.1") && !said.contains("LEFT"), "{ran}");
+}
+
+#[test]
+fn an_images_programs_trust_the_run_too() {
+    let Some(images) = host::images() else { skip!("AIDO_IMAGES is not set: run ci/test") };
+    let project = Project::with(&[("sandbox.yaml", INJECTS)]);
+    let layout = format!("oci:{}/python", images.display());
+    let consents =
+        ["--allow-host", "web.example.com:443", "--allow-host", "inner.example.com:80", "--runtime", &layout];
+    let script = r#"python3 - <<'END'
+import urllib.request
+print(urllib.request.urlopen("https://web.example.com/from-an-image", timeout=20).read().decode())
+try:
+    urllib.request.urlopen("https://other.example.com/", timeout=20)
+    print("REACHED")
+except OSError as error:
+    print("refused")
+END"#;
+    let ran = or_skipped!(run(&project, &consents, script));
+    ran.ok().prints("GET /from-an-image of web.example.com").prints("refused");
+    assert!(!ran.text().contains("REACHED"), "{ran}");
 }

@@ -77,7 +77,7 @@ fn a_second_implementation_believes_a_run_and_nothing_that_was_done_to_it() {
     p.sh(TASK).code(3);
     let run = run_folder(&p);
     let (code, said) = second(&run, &public(&p));
-    assert!(code == 0 && said.contains("sealed by writer") && said.contains("8 subjects"), "{said}");
+    assert!(code == 0 && said.contains("sealed by writer") && said.contains("9 subjects"), "{said}");
     let (code, said) = after(&p, |_| {});
     assert_eq!(code, 0, "{said}");
 

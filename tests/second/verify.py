@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import serialization
 
 CHECKPOINT = "application/vnd.aido.checkpoint+json"
 STATEMENT = "application/vnd.in-toto+json"
-KNOWN = {"seal.json", "events.log", "plan.json", "stdout.log", "stderr.log", "summary.json", "changes.diff"}
+KNOWN = {"seal.json", "events.log", "order.log", "plan.json", "stdout.log", "stderr.log", "summary.json", "changes.diff"}
 
 
 class Fault(Exception):

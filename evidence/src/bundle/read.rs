@@ -7,6 +7,9 @@ use crate::platform::Unpacking;
 use std::io::{BufRead, Read};
 use tar::{EntryType, Header};
 
+/// What every zstd frame begins with.
+const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
 pub(crate) struct Bundle<R: BufRead> {
     input: Unpacking<R>,
     /// Bytes of content that may still come.
@@ -16,7 +19,11 @@ pub(crate) struct Bundle<R: BufRead> {
 
 impl<R: BufRead> Bundle<R> {
     /// `at_most`: bytes of all files together.
-    pub(crate) fn new(input: R, at_most: u64) -> Result<Self, Stop> {
+    pub(crate) fn new(mut input: R, at_most: u64) -> Result<Self, Stop> {
+        let begins = input.fill_buf().map_err(|e| Stop::Refused(format!("it cannot be read: {e}")))?;
+        if begins.len() >= ZSTD.len() && !begins.starts_with(&ZSTD) {
+            return Err(Stop::Refused("it is no bundle, as `aido export` writes them".to_owned()));
+        }
         let bad = |e: std::io::Error| Stop::Refused(format!("it cannot be read: it is no zstd stream: {e}"));
         Ok(Bundle { input: Unpacking::new(input).map_err(bad)?, left: at_most, names: 0 })
     }

@@ -198,7 +198,7 @@ fn befall(path: &Path, fate: &Fate) {
 /// What is not synced while a run goes on: all of its files, the state of its sandbox, the ledger's last lines.
 #[test]
 fn files_of_a_running_run_can_be_lost_in_any_combination() {
-    let files = ["events.log", "plan.json", "stdout.log", "stderr.log"];
+    let files = ["events.log", "order.log", "plan.json", "stdout.log", "stderr.log"];
     let fates =
         (prop::collection::vec(fate(), files.len()), fate(), any::<prop::sample::Index>(), any::<bool>(), 0usize..3);
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) };

@@ -121,8 +121,16 @@ fn the_seal_names_every_file_and_who_signed() {
     let run = sandbox.runs().unwrap().remove(0);
     let statement = statement(&run, &key(&sandbox));
     let names: Vec<&str> = statement.subject.iter().map(|subject| subject.name.as_str()).collect();
-    let expected =
-        ["changes.diff", "events.log", "outputs/b/x", "plan.json", "stderr.log", "stdout.log", "summary.json"];
+    let expected = [
+        "changes.diff",
+        "events.log",
+        "order.log",
+        "outputs/b/x",
+        "plan.json",
+        "stderr.log",
+        "stdout.log",
+        "summary.json",
+    ];
     assert_eq!(names, expected);
     for name in names.iter().filter(|name| !name.starts_with("outputs/")) {
         assert_eq!(statement.sha256(name), Some(&*sha256_hex(&fs::read(folder.join(name)).unwrap())), "{name}");

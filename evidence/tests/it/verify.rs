@@ -61,7 +61,7 @@ fn files(run: &Run) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = fs::read_dir(run.folder()).unwrap().map(|e| e.unwrap().path()).collect();
     files.push(run.sandbox().folder().join("sandbox.yaml"));
     files.extend(["a.txt", "a-b", "deep/b.bin"].map(|name| run.sandbox().outputs().join(name)));
-    assert_eq!(files.len(), 10, "{files:?}");
+    assert_eq!(files.len(), 11, "{files:?}");
     files
 }
 
@@ -78,7 +78,7 @@ fn an_untouched_run_holds_and_everything_of_it_can_be_believed() {
     let report = run.verify(&trust).unwrap();
     assert_eq!((report.findings.as_slice(), report.verified, report.state), (&[][..], true, VerifiedState::Sealed));
     assert!(report.checkpoints >= 4 && report.signer.as_ref().unwrap().known, "{report:#?}");
-    assert_eq!((report.files, report.trusted.len()), (10, 9), "all but the seal are subjects of it: {report:#?}");
+    assert_eq!((report.files, report.trusted.len()), (11, 10), "all but the seal are subjects of it: {report:#?}");
     let ledger = project.verify_ledger().unwrap();
     assert!(ledger.verified && ledger.anchored && ledger.findings.is_empty(), "{ledger:#?}");
     assert_eq!(verify_folder(run.folder(), &trust).unwrap(), std::slice::from_ref(&report));

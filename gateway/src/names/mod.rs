@@ -5,7 +5,7 @@ mod book;
 mod packet;
 mod serve;
 
-pub(crate) use serve::{serve_tcp, serve_udp};
+pub(crate) use serve::{answer_all, serve_tcp, serve_udp};
 
 use crate::decision::{Decision, Recorder, What};
 use crate::name::{HostName, shown};

@@ -53,7 +53,8 @@ pub(crate) async fn serve_tcp(listener: TcpListener, names: Arc<Names>) {
     }
 }
 
-async fn answer_all(mut stream: TcpStream, names: &Names) -> std::io::Result<()> {
+/// Answers what one connection asks, until it has nothing more to ask.
+pub(crate) async fn answer_all(mut stream: TcpStream, names: &Names) -> std::io::Result<()> {
     let mut buffer = vec![0; LONGEST];
     for _ in 0..QUESTIONS {
         let one = async {

@@ -248,7 +248,7 @@ impl Policy {
             Class::Public if !self.any || self.learns => Reason::Address,
             Class::Public if !ANY_PORTS.contains(&port) => Reason::Port,
             Class::Public => return Ok(Granted { rule: None, handling: handling(&[], port), private: false }),
-            _ => Reason::Class { address, class },
+            _ => Reason::Private { class },
         };
         Err(Refusal { what, rule: None, reason, allow: None })
     }

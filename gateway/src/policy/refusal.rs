@@ -38,6 +38,11 @@ pub enum Reason {
     PathAmbiguous,
     /// An address was dialled instead of a name.
     Address,
+    /// An address was dialled instead of a name, and it is not public either.
+    Private {
+        /// What it is for.
+        class: Class,
+    },
     /// The name leads to an address that is not public.
     Class {
         /// The address.
@@ -87,6 +92,7 @@ impl fmt::Display for Reason {
                 f.write_str("servers read this path in different ways (dots, doubled or encoded slashes, `;`, `%25`)")
             }
             Self::Address => f.write_str("it is an address; hosts are reached by name"),
+            Self::Private { class } => write!(f, "it is {}; hosts are reached by name", class.words()),
             Self::Class { address, class } => write!(f, "the name leads to {address}, which is {}", class.words()),
             Self::Name => f.write_str("it is no host name"),
             Self::Upgrade => f.write_str("no rule allows to leave HTTP here (`websocket: true`)"),

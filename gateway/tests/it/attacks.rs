@@ -30,7 +30,7 @@ within! {
             assert!(exchange(stream, "GET / HTTP/1.1\r\nHost: x\r\n\r\n").starts_with("HTTP/1.1 403"), "{spelling}");
         }
         assert!(text(&heard).is_empty() && world.names.asked().is_empty());
-        let classes = world.events().into_iter().filter(|event| matches!(&event.what, What::Connection { decision, .. } if matches!(decision.reason, Some(Reason::Class { .. })))).count();
+        let classes = world.events().into_iter().filter(|event| matches!(&event.what, What::Connection { decision, .. } if matches!(decision.reason, Some(Reason::Private { .. })))).count();
         assert!(classes >= 4, "{classes}");
     }
 }

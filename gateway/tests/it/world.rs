@@ -58,6 +58,7 @@ pub(crate) fn world_with(
     let rules: Rules = serde_json::from_value(rules).unwrap();
     let policy = Policy::new(rules).unwrap();
     let listeners = Listeners {
+        carried: None,
         tcp: policy.ports().into_iter().map(|port| TcpListener::bind(("::", port)).unwrap()).collect(),
         proxy: vec![TcpListener::bind(("127.0.0.1", PROXY)).unwrap()],
         names_udp: vec![UdpSocket::bind("127.0.0.1:53").unwrap()],

@@ -22,7 +22,10 @@ pub(super) trait Files: Sync + Send {
 
 /// Reads a small file of an archive or layout.
 pub(super) fn read(files: &impl Files, name: &str, limit: u64) -> Result<Vec<u8>> {
-    let missing = || Error::new(Kind::NoImage, format!("it has no `{name}`"));
+    let missing = || {
+        Error::new(Kind::NoImage, format!("it has no `{name}`"))
+            .remedy("an OCI layout holds `oci-layout`, `index.json` and `blobs`; `docker save` writes docker-archive: instead")
+    };
     let mut bytes = Vec::new();
     let file = files.open(name)?.ok_or_else(missing)?;
     file.take(limit + 1).read_to_end(&mut bytes).map_err(|e| Error::io(format!("reading its `{name}`"), e))?;

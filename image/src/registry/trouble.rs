@@ -55,7 +55,7 @@ impl Trouble {
             return Trouble::new(Sort::Unsafe, format!("cannot be reached safely: {text}"));
         }
         match error {
-            e if e.is_connect() => Trouble::new(Sort::Unreachable, format!("cannot be reached: {text}")),
+            e if e.is_connect() => Trouble::new(Sort::Unreachable, format!("cannot be reached: {}", root_cause(e))),
             e if e.is_timeout() => Trouble::new(Sort::Late, "did not answer in time"),
             e if e.is_builder() => Trouble::new(Sort::Final, format!("cannot be asked: {text}")),
             _ => Trouble::new(Sort::Passing(None), format!("broke off: {text}")),
@@ -101,7 +101,12 @@ impl Trouble {
         }
         let error = Error::new(kind, format!("{registry} {}", self.what));
         match self.sort {
+            Sort::Missing => error.remedy("check the name and the tag; what a registry does not show without a login it may deny as well"),
             Sort::Denied => error.remedy(format!("check the name, or log in: docker login {registry}")),
+            // Docker Hub needs neither of the other two.
+            Sort::Unreachable if registry == "docker.io" => error.remedy(
+                "check the network; where a proxy is needed, HTTPS_PROXY names it; without a network: `--runtime host`, or an image from a file (`oci-archive:FILE`)",
+            ),
             Sort::Unreachable | Sort::Unsafe => error.remedy(format!(
                 "check the network; if {registry} speaks plain HTTP or has no valid certificate, say --insecure-registry {registry}"
             )),
@@ -137,6 +142,15 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
         next = cause.source();
     }
     text.chars().take(2 * QUOTED).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// What the system said at last: the layers above it only say that they could not connect.
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut last = error;
+    while let Some(cause) = last.source() {
+        last = cause;
+    }
+    chain(last)
 }
 
 /// The other end wrote this, and it goes to a terminal.

@@ -4,6 +4,8 @@ use libc::{c_int, c_void, dl_phdr_info, size_t};
 use nix::poll::{PollFd, PollTimeout, poll};
 use rustix::param::page_size;
 use std::cell::Cell;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// Nothing happened for so long: the wait may be a long one.
 const QUIET_MS: u16 = 250;
@@ -26,6 +28,7 @@ impl Rest {
         }
         match poll(polled, quiet)? {
             0 => {
+                trim();
                 let_go();
                 self.resting.set(true);
                 // The quarter of a second that has gone by counts: whoever gave a time looks at the clock again.
@@ -36,8 +39,11 @@ impl Rest {
     }
 }
 
-/// Unmaps the pages of the program's file that nobody can have written to.
-fn let_go() {
+/// Where the program's text and constants lie: first byte and length of each piece, in whole pages.
+static PIECES: [[AtomicUsize; 2]; 8] = [const { [const { AtomicUsize::new(0) }; 2] }; 8];
+
+/// Looks where they lie, for [`let_go`]. The process has one thread yet.
+pub(super) fn look() {
     // SAFETY: the callback has the signature that is asked for and keeps nothing of what it is shown.
     unsafe { libc::dl_iterate_phdr(Some(of_program), std::ptr::null_mut()) };
 }
@@ -50,16 +56,35 @@ extern "C" fn of_program(object: *mut dl_phdr_info, _: size_t, _: *mut c_void) -
         let object = &*object;
         (object.dlpi_addr as usize, std::slice::from_raw_parts(object.dlpi_phdr, object.dlpi_phnum.into()))
     };
-    for segment in segments.iter().filter(|s| s.p_type == libc::PT_LOAD && s.p_flags & libc::PF_W == 0) {
+    let fixed = segments.iter().filter(|s| s.p_type == libc::PT_LOAD && s.p_flags & libc::PF_W == 0);
+    for (segment, [first, length]) in fixed.zip(&PIECES) {
         let start = (base + segment.p_vaddr as usize).next_multiple_of(page);
         let end = (base + (segment.p_vaddr + segment.p_filesz) as usize) / page * page;
-        if start < end {
-            // SAFETY: whole pages of a segment that is mapped from the program's file without the right to write, so each
-            // holds what the file holds. The file of a running program cannot be written to; what is touched next is read again.
-            unsafe { libc::madvise(start as *mut c_void, end - start, libc::MADV_DONTNEED) };
-        }
+        length.store(end.saturating_sub(start), Relaxed);
+        first.store(start, Relaxed);
     }
     1
+}
+
+/// Unmaps the pages of the program's file that nobody can have written to. May be called between a fork and an exec.
+pub(crate) fn let_go() {
+    for [first, length] in &PIECES {
+        let (first, length) = (first.load(Relaxed), length.load(Relaxed));
+        if length > 0 {
+            // SAFETY: whole pages of a segment that is mapped from the program's file without the right to write, so each
+            // holds what the file holds. The file of a running program cannot be written to; what is touched next is read again.
+            unsafe { libc::madvise(first as *mut c_void, length, libc::MADV_DONTNEED) };
+        }
+    }
+}
+
+/// Gives freed memory back to the kernel.
+fn trim() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: the allocator's own function; it takes its locks and touches nothing that is in use.
+    unsafe {
+        libc::malloc_trim(0)
+    };
 }
 
 #[cfg(test)]
@@ -79,6 +104,7 @@ mod tests {
     #[test]
     fn a_long_wait_holds_less_and_what_was_let_go_of_is_there_again() {
         let (reader, mut writer) = std::io::pipe().unwrap();
+        look();
         let before = mapped();
         let rest = Rest::default();
         let writing = std::thread::spawn(move || {

@@ -108,8 +108,37 @@ fn tell(typed: &cli::Run, run: &Run) -> Result<Option<u8>> {
         if !is_plain(&summary) {
             denied(&summary, &explained::of(run, &summary));
         }
+    } else if is_verdict(&summary.outcome.end) {
+        // The status alone does not tell whether it is the task's own: that is an error, and quiet is not silent.
+        say(&closing_words(run, &summary));
+    }
+    if !typed.json
+        && let Some(mend) = not_a_program(run, &summary)
+    {
+        say(&mend);
     }
     Ok(Some(summary.exit_code))
+}
+
+/// Whether aido or the kernel ended the task, or it could not be started: an end that is not the task's own doing.
+fn is_verdict(end: &End) -> bool {
+    !matches!(end, End::Exited { .. } | End::Signalled { .. } | End::Interrupted { .. })
+}
+
+/// Who typed a file or folder of the project as if it were a program.
+fn not_a_program(run: &Run, summary: &Summary) -> Option<String> {
+    let End::NotFound { program } = &summary.outcome.end else { return None };
+    let typed = summary.task.first().filter(|typed| *typed == program && !typed.contains('/'))?;
+    // The evidence lies in `.aido` of the project.
+    let project = run.sandbox().folder().ancestors().nth(3)?;
+    let found = std::fs::metadata(project.join(typed)).ok()?;
+    let name = words::inert(typed);
+    Some(match found.is_dir() {
+        true => format!("`{name}` is a folder of the project: name the program or script to run"),
+        false => format!(
+            "`{name}` is a file of the project, and nothing says what runs it: name the program, as in `aido run sh {name}`, or give it a #! line"
+        ),
+    })
 }
 
 /// What nobody took of the output while there was time. Said quiet or not: whoever reads it must know.

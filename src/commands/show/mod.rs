@@ -37,7 +37,7 @@ pub(crate) fn show(dir: &Path, asked: &Show) -> Result<u8> {
     }
 }
 
-fn screen(run: &Run, status: Status) -> Result<String> {
+pub(super) fn screen(run: &Run, status: Status) -> Result<String> {
     let mut page = Page::default();
     match past::told(run)? {
         Some(told) => sealed(&mut page, run, &told, &explained::of(run, &told)),

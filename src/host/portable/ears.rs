@@ -53,7 +53,7 @@ impl Ears {
     /// Nobody speaks on the link any more.
     pub(crate) fn forget(&self, _link: &Link) {}
 
-    /// A gateway: there is none here.
+    /// A gateway's lines wait until they are asked for, like everything here.
     pub(crate) fn hear_of(&self, _gateway: &Standing) -> Result<(), aido_runtime::Error> {
         Ok(())
     }

@@ -46,6 +46,9 @@ pub(crate) fn other_main() -> Option<ExitCode> {
     if part == super::start::PART {
         return Some(super::start::main());
     }
+    if part == super::gate::PART {
+        return Some(super::gate::main());
+    }
     (part == super::keeper::PART).then(|| super::keeper::main(&args.collect::<Vec<_>>()))
 }
 

@@ -144,17 +144,39 @@ impl Network {
 
     /// Holds the rules against each other and against what the gateway takes.
     pub(super) fn check(&self) -> Result<()> {
+        self.hosts.iter().filter(|told| !told.value.deny).try_for_each(refuse_this_machine)?;
         let hosts = self.hosts.iter().map(|told| told.value.rule()).collect();
         let rules = Rules { any: self.any.is_some(), hosts, budget: self.most.budget() };
         let Err(wrong) = Checked::new(rules) else { return Ok(()) };
         let at = self.hosts.get(wrong.rule).map(|told| told.at.clone()).unwrap_or_default();
         let host = self.hosts.get(wrong.rule).map_or("", |told| told.value.host.as_str());
-        let what = format!("the rule for `{host}` cannot be meant: {}", wrong.words);
+        let what = match wrong.words.contains(&format!("`{host}`")) {
+            true => wrong.words,
+            false => format!("the rule for `{host}`: {}", wrong.words),
+        };
+        if matches!(at, At::Flag(_)) {
+            return Err(Error::new(at, what).remedy(TYPED));
+        }
         Err(Error::new(at, what).remedy(
             "write a host (`docs.example.com`, `*.cdn.example.com`), or {host: …} with `ports`, `methods`, `paths`, `inject`, `tls: pass`, `private: true`; docs/NETWORK.md has all of them",
         ))
     }
 }
+
+/// Every sandbox has a `localhost` of its own, so no rule for it can lead out.
+fn refuse_this_machine(told: &Told<Host>) -> Result<()> {
+    let host = told.value.host.trim_end_matches('.').to_ascii_lowercase();
+    if host != "localhost" && !host.ends_with(".localhost") {
+        return Ok(());
+    }
+    let what = format!("`{}` is the sandbox's own loopback: no task leaves by it", told.value.host);
+    Err(Error::new(told.at.clone(), what).remedy(
+        "a service of this machine is reached by another name of it (`hostname`), with `private: true` in sandbox.yaml; see docs/NETWORK.md",
+    ))
+}
+
+/// What `--allow-host` takes.
+const TYPED: &str = "write a host, and a port that is not 80 or 443 behind a colon: `--allow-host docs.example.com:8443`; the rest is said by `network` of sandbox.yaml (docs/NETWORK.md)";
 
 const ANY: &str = "any public host, on ports 22, 80, 443, 8080, 8443 and 9418";
 

@@ -154,6 +154,13 @@ fn most(section: &mut Section) -> Result<Most> {
 /// `NAME` or `NAME:PORT`, as `--allow-host` has it.
 pub(in crate::settings) fn typed(text: &str) -> Result<Told<Host>> {
     let at = At::Flag("--allow-host".to_string());
+    let bare = text.split_once("://").map_or(text, |(_, rest)| rest);
+    if bare.len() < text.len() || text.contains('/') {
+        let host = bare.split('/').next().unwrap_or_default();
+        return Err(Error::new(at, format!("`{text}` is the address of a page, and a host is meant")).remedy(format!(
+            "write `--allow-host {host}`; paths are for `network` of sandbox.yaml (docs/NETWORK.md)"
+        )));
+    }
     let (name, ports) = match text.rsplit_once(':') {
         Some((name, number)) => (name, Some(vec![port(number, &at)?])),
         None => (text, None),
