@@ -1,9 +1,9 @@
-//! What a gateway gives up before a task may speak to it: it writes no file, starts no program, takes no port, sends no
-//! signal and reads nothing of people's. What it needs for finding names and servers stays.
+//! What a gateway gives up before a task may speak to it: it writes no file, starts no program, takes no port of its choice, sends
+//! no signal and reads nothing of people's. What it needs for finding names and servers stays.
 
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
-    path_beneath_rules,
+    ABI, Access, AccessFs, AccessNet, NetPort, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError, RulesetStatus,
+    Scope, path_beneath_rules,
 };
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
@@ -39,6 +39,8 @@ pub(super) fn keep_out() -> Result<RulesetStatus, RulesetError> {
         .scope(Scope::from_all(abi))?
         .create()?
         .add_rules(path_beneath_rules(READS, AccessFs::ReadFile | AccessFs::ReadDir))?
+        // One that the kernel picks: where an engine's stream carries the connections, they are made of it again on loopback.
+        .add_rule(NetPort::new(0, AccessNet::BindTcp))?
         .restrict_self()?;
     Ok(held.ruleset)
 }
@@ -56,6 +58,7 @@ mod tests {
         std::fs::write(&secret, "x").unwrap();
         let server = TcpListener::bind("127.0.0.1:0").unwrap();
         let at = server.local_addr().unwrap();
+        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let within = move || {
             give_up_capabilities().unwrap();
             let held = keep_out().unwrap();
@@ -64,7 +67,8 @@ mod tests {
                 std::fs::write(secret.with_file_name("new"), "x").is_err(),
                 std::process::Command::new("/bin/true").status().is_err(),
             ];
-            let taken = TcpListener::bind("127.0.0.1:0").is_ok();
+            assert!(TcpListener::bind("127.0.0.1:0").is_ok());
+            let taken = TcpListener::bind(free).is_ok();
             (held, refused, taken, TcpStream::connect(at).is_ok(), std::fs::read("/etc/hosts").is_ok())
         };
         let (held, refused, taken, reached, read) = std::thread::spawn(within).join().unwrap();
