@@ -11,6 +11,10 @@ use serde_json::json;
 
 /// What the ledger calls the end of a kept sandbox.
 const LINE: &str = "sandbox_ended";
+/// Among the marks of kept sandboxes: one that ended while no person looked.
+const WORD: &str = ".ended-";
+/// The same while somebody says so.
+const TAKEN: &str = ".told-";
 
 impl Sandbox {
     /// Says that nothing of the sandbox lives any more. The first reason stays; true if it was this one.
@@ -68,6 +72,31 @@ impl Sandbox {
 }
 
 impl Project {
+    /// Leaves word that a sandbox ended while no person looked, for whoever comes next.
+    pub fn leave_word_of(&self, sandbox: &Id) -> Result<()> {
+        match self.kept_marks()? {
+            Some(marks) => marks.link(&format!("{WORD}{sandbox}"), sandbox.as_str()),
+            None => Ok(()),
+        }
+    }
+
+    /// The sandboxes that word was left of; each is told to one caller alone.
+    pub fn take_word(&self) -> Result<Vec<Sandbox>> {
+        let (Some(marks), Some(all)) = (self.kept_marks()?, self.known_sandboxes()?) else { return Ok(Vec::new()) };
+        let mut found = Vec::new();
+        for name in marks.names()? {
+            let Some(id) = name.strip_prefix(WORD).and_then(|id| Id::parse(Of::Sandbox, id)) else { continue };
+            let taken = format!("{TAKEN}{id}-{}", std::process::id());
+            // Somebody else was first.
+            if marks.rename(&name, &marks, &taken).is_err() {
+                continue;
+            }
+            marks.unlink(&taken)?;
+            found.extend(present(all.sub(id.as_str()))?.map(|own| Sandbox::at(self.clone(), id.clone(), own)));
+        }
+        Ok(found)
+    }
+
     /// The sandboxes that take runs now, newest first. Costs nothing for those that ended long ago.
     pub fn kept(&self) -> Result<Vec<Sandbox>> {
         let mut open = Vec::new();

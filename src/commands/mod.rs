@@ -119,6 +119,10 @@ fn sweep(project: &Project) -> Result<()> {
             said.push(line);
         }
     });
+    said.extend(project.take_word()?.iter().map(|sandbox| {
+        let id = sandbox.id();
+        format!("sandbox {id} has ended by itself: its time limit had passed; what it left stays until `aido sandbox destroy {id}`")
+    }));
     said.iter().for_each(|said| say(said));
     project.take_notes().iter().for_each(|note| warn(note));
     Ok(())

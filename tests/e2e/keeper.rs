@@ -50,11 +50,13 @@ fn a_sandbox_ends_by_itself_and_its_keeper_is_gone() {
     assert_eq!(wait_until_ended(&p, &id), "its time limit");
     assert!(began.elapsed() >= Duration::from_secs(1) && began.elapsed() < Duration::from_secs(8));
     assert_eq!(ledger(&p, &id), ["sandbox_created", "sandbox_ended"]);
-    assert_eq!(fs::read_dir(p.path().join(".aido/kept")).unwrap().count(), 0);
-    // It was said in the record, and is no news for the next command.
+    // It was said in the record, and the next command says so, once.
     let out = p.aido(["sandbox", "list"]);
-    out.ok().prints("ended (its time limit, ");
+    out.ok().prints("ended (its time limit, ").says(&format!("sandbox {id} has ended by itself"));
     assert!(!out.told().contains("keeper"), "{out}");
+    assert_eq!(fs::read_dir(p.path().join(".aido/kept")).unwrap().count(), 0);
+    let out = p.aido(["sandbox", "list"]);
+    assert!(out.ok().told().is_empty(), "{out}");
     p.aido(["run", "--sandbox", &id, "--", "true"]).refused(&["time limit"]);
 }
 
