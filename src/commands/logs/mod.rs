@@ -8,6 +8,7 @@ use super::past;
 use crate::cli::Logs;
 use crate::words;
 use aido_evidence::{Run, Stream};
+use aido_runtime::Error;
 use anyhow::{Context, Result, anyhow};
 use lines::Shown;
 use pieces::Pieces;
@@ -108,12 +109,22 @@ fn pattern(text: &str) -> Result<Regex> {
         .configure(Regex::config().utf8_empty(false).nfa_size_limit(Some(10 << 20)))
         .build(text);
     built.map_err(|error| {
-        let why = match error.syntax_error() {
-            Some(syntax) => syntax.to_string(),
-            None => error.to_string(),
-        };
-        anyhow!("--grep: this is no regular expression: {}", words::inert(&why))
+        let why = error.syntax_error().map_or_else(|| error.to_string(), ToString::to_string);
+        // The last line says it; those before it point at the place.
+        let why = why.lines().last().unwrap_or_default().trim_start_matches("error: ");
+        let (shown, why) = (words::inert(text), words::inert(why));
+        let error = Error::new(format!("--grep: `{shown}` is no regular expression: {why}"));
+        anyhow!(error.remedy(format!(
+            "what has a meaning of its own is itself behind a backslash: --grep '{}'",
+            words::inert(&as_it_stands(text))
+        )))
     })
+}
+
+/// The pattern that finds this very text.
+fn as_it_stands(text: &str) -> String {
+    let special = |c: char| r"\.+*?()|[]{}^$#&-~".contains(c);
+    text.chars().flat_map(|c| special(c).then_some('\\').into_iter().chain([c])).collect()
 }
 
 /// A time of day, or a time back from now.
@@ -153,6 +164,7 @@ mod tests {
         assert!(pattern("(?i)ERROR").unwrap().is_match(b"an error"));
         assert!(pattern("\u{e9}t\u{e9}").unwrap().is_match("l'\u{e9}t\u{e9}".as_bytes()));
         assert!(!pattern("^$").unwrap().is_match(b"x"));
+        assert!(pattern(&as_it_stands("(a|b) \\ *")).unwrap().is_match(b"x (a|b) \\ * y"));
         for wrong in ["(", "a{100}{100}{100}{100}", "\u{1b}[2J("] {
             let said = pattern(wrong).unwrap_err().to_string();
             assert!(said.starts_with("--grep: ") && !said.contains('\u{1b}'), "{wrong:?}: {said}");
