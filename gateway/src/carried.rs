@@ -308,9 +308,13 @@ impl Carrier {
     }
 
     /// What the client is told.
-    async fn outward(&self, share: &Share, read: ReadHalf<'_>) -> Result<(), End> {
+    async fn outward(&self, share: &Share, mut read: ReadHalf<'_>) -> Result<(), End> {
         loop {
             read.readable().await.map_err(|_| End::Broken)?;
+            // An end takes no room, and may come when there is none.
+            if share.credit.available_permits() == 0 && read.peek(&mut [0]).await.is_ok_and(|count| count == 0) {
+                return self.say(with(share.number, b'f', &[])).await;
+            }
             let most = share.room_to_send().await?;
             let mut room = vec![0; HEAD + most];
             let took = read.try_read(room.get_mut(HEAD..).unwrap_or_default());

@@ -2,8 +2,10 @@
 
 use crate::sys::{self, Address};
 
-/// Connections at once.
-pub const SLOTS: usize = 512;
+/// Connections and questions at once.
+pub const SLOTS: usize = 576;
+/// So many of them are for questions alone: who holds all connections can still ask for a name.
+const QUESTIONS: usize = 64;
 /// Bytes that may be under way in each direction of one. aido's end of the stream has the same number.
 pub const WINDOW: usize = 256 * 1024;
 /// So many bytes that went on are worth saying so.
@@ -70,7 +72,8 @@ impl Slots {
 
     /// Takes a free one, under a number that none had lately.
     pub fn take(&mut self, fd: i32, from: Address) -> Option<u32> {
-        let index = self.all.iter().position(|slot| slot.number == 0)?;
+        let most = if fd < 0 { SLOTS } else { SLOTS - QUESTIONS };
+        let index = self.all[..most].iter().position(|slot| slot.number == 0)?;
         self.turn = self.turn % (u32::MAX / SLOTS as u32 - 1) + 1;
         let number = self.turn * SLOTS as u32 + index as u32;
         self.all[index] = Slot { number, fd, from, credit: WINDOW as u32, ..FREE };

@@ -138,10 +138,8 @@ fn the_door_has_no_powers_left_and_the_task_none_over_it() {
 /// Waits until the last run's task is there; the name of its door's container comes back.
 fn started(d: &Docked) -> String {
     wait_for("the task's start", || {
-        let link = d.project.path().join(".aido/runs");
-        link.exists()
-            .then(|| d.project.last_run().join("events.log"))
-            .and_then(|at| std::fs::read_to_string(at).ok())
+        std::fs::read_to_string(d.project.path().join(".aido/sandboxes/latest/runs/latest/events.log"))
+            .ok()
             .filter(|told| told.contains("\"type\":\"started\""))
     });
     format!("aido-{}-door", d.last())
