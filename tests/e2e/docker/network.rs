@@ -138,8 +138,11 @@ fn the_door_has_no_powers_left_and_the_task_none_over_it() {
 /// Waits until the last run's task is there; the name of its door's container comes back.
 fn started(d: &Docked) -> String {
     wait_for("the task's start", || {
-        std::fs::read_to_string(d.project.path().join(".aido/sandboxes/latest/runs/latest/events.log"))
-            .ok()
+        let sandboxes = d.project.path().join(".aido/sandboxes");
+        let is_there = sandboxes.is_dir() && d.project.last_sandbox().join("runs").is_dir();
+        is_there
+            .then(|| d.project.last_run().join("events.log"))
+            .and_then(|at| std::fs::read_to_string(at).ok())
             .filter(|told| told.contains("\"type\":\"started\""))
     });
     format!("aido-{}-door", d.last())
