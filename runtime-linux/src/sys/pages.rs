@@ -26,16 +26,20 @@ impl Rest {
             self.resting.set(self.resting.get() && ready == 0);
             return Ok(ready);
         }
-        match poll(polled, quiet)? {
-            0 => {
-                trim();
-                let_go();
-                self.resting.set(true);
-                // The quarter of a second that has gone by counts: whoever gave a time looks at the clock again.
-                if timeout.is_some() { Ok(0) } else { poll(polled, timeout).inspect(|_| self.resting.set(false)) }
-            }
-            ready => Ok(ready),
+        let ready = poll(polled, quiet)?;
+        if ready > 0 {
+            return Ok(ready);
         }
+        trim();
+        let_go();
+        // The rest of it from here: going round once more would bring half of the pages back.
+        let left = match i32::from(timeout) {
+            ms if ms > i32::from(QUIET_MS) => PollTimeout::try_from(ms - i32::from(QUIET_MS)).unwrap_or(timeout),
+            _ => timeout,
+        };
+        let ready = poll(polled, left)?;
+        self.resting.set(ready == 0);
+        Ok(ready)
     }
 }
 
