@@ -3,7 +3,7 @@
 //! bundle written anew.
 
 use crate::client::Session;
-use aido_runtime::{TRUST, TRUST_STORE, trust_store};
+use aido_runtime::{TRUST, TRUST_STORE, trust_store, with_authority};
 use bollard::query_parameters::DownloadFromContainerOptionsBuilder;
 use futures_util::StreamExt;
 use std::io::Read;
@@ -44,10 +44,7 @@ pub(crate) async fn folders(session: &Session, container: &str, authority: &str)
 }
 
 fn joined(found: &[(&str, String)], here: impl Fn() -> Option<String>, authority: &str) -> Vec<Folder> {
-    let with = |trusted: &str| {
-        let end = if trusted.is_empty() || trusted.ends_with('\n') { "" } else { "\n" };
-        format!("{trusted}{end}{authority}")
-    };
+    let with = |trusted: &str| with_authority(trusted, authority);
     // An image without a bundle trusts whom this machine trusts.
     let trusted = found.first().map(|(_, text)| text.clone()).or_else(here).unwrap_or_default();
     let own = (TRUST, trusted);

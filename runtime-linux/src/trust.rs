@@ -1,7 +1,7 @@
 //! Whom programs in a sandbox trust where TLS is opened: whom its root trusts, and the run's own authority.
 
 use crate::layout::{Ground, Text};
-use aido_runtime::{TRUST, TRUST_STORE, trust_store};
+use aido_runtime::{TRUST, TRUST_STORE, trust_store, with_authority};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use std::fs::File;
@@ -24,8 +24,9 @@ pub(crate) fn texts(ground: &Ground, authority: &str) -> Vec<Text> {
     let found: Vec<(PathBuf, String)> = BUNDLES.iter().filter_map(|path| find(ground, path)).collect();
     let host = || BUNDLES.iter().find_map(|path| read(File::open(Path::new("/").join(path)).ok()?));
     let trusted = found.first().map(|(_, text)| text.clone()).or_else(host).unwrap_or_default();
-    let text = |path: String, trusted: &str, over| Text { path, content: joined(trusted, authority).into(), over };
-    let store = trust_store(&joined(&trusted, authority));
+    let text =
+        |path: String, trusted: &str, over| Text { path, content: with_authority(trusted, authority).into(), over };
+    let store = trust_store(&with_authority(&trusted, authority));
     let mut texts = vec![
         text(TRUST.trim_start_matches('/').to_string(), &trusted, false),
         Text { path: TRUST_STORE.trim_start_matches('/').to_string(), content: store, over: false },
@@ -37,11 +38,6 @@ pub(crate) fn texts(ground: &Ground, authority: &str) -> Vec<Text> {
         }
     }
     texts
-}
-
-fn joined(trusted: &str, authority: &str) -> String {
-    let end = if trusted.is_empty() || trusted.ends_with('\n') { "" } else { "\n" };
-    format!("{trusted}{end}{authority}")
 }
 
 /// Where the task finds a bundle, and what is in it.

@@ -26,6 +26,12 @@ const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
 const EXPLICIT: u8 = 0xa0;
 
+/// A bundle of certificates, and one more at its end.
+pub fn with_authority(bundle: &str, authority: &str) -> String {
+    let end = if bundle.is_empty() || bundle.ends_with('\n') { "" } else { "\n" };
+    format!("{bundle}{end}{authority}")
+}
+
 /// The certificates of a PEM text as a store for Java; what is no certificate in it is left out.
 pub fn trust_store(pem: &str) -> Vec<u8> {
     let found = CertificateDer::pem_slice_iter(pem.as_bytes()).filter_map(Result::ok);
