@@ -38,6 +38,8 @@ struct Pulse {
     until: Instant,
     /// When the command line heard it last.
     said: Instant,
+    /// Bytes so far; none when they are out.
+    collected: Option<u64>,
 }
 
 /// Writes a run's record while it goes, and listens to the command line.
@@ -186,7 +188,8 @@ impl Recorder {
         self.tell(&News::Over);
         // Without a pulse the command line's patience is shorter; that is no reason to fail.
         if self.ears.beat_every(BEAT) {
-            self.pulse = Some(Pulse { until: Instant::now() + self.collecting, said: Instant::now() });
+            let now = Instant::now();
+            self.pulse = Some(Pulse { until: now + self.collecting, said: now, collected: Some(0) });
         }
     }
 
@@ -194,7 +197,7 @@ impl Recorder {
         let Some(pulse) = &mut self.pulse else { return };
         let due = self.ears.take_beat() && pulse.said.elapsed() > BEAT / 2;
         if let Some(link) = self.link.as_ref().filter(|_| due) {
-            link.say(&News::Closing);
+            link.say(&News::Closing { collected: pulse.collected });
             pulse.said = Instant::now();
         }
         if Instant::now() > pulse.until {
@@ -202,6 +205,12 @@ impl Recorder {
             self.pulse = None;
             self.ears.beat_never();
             self.wishes.push_back(Command::Interrupt(SIGTERM));
+        }
+    }
+
+    fn note_collected(&mut self, bytes: Option<u64>) {
+        if let Some(pulse) = &mut self.pulse {
+            pulse.collected = bytes;
         }
     }
 
@@ -297,6 +306,7 @@ impl Listener for Recorder {
                 self.tell(&News::Ready { warnings });
             }
             Event::Collected(found) => {
+                self.note_collected(None);
                 collected::look_over(found, &self.project);
                 self.collected = found.clone();
             }
@@ -335,6 +345,10 @@ impl Listener for Recorder {
         fault::point("supervise.output");
         self.tell_of_output();
         self.show_later();
+    }
+
+    fn collected_so_far(&mut self, bytes: u64) {
+        self.note_collected(Some(bytes));
     }
 
     fn command(&mut self) -> Option<Command> {

@@ -55,6 +55,7 @@ mod overlay;
 mod owners;
 mod planted;
 mod policy;
+mod progress;
 mod prune;
 mod recorded;
 mod refused;
