@@ -20,6 +20,8 @@ const HEX: u64 = 16;
 #[derive(Clone, Copy)]
 pub(crate) enum Look {
     Plain,
+    /// Both streams: what stands out has a sign before it, and a colour.
+    Both,
     /// A patch, in colours.
     Diff,
     /// A record, in these words.
@@ -79,7 +81,10 @@ impl Sheet {
 
     /// Rows of bytes, or of text; whether it can be.
     pub(crate) fn turn_hex(&mut self) -> bool {
-        let Source::File(bytes, rows, _) = &self.source else { return false };
+        let Source::File(bytes, rows, look) = &self.source else { return false };
+        if let Look::Both = look {
+            return false;
+        }
         let top = self.top;
         self.top = if self.hex { rows.row_of(&**bytes, top * HEX) } else { rows.place(&**bytes, top) / HEX };
         (self.hex, self.left) = (!self.hex, 0);
@@ -222,7 +227,7 @@ impl Sheet {
         };
         let Some(find) = &mut self.find else { return };
         find.hit = Some((row, byte));
-        let columns = usize::from(self.size.0);
+        let columns = usize::from(self.size.0).saturating_sub(SIGN.len());
         let needle = find.needle.clone();
         self.follow = false;
         if row < self.top || row >= self.top + u64::from(self.size.1) {
@@ -258,6 +263,11 @@ impl Sheet {
                 mark(row, &find.needle, hit == Some(self.top + at as u64));
             }
         }
+        if let Source::File(bytes, _, Look::Both) = &self.source
+            && bytes.has_some_that_stand_out()
+        {
+            self.shown.iter_mut().for_each(sign);
+        }
     }
 
     fn rows(&self, first: u64, count: usize) -> Vec<Row> {
@@ -271,7 +281,8 @@ impl Sheet {
                 chunks.map(|(at, bytes)| hex((first + at as u64) * HEX, bytes)).collect()
             }
             Source::File(bytes, rows, look) => {
-                rows.read(&**bytes, first, count).iter().map(|(line, goes_on)| shown(line, *goes_on, *look)).collect()
+                let read = rows.read(&**bytes, first, count);
+                read.iter().map(|(at, line, goes_on)| shown(line, *goes_on, *look, bytes.stands_out(*at))).collect()
             }
         }
     }
@@ -292,10 +303,24 @@ fn in_page(lines: &[Row], needle: &Needle, seek: &Seek) -> Step {
     found.map_or(Step::Nowhere, |(row, wrapped)| Step::Found(row as u64, wrapped))
 }
 
-fn shown(line: &[u8], goes_on: bool, look: Look) -> Row {
+/// Before a row that stands out; before the others there is as much room.
+const SIGN: &str = "! ";
+
+fn standing_out() -> Style {
+    Style::new().fg(Color::Red)
+}
+
+fn sign(row: &mut Row) {
+    let stands_out = row.first().is_some_and(|span| span.style.fg == standing_out().fg);
+    let text = if stands_out { SIGN.to_owned() } else { " ".repeat(SIGN.len()) };
+    row.insert(0, Span { text, style: standing_out() });
+}
+
+fn shown(line: &[u8], goes_on: bool, look: Look, stands_out: bool) -> Row {
     let mut shown = match look {
         Look::Record(words) => record(&words(line)),
-        Look::Plain => row(inert(line), Style::new()),
+        Look::Both if stands_out => row(inert(line), standing_out()),
+        Look::Both | Look::Plain => row(inert(line), Style::new()),
         Look::Diff => row(inert(line), of_patch(line)),
     };
     // The end of a file without a newline is no such row: it is shorter.
