@@ -308,7 +308,7 @@ impl Model {
         let bold = Style::new().add_modifier(Modifier::BOLD);
         let rows = HELP.iter().map(|(keys, what)| match *keys {
             "" => text::row(*what, bold),
-            keys => text::row(format!("  {keys:<25}  {what}"), Style::new()),
+            keys => text::row(format!("  {keys:<16}  {what}"), Style::new()),
         });
         self.push_page("keys", rows.collect());
     }

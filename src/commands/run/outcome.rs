@@ -172,7 +172,10 @@ fn cut_output(summary: &Summary) {
 fn closing_words(run: &Run, summary: &Summary) -> String {
     let ran = !matches!(summary.outcome.end, End::NotFound { .. } | End::NotExecutable { .. });
     let took = if ran { format!(" after {}", words::took(summary.outcome.usage.wall_ms)) } else { String::new() };
-    let root = if summary.runtime == "host" { "the programs of this host" } else { &summary.runtime };
+    let root = match summary.runtime.as_str() {
+        "host" => "among this host's programs".to_owned(),
+        image => format!("in {}", words::inert(image)),
+    };
     let end = match &summary.outcome.end {
         End::Exited { code } => format!("exit {code}"),
         End::Signalled { signal } => format!("ended by {}", words::signal(*signal)),
@@ -180,7 +183,7 @@ fn closing_words(run: &Run, summary: &Summary) -> String {
         End::OutOfDisk { limit, .. } => format!("the disk limit of {} ended it", words::size(*limit)),
         End::Deadline { ttl_ms } => format!("the time limit of {} ended it", words::took(*ttl_ms)),
         End::Interrupted { signal } => format!("interrupted ({})", words::signal(*signal)),
-        End::NotFound { program } => format!("{} was not found in {}", words::inert(program), words::inert(root)),
+        End::NotFound { program } => format!("{} was not found {root}", words::inert(program)),
         End::NotExecutable { program, why } => format!("{} cannot be executed: {why}", words::inert(program)),
         End::Refused { why } | End::Lost { why } => words::inert(why),
     };
