@@ -70,5 +70,6 @@ mod terminal;
 mod together;
 mod ttl;
 mod ui;
+mod ui_views;
 mod verify;
 mod watchdog;

@@ -145,6 +145,7 @@ impl Dir {
 
     /// Whether modes say who may do what: on some file systems all of them are as the mount says.
     #[cfg(target_os = "linux")]
+    #[allow(clippy::useless_conversion, reason = "the number is narrower on some processors")]
     pub(crate) fn keeps_modes(&self) -> bool {
         // FAT, exFAT, NTFS, 9P, SMB of three ages, FUSE, VirtualBox's folders.
         const WITHOUT: [i64; 10] = [
