@@ -1,5 +1,6 @@
-//! What a pull shows while it works: a line for each layer in flight and one for all of it, on a
-//! terminal; nothing elsewhere, where lines that overwrite each other are noise in somebody's log.
+//! What long work shows while it goes on: a pull a line for each layer in flight and one for all of it, other work one
+//! line with its bytes; on a terminal, and nothing elsewhere, where lines that overwrite each other are noise in
+//! somebody's log.
 //!
 //! No terminal mode is changed and no cursor hidden, so that nothing has to be mended after Ctrl-C.
 
@@ -9,7 +10,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::HashMap;
 use std::io::IsTerminal;
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Drawn so often in a second at most.
 const RATE: u8 = 10;
@@ -19,6 +20,13 @@ const LAYER: &str =
     "  {prefix} [{wide_bar:.=> }] {binary_bytes:>10} of {binary_total_bytes:<10} {binary_bytes_per_sec:>12} {msg:<11}";
 const NARROW: &str = "  {prefix} {binary_bytes} of {binary_total_bytes} {msg}";
 const TOTAL: &str = "aido: {msg}";
+/// Work over bytes: how many are known, how many are not, and the first in little room.
+const WORK: &str =
+    "aido: {prefix} [{wide_bar:.=> }] {binary_bytes:>10} of {binary_total_bytes:<10} {binary_bytes_per_sec:>12}";
+const OPEN: &str = "aido: {prefix}, {binary_bytes}, {binary_bytes_per_sec}";
+const NARROW_WORK: &str = "aido: {prefix}, {binary_bytes} of {binary_total_bytes}";
+/// Work over bytes that ends sooner shows nothing: a line that flashes tells nobody anything.
+pub(crate) const DELAY: Duration = Duration::from_millis(400);
 
 /// The listener of one command.
 pub(crate) struct Shown {
@@ -41,6 +49,21 @@ impl Shown {
     /// Takes every line away. What is said next stands where they stood.
     pub(crate) fn clear(&self) {
         self.with(State::clear);
+    }
+
+    /// Work over so many bytes begins; 0 where nobody knows how many. [`Shown::passed`] tells how far it is.
+    pub(crate) fn work(&self, doing: &'static str, bytes: u64) {
+        self.with(|state| state.begin(doing, bytes, Instant::now()));
+    }
+
+    /// So many bytes more are done.
+    pub(crate) fn passed(&self, bytes: u64) {
+        self.with(|state| state.pass(bytes, Instant::now()));
+    }
+
+    /// Whether anything is ever shown.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.state.is_none()
     }
 
     /// One line on what is going on.
@@ -72,7 +95,7 @@ struct State {
     size: fn() -> (usize, usize),
     total: Option<ProgressBar>,
     layers: HashMap<LayerId, Layer>,
-    doing: &'static str,
+    work: Option<Work>,
     expected: u64,
     came: u64,
     /// Bytes of an archive, before it is known what it holds.
@@ -81,6 +104,13 @@ struct State {
     present: usize,
     /// Layers of an engine's pull: bytes that came, and of how many.
     engine: HashMap<String, (u64, u64)>,
+}
+
+/// Work over bytes.
+struct Work {
+    line: ProgressBar,
+    since: Instant,
+    is_shown: bool,
 }
 
 struct Layer {
@@ -98,7 +128,7 @@ impl State {
             size,
             total: None,
             layers: HashMap::new(),
-            doing: "",
+            work: None,
             expected: 0,
             came: 0,
             read: 0,
@@ -131,18 +161,34 @@ impl State {
             Step::Waiting { layer } => self.tell(layer, "waiting"),
             Step::Unpacked { layer } => self.finish(layer),
             Step::Retrying { why, wait } => self.note(why, wait),
-            Step::Working { doing, bytes } => {
-                (self.doing, self.expected, self.came) = (doing, bytes, 0);
-                self.pass(0);
-            }
-            Step::Passed { bytes } => self.pass(bytes),
+            Step::Working { doing, bytes } => self.begin(doing, bytes, Instant::now()),
+            Step::Passed { bytes } => self.pass(bytes, Instant::now()),
             _ => {}
         }
     }
 
-    fn pass(&mut self, bytes: u64) {
-        self.came += bytes;
-        self.say(format!("{}: {} of {}", self.doing, words::size(self.came), words::size(self.expected)));
+    fn begin(&mut self, doing: &'static str, bytes: u64, now: Instant) {
+        self.clear();
+        // It counts from the first byte on, and draws when it is added to the others.
+        let line = ProgressBar::with_draw_target((bytes > 0).then_some(bytes), ProgressDrawTarget::hidden());
+        let template = match (self.size)().1 {
+            _ if bytes == 0 => OPEN,
+            ..72 => NARROW_WORK,
+            _ => WORK,
+        };
+        let style = ProgressStyle::with_template(template);
+        let line = style.map(|style| line.clone().with_style(style)).unwrap_or(line);
+        self.work = Some(Work { line: line.with_prefix(doing), since: now, is_shown: false });
+    }
+
+    fn pass(&mut self, bytes: u64, now: Instant) {
+        let Some(work) = &mut self.work else { return };
+        work.line.inc(bytes);
+        if !work.is_shown && now.saturating_duration_since(work.since) >= DELAY {
+            work.line = self.lines.add(work.line.clone());
+            work.is_shown = true;
+            work.line.tick();
+        }
     }
 
     fn read(&mut self, bytes: u64) {
@@ -232,7 +278,8 @@ impl State {
 
     fn clear(&mut self) {
         let layers = self.layers.values_mut().filter_map(|layer| layer.line.take());
-        for line in layers.chain(self.total.take()) {
+        let work = self.work.take().filter(|work| work.is_shown).map(|work| work.line);
+        for line in layers.chain(self.total.take()).chain(work) {
             line.finish_and_clear();
             self.lines.remove(&line);
         }
@@ -289,12 +336,21 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_over_bytes_is_one_line() {
+    fn work_over_bytes_is_shown_when_it_takes_its_time() {
         let mut state = State::new(ProgressDrawTarget::hidden(), || (24, 80));
-        state.step(Step::Working { doing: "verifying", bytes: 4000 });
-        state.step(Step::Passed { bytes: 1500 });
-        state.step(Step::Passed { bytes: 500 });
-        assert_eq!(state.total.as_ref().unwrap().message(), "verifying: 1.9 KiB of 3.9 KiB");
+        let now = Instant::now();
+        state.begin("verifying", 4000, now);
+        state.pass(1500, now + DELAY / 2);
+        assert!(!state.work.as_ref().unwrap().is_shown, "it flashes");
+        state.pass(500, now + DELAY);
+        let work = state.work.as_ref().unwrap();
+        assert!(work.is_shown && work.line.position() == 2000 && work.line.length() == Some(4000));
+        state.begin("writing", 0, now + DELAY);
+        let work = state.work.as_ref().unwrap();
+        assert!(!work.is_shown && work.line.prefix() == "writing" && work.line.length().is_none());
+        state.clear();
+        state.pass(1, now + 2 * DELAY);
+        assert!(state.work.is_none());
     }
 
     #[test]
@@ -307,7 +363,7 @@ mod tests {
 
     #[test]
     fn the_templates_are_sound() {
-        for template in [LAYER, NARROW, TOTAL] {
+        for template in [LAYER, NARROW, TOTAL, WORK, OPEN, NARROW_WORK] {
             ProgressStyle::with_template(template).unwrap();
         }
     }

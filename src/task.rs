@@ -2,6 +2,7 @@
 
 use crate::inputs::{WORKSPACE, near};
 use crate::settings::{At, Error, Result};
+use crate::words;
 use std::io::Read;
 use std::path::{Component, Path};
 
@@ -157,9 +158,7 @@ fn missing(project: &Path, path: &str, name: &str) -> Error {
             "the project folder is {}; a command of the root goes by its absolute path",
             project.display()
         )),
-        names => {
-            error.remedy(format!("there is {}", names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ")))
-        }
+        names => error.remedy(words::there(&names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>())),
     }
 }
 

@@ -182,6 +182,11 @@ fn put_bytes(bytes: &[u8], shown: &mut String) {
 /// Nobody who does not read what is said holds this program up for longer.
 const LISTENING: Duration = Duration::from_secs(10);
 
+/// What there is instead: `there is a`, `there are a, b`.
+pub(crate) fn there(names: &[String]) -> String {
+    format!("there {} {}", if names.len() == 1 { "is" } else { "are" }, names.join(", "))
+}
+
 /// A word to the person, on standard error.
 pub(crate) fn say(what: &str) {
     if streams::stderr_hears(Instant::now() + LISTENING) {

@@ -75,7 +75,8 @@ impl fmt::Display for Known<'_> {
         if all.is_empty() {
             return write!(f, "this project has no {what} yet");
         }
-        write!(f, "there is {}", all[..all.len().min(SHOWN)].join(", "))?;
+        let are = if all.len() == 1 { "is" } else { "are" };
+        write!(f, "there {are} {}", all[..all.len().min(SHOWN)].join(", "))?;
         if all.len() > SHOWN { write!(f, " and {} older", all.len() - SHOWN) } else { Ok(()) }
     }
 }

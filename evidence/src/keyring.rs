@@ -74,9 +74,32 @@ impl Keyring {
         self.folder.path()
     }
 
+    /// A file that says whom to believe, and that nobody but this user can have written; None if it is not there.
+    fn own(&self, name: &str, most: u64) -> Result<Option<Vec<u8>>> {
+        let Some(file) = present(self.folder.file(name, For::Reading))? else { return Ok(None) };
+        let path = self.folder.path().join(name);
+        if let Some(Owner { user, me, mode }) = owner_of(&file).map_err(|e| Error::io("look at", &path, e))? {
+            if user != me {
+                let why = format!("belongs to user {user}, and this is user {me}");
+                return Err(Error::foreign(&path, why, "keys are believed that are your own files; move it away"));
+            }
+            if mode & 0o022 != 0 {
+                let why = format!("can be written by others (mode {:03o}), and says whom to believe", mode & 0o777);
+                let remedy = format!("compare it with a copy that you trust, then: chmod go-w '{}'", path.display());
+                return Err(Error::foreign(&path, why, remedy));
+            }
+        }
+        let mut bytes = Vec::new();
+        file.take(most + 1).read_to_end(&mut bytes).map_err(|e| Error::io("read", &path, e))?;
+        match bytes.len() as u64 > most {
+            true => Err(Error::damaged(&path, format_args!("it is longer than {most} bytes"))),
+            false => Ok(Some(bytes)),
+        }
+    }
+
     /// The name of the key that signs.
     fn current_id(&self) -> Result<Option<String>> {
-        let Some(bytes) = present(self.folder.read(CURRENT, 128))? else { return Ok(None) };
+        let Some(bytes) = self.own(CURRENT, 128)? else { return Ok(None) };
         let id = String::from_utf8(bytes).ok().map(|text| text.trim().to_owned()).filter(|text| is_id(text));
         let path = self.folder.path().join(CURRENT);
         id.map(Some).ok_or_else(|| Error::damaged(&path, "it names no key; `aido key rotate` makes a new one"))
@@ -98,7 +121,7 @@ impl Keyring {
             return Ok(None);
         }
         let name = format!("{id}{PUBLIC}");
-        let Some(bytes) = present(self.folder.read(&name, MAX_PEM))? else { return Ok(None) };
+        let Some(bytes) = self.own(&name, MAX_PEM)? else { return Ok(None) };
         let path = self.folder.path().join(&name);
         let key = PublicKey::from_pem(&String::from_utf8_lossy(&bytes)).map_err(|why| Error::damaged(&path, why))?;
         if key.id() != id {
@@ -128,7 +151,7 @@ impl Keyring {
             return Ok(None);
         }
         let name = format!("{id}{ROTATION}");
-        let Some(bytes) = present(self.folder.read(&name, MAX_PEM))? else { return Ok(None) };
+        let Some(bytes) = self.own(&name, MAX_PEM)? else { return Ok(None) };
         let path = self.folder.path().join(&name);
         Envelope::read(&bytes).map(Some).map_err(|why| Error::damaged(&path, why))
     }

@@ -70,6 +70,7 @@ pub use keyring::{Keyring, Known, ROTATION_TYPE, Rotated, Rotation};
 pub use layers::{Handed, Layers};
 pub use ledger::{BEGUN, DIFFERS, Ledger};
 pub use order::{Order, Piece};
+pub use parts::Far;
 pub use project::Project;
 pub use prune::{Over, Reason, Retention};
 pub use read::{Broken, Events};

@@ -5,6 +5,7 @@ use crate::fault;
 use crate::folder::{Folder, present};
 use crate::home::Home;
 use crate::id::Id;
+use crate::keyring::Keyring;
 use crate::ledger::Ledger;
 use crate::platform::{Dir, Owner};
 use std::io::ErrorKind;
@@ -48,11 +49,30 @@ impl Notes {
 impl Project {
     /// The evidence of the project in `project_dir`, if it has any.
     pub fn open(project_dir: &Path, home: &Home) -> Result<Option<Project>> {
-        match Folder::open(&project_dir.join(FOLDER)) {
-            Ok(folder) => checked(folder, home).map(Some),
-            Err(e) if e.is_missing() => Ok(None),
-            Err(e) => Err(e),
-        }
+        let folder = present(Folder::open(&project_dir.join(FOLDER)))?;
+        folder.map(|folder| closed(folder, home)).transpose()
+    }
+
+    /// The same for somebody who only looks, and is to change nothing: not even the mode of the folder.
+    pub fn open_to_look(project_dir: &Path, home: &Home) -> Result<Option<Project>> {
+        let Some(folder) = present(Folder::open(&project_dir.join(FOLDER)))? else { return Ok(None) };
+        checked(&folder)?;
+        Ok(Some(Project { folder, home: Arc::new(home.clone()), notes: Notes::default() }))
+    }
+
+    /// What others could have changed of the evidence in `project_dir` or of the user's keys; nothing is mended here.
+    pub fn open_to_others(project_dir: &Path, home: &Home) -> Vec<Error> {
+        let folder = present(Folder::open(&project_dir.join(FOLDER)));
+        let folder = folder.and_then(|folder| match folder {
+            Some(folder) => checked(&folder).and_then(|open| open.map_or(Ok(()), |mode| Err(wide(&folder, mode)))),
+            None => Ok(()),
+        });
+        let keys = match home.keys.as_deref().map(Keyring::open) {
+            Some(Ok(Some(keys))) => keys.keys().map(drop),
+            Some(Err(error)) => Err(error),
+            _ => Ok(()),
+        };
+        [folder, keys].into_iter().filter_map(Result::err).collect()
     }
 
     /// The same; made if it is not there.
@@ -63,7 +83,7 @@ impl Project {
             Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
             Err(e) => return Err(Error::io("make", &path, e)),
         }
-        let project = checked(Folder::open(&path)?, home)?;
+        let project = closed(Folder::open(&path)?, home)?;
         let ignore_all = b"*\n";
         if project.folder.read(".gitignore", 64).ok().as_deref() != Some(ignore_all) {
             project.folder.replace(".gitignore", ignore_all, false)?;
@@ -154,8 +174,9 @@ impl Project {
     }
 }
 
-/// The folder is ours alone. A repository can bring a `.aido` of its own, with wide modes.
-fn checked(folder: Folder, home: &Home) -> Result<Project> {
+/// The folder is ours alone; its mode where it is open to others all the same. A repository can bring a `.aido` of its
+/// own, with wide modes, and where others may write they may have left a sandbox of theirs, which the next run would use.
+fn checked(folder: &Folder) -> Result<Option<u32>> {
     let owner = folder.dir().owner().map_err(|e| Error::io("look at", folder.path(), e))?;
     if let Some(Owner { user, me, .. }) = owner.as_ref().filter(|owner| owner.user != owner.me) {
         return Err(Error::Foreign {
@@ -164,8 +185,33 @@ fn checked(folder: Folder, home: &Home) -> Result<Project> {
             remedy: "run aido as that user, or move the folder away".into(),
         });
     }
-    if owner.is_some_and(|owner| owner.mode & 0o077 != 0) {
-        folder.dir().close_to_others().map_err(|e| Error::io("make private", folder.path(), e))?;
+    let Some(mode) = owner.map(|owner| owner.mode).filter(|mode| mode & 0o077 != 0) else { return Ok(None) };
+    if mode & 0o022 != 0 && folder.dir().keeps_modes() {
+        return Err(wide(folder, mode));
     }
-    Ok(Project { folder, home: Arc::new(home.clone()), notes: Notes::default() })
+    Ok(Some(mode))
+}
+
+fn wide(folder: &Folder, mode: u32) -> Error {
+    let shown = folder.path().display();
+    let can = if mode & 0o022 != 0 { "written" } else { "read" };
+    Error::Foreign {
+        path: folder.path().to_path_buf(),
+        why: format!("can be {can} by others (mode {:03o}), so what lies in it may be theirs", mode & 0o777),
+        remedy: format!("look what is in it, then `chmod 700 '{shown}'`; or move it away, and a new one is made"),
+    }
+}
+
+/// Closes what can only be read by others, and says so.
+fn closed(folder: Folder, home: &Home) -> Result<Project> {
+    let open = checked(&folder)?;
+    let project = Project { folder, home: Arc::new(home.clone()), notes: Notes::default() };
+    if let Some(mode) = open {
+        let (folder, path) = (project.folder.dir(), project.folder.path());
+        folder.close_to_others().map_err(|e| Error::io("make private", path, e))?;
+        let stays = folder.owner().ok().flatten().is_some_and(|owner| owner.mode & 0o077 != 0);
+        let now = if stays { "this file system knows no modes that would close it" } else { "it is closed now" };
+        project.notes.add(format!("{} was open to others (mode {:03o}); {now}", path.display(), mode & 0o777));
+    }
+    Ok(project)
 }

@@ -69,12 +69,19 @@ async fn fetch(
     listener: &mut dyn Listener,
 ) -> Result<(), String> {
     let options = DownloadFromContainerOptionsBuilder::new().path(OUTPUTS).build();
+    let mut bytes = 0;
     let mut pieces = std::pin::pin!(session.slow.download_from_container(container, Some(options)));
     loop {
         tokio::select! {
             piece = tokio::time::timeout(STALLED, pieces.next()) => match piece {
                 // The thread may have had enough: what it left out is named.
-                Ok(Some(Ok(piece))) => if to.send(piece).await.is_err() { return Ok(()) },
+                Ok(Some(Ok(piece))) => {
+                    bytes += piece.len() as u64;
+                    listener.collected_so_far(bytes);
+                    if to.send(piece).await.is_err() {
+                        return Ok(());
+                    }
+                }
                 Ok(Some(Err(e))) => return Err(session.failed("the engine broke off")(e).what),
                 Ok(None) => return Ok(()),
                 Err(_) => return Err(format!("the engine sent nothing for {} s", STALLED.as_secs())),

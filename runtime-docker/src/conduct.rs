@@ -150,6 +150,10 @@ impl Listener for Early<'_> {
         self.listener.output(stream, bytes);
     }
 
+    fn collected_so_far(&mut self, bytes: u64) {
+        self.listener.collected_so_far(bytes);
+    }
+
     fn command(&mut self) -> Option<Command> {
         self.kept.pop_front().or_else(|| self.listener.command())
     }

@@ -13,6 +13,7 @@ use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags};
 use std::ffi::CStr;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 /// How deep folders are followed.
 const DEEPEST: usize = 64;
@@ -21,6 +22,9 @@ const MOST_ENTRIES: usize = 100_000;
 
 /// Bytes of their paths together: each is stored in the record, and a task must not make that too large to be sealed.
 const MOST_NAMES: usize = 8 << 20;
+
+/// How often it is told how far the copying is.
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// Copies the outputs of a sandbox into the folder of outputs, at most as many bytes as the plan's disk has, and without
 /// the secrets that the run was given. What fails is named as left out: the run itself is over, and stays as it was.
@@ -95,7 +99,12 @@ impl Copying {
             if told {
                 match report.read(&mut piece) {
                     Ok(0) => break,
-                    Ok(length) => text.extend_from_slice(&piece[..length]),
+                    Ok(length) => {
+                        text.extend_from_slice(&piece[..length]);
+                        if let Some(bytes) = take_so_far(&mut text) {
+                            listener.collected_so_far(bytes);
+                        }
+                    }
                     Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
                     Err(e) => return Err(e.to_string()),
                 }
@@ -108,6 +117,36 @@ impl Copying {
         match serde_json::from_slice::<Result<Report, String>>(&text) {
             Ok(report) => report.map(Collected::from),
             Err(e) => Err(format!("the copying process did not report: {e}; {status:?}")),
+        }
+    }
+}
+
+/// Takes the lines that say how far it is, which come before the report; the last of them.
+fn take_so_far(text: &mut Vec<u8>) -> Option<u64> {
+    let mut last = None;
+    while text.first().is_some_and(u8::is_ascii_digit)
+        && let Some(length) = text.iter().position(|byte| *byte == b'\n')
+    {
+        last = std::str::from_utf8(&text[..length]).ok().and_then(|line| line.parse().ok());
+        text.drain(..=length);
+    }
+    last
+}
+
+/// Tells the parent how far it is, now and then.
+struct SoFar<'a> {
+    pipe: &'a OwnedFd,
+    bytes: u64,
+    said: Instant,
+}
+
+impl SoFar<'_> {
+    fn add(&mut self, bytes: u64) {
+        self.bytes += bytes;
+        if self.said.elapsed() >= PAUSE {
+            self.said = Instant::now();
+            // Shorter than what a pipe takes in one piece. That nobody hears it is no reason to stop.
+            let _ = rustix::io::write(self.pipe, format!("{}\n", self.bytes).as_bytes());
         }
     }
 }
@@ -140,7 +179,8 @@ fn copy_all(live: &Live, target: &OwnedFd, io: &Io, plan: &Plan, report: OwnedFd
     let secrets = Secrets::new(values);
     let replace = !plan.exact_output && !secrets.is_empty();
     let left = plan.limits.disk.value;
-    let mut copier = Copier { report: Report::default(), secrets, replace, left, entries: 0, names: 0 };
+    let so_far = SoFar { pipe: &report, bytes: 0, said: Instant::now() };
+    let mut copier = Copier { report: Report::default(), secrets, replace, left, entries: 0, names: 0, so_far };
     let joined = live.user_namespace.as_ref().map_or(Ok(()), |namespace| sys::join_user_namespace(namespace.as_fd()));
     let result = match joined {
         // A change of namespace forgets the tie to the parent.
@@ -153,7 +193,7 @@ fn copy_all(live: &Live, target: &OwnedFd, io: &Io, plan: &Plan, report: OwnedFd
     i32::from(std::fs::File::from(report).write_all(&text).is_err())
 }
 
-struct Copier {
+struct Copier<'a> {
     report: Report,
     /// What must not get out, by name or content.
     secrets: Secrets,
@@ -163,9 +203,10 @@ struct Copier {
     left: u64,
     entries: usize,
     names: usize,
+    so_far: SoFar<'a>,
 }
 
-impl Copier {
+impl Copier<'_> {
     fn omit(&mut self, path: &str, why: impl Into<String>) {
         self.report.omitted.push(Omission { path: path.to_string(), why: why.into() });
     }
@@ -262,7 +303,9 @@ impl Copier {
         let most = self.left;
         self.left -= size;
         let redactor = self.replace.then(|| Redactor::new(&self.secrets, false));
-        let Some(Copied { size, digest, redacted }) = copy::copy(&source, &copy, size, most, redactor)? else {
+        let Some(Copied { size, digest, redacted }) =
+            copy::copy(&source, &copy, size, most, redactor, &mut |bytes| self.so_far.add(bytes))?
+        else {
             rustix::fs::unlinkat(into, name, rustix::fs::AtFlags::empty())?;
             self.omit(path, "with its secrets replaced it is larger than what is left of the disk bound");
             return Ok(());

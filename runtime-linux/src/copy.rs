@@ -16,13 +16,14 @@ pub(crate) struct Copied {
     pub(crate) redacted: u64,
 }
 
-/// Copies `size` bytes into an empty file; `None` if more than `most` would come of them.
+/// Copies `size` bytes into an empty file, and tells of each piece; `None` if more than `most` would come of them.
 pub(crate) fn copy(
     source: &OwnedFd,
     copy: &OwnedFd,
     size: u64,
     most: u64,
     mut redactor: Option<Redactor>,
+    passed: &mut dyn FnMut(u64),
 ) -> Result<Option<Copied>> {
     let mut target = Target { copy, hasher: Sha256::new(), size: 0 };
     let (mut buffer, mut clean) = (vec![0u8; 1 << 16], Vec::new());
@@ -34,6 +35,7 @@ pub(crate) fn copy(
             break;
         }
         left -= got as u64;
+        passed(got as u64);
         match &mut redactor {
             Some(redactor) => {
                 redactor.push(&buffer[..got], &mut clean);

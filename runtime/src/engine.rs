@@ -90,6 +90,10 @@ pub trait Listener {
     /// Bytes of the task, as they came.
     fn output(&mut self, stream: Stream, bytes: &[u8]);
 
+    /// The task is over, and so many bytes of its outputs were brought out so far. Who stands between an engine and a
+    /// listener passes it on.
+    fn collected_so_far(&mut self, _bytes: u64) {}
+
     /// The next command, if there is one; never blocks.
     fn command(&mut self) -> Option<Command>;
 

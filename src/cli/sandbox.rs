@@ -31,6 +31,10 @@ pub(crate) struct SandboxUp {
 
 #[derive(Debug, Args)]
 pub(crate) struct SandboxList {
+    /// Those of single runs that are over, too
+    #[arg(short, long)]
+    pub(crate) all: bool,
+
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -13,11 +13,14 @@ use clap_complete::CompletionCandidate;
 use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter, PathCompleter};
 use clap_complete::env::{CompleteEnv, Shells};
 use clap_mangen::Man;
-use std::path::Path;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// The variable by which the scripts of shells ask for candidates.
 const VARIABLE: &str = "AIDO_COMPLETE";
+/// The variable by which some of them say which word is being typed; with others it is the last.
+const WORD: &str = "_CLAP_COMPLETE_INDEX";
 /// A script of zsh that lies in its search path is the body of a function: at its first call it has to answer, too.
 const AUTOLOADED: &str = "[[ \"${funcstack[1]-}\" = _aido ]] && _clap_dynamic_completer_aido \"$@\"\ntrue\n";
 /// So many of a project's things are offered, the newest first.
@@ -26,6 +29,7 @@ const MOST: usize = 200;
 /// Answers a shell that asks what could be typed; `None` where none asks.
 pub(super) fn asked() -> Option<ExitCode> {
     std::env::var_os(VARIABLE)?;
+    go_where_the_line_says();
     let here = std::env::current_dir().ok();
     match CompleteEnv::with_factory(command).var(VARIABLE).try_complete(std::env::args_os(), here.as_deref()) {
         Ok(true) => Some(ExitCode::SUCCESS),
@@ -35,6 +39,42 @@ pub(super) fn asked() -> Option<ExitCode> {
             Some(ExitCode::from(exit::AIDO_FAILED))
         }
     }
+}
+
+/// With `-C DIR` on the line its IDs, runs and files are those of that folder.
+fn go_where_the_line_says() {
+    let words: Vec<OsString> = std::env::args_os().skip_while(|word| word != "--").skip(1).collect();
+    let at = std::env::var(WORD).ok().and_then(|at| at.parse().ok()).unwrap_or(words.len().saturating_sub(1));
+    if let Some(folder) = folder(words.into_iter().take(at)) {
+        // One that is not there has nothing to offer, and says so when the line is run.
+        let _ = std::env::set_current_dir(folder);
+    }
+}
+
+/// The folder that these words name, as the program itself would read them.
+fn folder(words: impl IntoIterator<Item = OsString>) -> Option<PathBuf> {
+    let matches = Cli::command().ignore_errors(true).try_get_matches_from(words).ok()?;
+    let typed = matches.get_one::<PathBuf>("project")?;
+    match typed.to_str() {
+        Some(text) if !typed.exists() => Some(unquoted(text)),
+        _ => Some(typed.clone()),
+    }
+}
+
+/// What a shell would make of a word: bash and zsh tell it as it was typed.
+fn unquoted(word: &str) -> PathBuf {
+    let home = word.strip_prefix("~/").and_then(|rest| Some((std::env::home_dir()?, rest)));
+    let (begin, rest) = home.unwrap_or((PathBuf::new(), word));
+    let mut plain = String::new();
+    let mut chars = rest.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => plain.extend(chars.next()),
+            '\'' | '"' => {}
+            c => plain.push(c),
+        }
+    }
+    begin.join(plain)
 }
 
 pub(super) fn completions(asked: &Completions) -> Result<u8> {
@@ -119,7 +159,7 @@ fn candidate(name: &str, help: String) -> CompletionCandidate {
 
 /// Looks on: whatever is wrong with a project, a shell is told nothing of it.
 fn project() -> Option<Project> {
-    Project::open(&std::env::current_dir().ok()?, &backend::own_home()).ok()?
+    Project::open_to_look(&std::env::current_dir().ok()?, &backend::own_home()).ok()?
 }
 
 fn sandboxes() -> Vec<CompletionCandidate> {
@@ -150,4 +190,23 @@ fn images() -> Vec<CompletionCandidate> {
 
 fn runtimes() -> Vec<CompletionCandidate> {
     named(["host"]).into_iter().chain(images()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folder_is_read_as_the_program_reads_it() {
+        let of = |line: &[&str]| folder(["aido"].iter().chain(line).map(OsString::from));
+        let named = |folder: &str| Some(PathBuf::from(folder));
+        assert_eq!(of(&["-C", "no/such", "show"]), named("no/such"));
+        assert_eq!(of(&["show", "-Cno/such"]), named("no/such"));
+        assert_eq!(of(&["sandbox", "destroy", "--project=no/such"]), named("no/such"));
+        assert_eq!(of(&["run", "--project", "no/such", "--sandbox"]), named("no/such"));
+        assert_eq!(of(&["-C", "'no such'/x\\ y", "run"]), named("no such/x y"));
+        assert_eq!(of(&["run", "make", "-C", "no/such"]), None, "that is the task's");
+        assert_eq!(of(&["show"]), None);
+        assert_eq!(of(&["-C"]), None);
+    }
 }

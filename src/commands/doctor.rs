@@ -1,25 +1,29 @@
 //! `aido doctor`: what this host, or an engine, can hold, what it cannot, and what mends it.
 
 use crate::backend::{self, Backend};
+use crate::mend;
 use crate::settings::Policy;
 use crate::words::inert;
-use aido_runtime::{Control, Enforced, Force, Probe, Standing};
+use aido_evidence::Project;
+use aido_runtime::{Advice, Control, Enforced, Error, Force, Probe, Standing};
 use anyhow::Result;
 use owo_colors::OwoColorize;
 use serde_json::{Value, json};
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
+use std::path::Path;
 
 /// Version of the JSON form. 1: first. 2: `engine`.
 const DOCTOR_VERSION: u32 = 2;
 
-pub(crate) fn doctor(typed: &crate::cli::Doctor) -> Result<u8> {
+pub(crate) fn doctor(dir: &Path, typed: &crate::cli::Doctor) -> Result<u8> {
     if typed.apparmor_profile {
         print!("{}", backend::apparmor_profile()?);
         return Ok(0);
     }
     let chosen = backend::chosen(typed.backend, &Policy::of_the_user()?)?;
-    let probe = backend::engine(chosen, "doctor")?.probe();
+    let mut probe = backend::engine(chosen, "doctor")?.probe();
+    probe.advice.extend(open_to_others(dir));
     // Beside the kernel's own means an engine is a choice; whoever asks for one engine wants to know of that one.
     let beside = (chosen == Backend::Linux && typed.backend.is_none()).then(backend::docker::probe).flatten();
     let lacking = probe.controls.lacking().count();
@@ -37,6 +41,14 @@ pub(crate) fn doctor(typed: &crate::cli::Doctor) -> Result<u8> {
         anstream::stdout().lock().write_all(page.as_bytes())?;
     }
     Ok(u8::from(can_be_better(&probe.controls)))
+}
+
+/// Evidence of the project here, or keys of the user, that others could change.
+fn open_to_others(dir: &Path) -> impl Iterator<Item = Advice> {
+    Project::open_to_others(dir, &backend::own_home()).into_iter().map(|error| {
+        let Error { what, remedy } = mend::evidence(&error);
+        Advice { about: "evidence and keys".to_string(), why: what, remedy }
+    })
 }
 
 fn as_json(probe: &Probe) -> Value {
@@ -67,7 +79,7 @@ fn page(probe: &Probe, backend: Backend, lacking: usize) -> Result<String, fmt::
     }
     for advice in &probe.advice {
         writeln!(page, "{} {}", format!("{:<7}", "note").yellow(), advice.about.bold())?;
-        reason(&mut page, Some(&advice.why), advice.remedy.as_deref())?;
+        reason(&mut page, Some(&inert(&advice.why)), advice.remedy.as_deref())?;
     }
     writeln!(page)?;
     let who = if backend == Backend::Docker { "This engine" } else { "This host" };

@@ -4,11 +4,13 @@ use super::past;
 use super::verify::{NOT_VERIFIED, faults, trust};
 use crate::cli::Export;
 use crate::fresh::Fresh;
+use crate::progress::{self, Shown};
 use crate::words::{self, say};
-use aido_evidence::{Packed, Report, Run, Trust, plain_json, verify_bundle};
+use aido_evidence::{Far, Packed, Report, Run, Trust, plain_json, verify_bundle};
 use anyhow::{Context, Result, bail};
 use serde_json::json;
-use std::io::{BufReader, BufWriter, IsTerminal, Seek};
+use std::fs::File;
+use std::io::{BufReader, BufWriter, IsTerminal, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 const MADE_BY: &str = concat!("aido ", env!("CARGO_PKG_VERSION"));
@@ -18,8 +20,13 @@ pub(crate) fn export(dir: &Path, typed: &Export) -> Result<u8> {
     let output = typed.output.clone().unwrap_or_else(|| PathBuf::from(format!("{}.aido.tar.zst", run.id())));
     // Who exports vouches for what was signed with a key of his own.
     let trust = trust(&[])?;
-    if !typed.anyway && !allowed(&run.verify(&trust)?) {
-        return Ok(NOT_VERIFIED);
+    let shown = progress::shown(typed.quiet);
+    if !typed.anyway {
+        let report = run.verify_heard(&trust, &mut |far| tell(&shown, "checking", far));
+        shown.clear();
+        if !allowed(&report?) {
+            return Ok(NOT_VERIFIED);
+        }
     }
     if output == Path::new("-") {
         let stdout = std::io::stdout();
@@ -27,13 +34,13 @@ pub(crate) fn export(dir: &Path, typed: &Export) -> Result<u8> {
             bail!("a bundle is nothing for a terminal; name a file with -o, or pipe the output to another program");
         }
         let own = crate::host::streams::plain_stdout().context("standard output")?;
-        let packed = run.export(BufWriter::with_capacity(1 << 17, own), &output, MADE_BY)?;
+        let packed = packed(&run, BufWriter::with_capacity(1 << 17, own), &output, &shown)?;
         return told(typed, &run, &output, packed, None);
     }
     let mut fresh = Fresh::new(&output, typed.force)?;
-    let packed = run.export(BufWriter::with_capacity(1 << 17, &fresh.file), &output, MADE_BY)?;
+    let packed = packed(&run, BufWriter::with_capacity(1 << 17, &fresh.file), &output, &shown)?;
     // Read back: what is handed on is what was checked.
-    if !typed.anyway && !allowed(&reread(&mut fresh, &trust)?) {
+    if !typed.anyway && !allowed(&reread(&mut fresh, &trust, &shown)?) {
         return Ok(NOT_VERIFIED);
     }
     let bytes = fresh.file.metadata().map(|m| m.len()).ok();
@@ -41,9 +48,41 @@ pub(crate) fn export(dir: &Path, typed: &Export) -> Result<u8> {
     told(typed, &run, &output, packed, bytes)
 }
 
-fn reread(fresh: &mut Fresh, trust: &Trust) -> Result<Report> {
-    fresh.file.rewind().context("reading back what was written")?;
-    Ok(verify_bundle(BufReader::with_capacity(1 << 17, &fresh.file), u64::MAX, trust)?)
+fn tell(shown: &Shown, doing: &'static str, far: Far) {
+    match far {
+        Far::Begins(bytes) => shown.work(doing, bytes),
+        Far::Read(bytes) => shown.passed(bytes),
+    }
+}
+
+fn packed(run: &Run, out: impl Write + Send, to: &Path, shown: &Shown) -> Result<Packed> {
+    let packed = run.export(out, to, MADE_BY, &mut |far| tell(shown, "writing", far));
+    shown.clear();
+    Ok(packed?)
+}
+
+fn reread(fresh: &mut Fresh, trust: &Trust, shown: &Shown) -> Result<Report> {
+    let back = "reading back what was written";
+    fresh.file.rewind().context(back)?;
+    shown.work("reading it back", fresh.file.metadata().context(back)?.len());
+    let told = Told { file: &fresh.file, shown };
+    let report = verify_bundle(BufReader::with_capacity(1 << 17, told), u64::MAX, trust);
+    shown.clear();
+    Ok(report?)
+}
+
+/// A file that tells how far it was read.
+struct Told<'a> {
+    file: &'a File,
+    shown: &'a Shown,
+}
+
+impl Read for Told<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = (&mut self.file).read(buffer)?;
+        self.shown.passed(read as u64);
+        Ok(read)
+    }
 }
 
 /// Whether it may be handed on; says why not.

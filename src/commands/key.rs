@@ -118,8 +118,8 @@ fn chosen<'a>(keys: &'a [Known], asked: Option<&str>) -> Result<&'a PublicKey, E
             Err(Error::new(format!("`{asked}` could be more than one key")).remedy("type more of it"))
         }
         (None, _) => {
-            let known: Vec<&str> = keys.iter().map(|key| &key.key.id()[..SHORT]).collect();
-            Err(Error::new(format!("there is no key `{asked}` here")).remedy(format!("there is {}", known.join(", "))))
+            let known: Vec<String> = keys.iter().map(|key| key.key.id()[..SHORT].to_owned()).collect();
+            Err(Error::new(format!("there is no key `{asked}` here")).remedy(words::there(&known)))
         }
     }
 }

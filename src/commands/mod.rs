@@ -24,15 +24,16 @@ mod verify;
 #[cfg(test)]
 pub(crate) use past::example;
 
-use crate::cli::{self, Cli, Command, Sandbox};
+use crate::cli::{self, Cli, Command};
 use crate::host::{apply, diff, native, store};
 use crate::words::say;
 use crate::{backend, mend, owed, recover};
-use aido_evidence::Project;
+use aido_evidence::{Project, Sandbox};
 use aido_runtime::exit;
 use anyhow::Result;
 use clap::Parser;
 use owo_colors::OwoColorize;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -45,7 +46,7 @@ pub fn main() -> ExitCode {
     if let Some(answered) = completions::asked() {
         return answered;
     }
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::try_parse_from(typed()) {
         Ok(cli) => cli,
         Err(told) => {
             // Help and version are no failures; both go where the parser sends them.
@@ -60,6 +61,19 @@ pub fn main() -> ExitCode {
             exit::AIDO_FAILED
         },
     ))
+}
+
+/// The command line; `aido help run` is what people know from elsewhere, and means `aido run --help`.
+fn typed() -> Vec<OsString> {
+    asked_for_help(std::env::args_os().collect())
+}
+
+fn asked_for_help(mut typed: Vec<OsString>) -> Vec<OsString> {
+    if typed.get(1).is_some_and(|first| first == "help") {
+        typed.remove(1);
+        typed.push("--help".into());
+    }
+    typed
 }
 
 /// The folder to work in, without links in its path. With `-C` it becomes the current one, as for `git`.
@@ -84,34 +98,50 @@ fn dispatch(dir: &Path, command: &Command) -> Result<u8> {
     match command {
         Command::Run(typed) => run::run(dir, typed),
         Command::Shell(typed) => run::run(dir, &cli::Run::from(&**typed)),
-        Command::Sandbox(Sandbox::Up(typed)) => sandbox::up(dir, typed),
-        Command::Sandbox(Sandbox::Fork(typed)) => sandbox::fork(dir, typed),
-        Command::Sandbox(Sandbox::List(typed)) => sandbox::list(dir, typed),
-        Command::Sandbox(Sandbox::Destroy(typed)) => sandbox::destroy(dir, typed),
-        Command::Logs(typed) => sweep_in(dir).and_then(|()| logs::logs(dir, typed)),
-        Command::Runs(typed) => sweep_in(dir).and_then(|()| runs::runs(dir, typed)),
-        Command::Show(typed) => sweep_in(dir).and_then(|()| show::show(dir, typed)),
+        Command::Sandbox(cli::Sandbox::Up(typed)) => sandbox::up(dir, typed),
+        Command::Sandbox(cli::Sandbox::Fork(typed)) => sandbox::fork(dir, typed),
+        Command::Sandbox(cli::Sandbox::List(typed)) => sandbox::list(dir, typed),
+        Command::Sandbox(cli::Sandbox::Destroy(typed)) => sandbox::destroy(dir, typed),
+        Command::Logs(typed) => sweep_in(dir, Word::Said).and_then(|()| logs::logs(dir, typed)),
+        Command::Runs(typed) => sweep_in(dir, Word::Said).and_then(|()| runs::runs(dir, typed)),
+        Command::Show(typed) => sweep_in(dir, Word::Said).and_then(|()| show::show(dir, typed)),
         #[cfg(feature = "ui")]
         Command::Ui(_) => ui::ui(dir),
-        Command::Diff(typed) => sweep_in(dir).and_then(|()| diff::diff(dir, typed)),
-        Command::Apply(typed) => sweep_in(dir).and_then(|()| apply::apply(dir, typed)),
-        Command::Discard(typed) => sweep_in(dir).and_then(|()| apply::discard(dir, typed)),
+        Command::Diff(typed) => sweep_in(dir, Word::Said).and_then(|()| diff::diff(dir, typed)),
+        Command::Apply(typed) => sweep_in(dir, Word::Said).and_then(|()| apply::apply(dir, typed)),
+        Command::Discard(typed) => sweep_in(dir, Word::Said).and_then(|()| apply::discard(dir, typed)),
         Command::Verify(typed) => verify::verify(dir, typed),
-        Command::Export(typed) => sweep_in(dir).and_then(|()| export::export(dir, typed)),
+        Command::Export(typed) => sweep_in(dir, Word::unless(typed.quiet)).and_then(|()| export::export(dir, typed)),
         Command::Prune(typed) => prune::prune(dir, typed),
         Command::Init(typed) => init::init(dir, typed),
         Command::Check(typed) => check::check(dir, typed),
         Command::Schema(typed) => schema::schema(dir, typed),
         Command::Image(typed) => store::image(typed),
         Command::Key(typed) => key::key(typed),
-        Command::Doctor(typed) => doctor::doctor(typed),
+        Command::Doctor(typed) => doctor::doctor(dir, typed),
         Command::Completions(typed) => completions::completions(typed),
         Command::Man(typed) => completions::man(typed),
     }
 }
 
+/// What becomes of the word that a sandbox has ended by itself: it is told once.
+#[derive(Clone, Copy)]
+enum Word<'a> {
+    Said,
+    /// The command says this itself of one of them.
+    SaidBut(Option<&'a Sandbox>),
+    /// It waits for a command that may speak.
+    Waits,
+}
+
+impl Word<'_> {
+    fn unless(quiet: bool) -> Self {
+        if quiet { Word::Waits } else { Word::Said }
+    }
+}
+
 /// Closes what a crash left open, before a command looks at the project, and says so.
-fn sweep(project: &Project) -> Result<()> {
+fn sweep(project: &Project, word: Word<'_>) -> Result<()> {
     project.sweep()?;
     let mut said = recover::sweep(project);
     owed::settle_all().into_iter().for_each(|line| {
@@ -119,7 +149,9 @@ fn sweep(project: &Project) -> Result<()> {
             said.push(line);
         }
     });
-    said.extend(project.take_word()?.iter().map(|sandbox| {
+    let ended = if let Word::Waits = word { Vec::new() } else { project.take_word()? };
+    let known = |sandbox: &&Sandbox| matches!(word, Word::SaidBut(Some(known)) if known.id() == sandbox.id());
+    said.extend(ended.iter().filter(|sandbox| !known(sandbox)).map(|sandbox| {
         let id = sandbox.id();
         format!("sandbox {id} has ended by itself: its time limit had passed; what it left stays until `aido sandbox destroy {id}`")
     }));
@@ -128,10 +160,27 @@ fn sweep(project: &Project) -> Result<()> {
     Ok(())
 }
 
-fn sweep_in(dir: &Path) -> Result<()> {
-    Project::open(dir, &backend::own_home())?.as_ref().map_or(Ok(()), sweep)
+fn sweep_in(dir: &Path, word: Word<'_>) -> Result<()> {
+    Project::open(dir, &backend::own_home())?.map_or(Ok(()), |project| sweep(&project, word))
 }
 
 pub(crate) fn warn(what: &str) {
     say(&format!("{} {what}", "warning:".yellow()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn help_is_a_command_in_the_first_place_alone() {
+        let of = |words: &[&str]| {
+            let typed = ["aido"].iter().chain(words).map(OsString::from).collect();
+            asked_for_help(typed)[1..].join(&OsString::from(" ")).into_string().unwrap()
+        };
+        assert_eq!(of(&["help"]), "--help");
+        assert_eq!(of(&["help", "sandbox", "up"]), "sandbox up --help");
+        assert_eq!(of(&["run", "help"]), "run help");
+        assert_eq!(of(&[]), "");
+    }
 }

@@ -25,7 +25,7 @@ pub(crate) fn prune(dir: &Path, typed: &Prune) -> Result<u8> {
         }
         return Ok(0);
     };
-    super::sweep(&project)?;
+    super::sweep(&project, super::Word::Said)?;
     let over = project.over()?;
     let retention = Retention {
         older_than_ms: typed.older_than.map(|time| time.as_millis().try_into().unwrap_or(u64::MAX)),

@@ -36,7 +36,7 @@ pub(crate) fn up(dir: &Path, typed: &cli::SandboxUp) -> Result<u8> {
 /// Makes a sandbox that begins with what another one changed, and takes the same settings.
 pub(crate) fn fork(dir: &Path, typed: &cli::Fork) -> Result<u8> {
     let project = super::past::project(dir)?;
-    super::sweep(&project)?;
+    super::sweep(&project, super::Word::unless(typed.quiet))?;
     let first = project.sandbox(typed.sandbox.as_deref().unwrap_or("latest"))?;
     let policy = Policy::of_the_user()?;
     let backend = backend_of(None, &first, &policy)?;
@@ -218,7 +218,7 @@ pub(crate) fn list(dir: &Path, typed: &cli::SandboxList) -> Result<u8> {
         }
         return Ok(0);
     };
-    super::sweep(&project)?;
+    super::sweep(&project, super::Word::Said)?;
     let mut rows = Vec::new();
     for sandbox in project.sandboxes()? {
         match sandbox.state() {
@@ -235,6 +235,9 @@ pub(crate) fn list(dir: &Path, typed: &cli::SandboxList) -> Result<u8> {
         }
     }
     rows.sort_by(|(a, _), (b, _)| b.created.cmp(&a.created));
+    // What was made for one run is that run's, and `aido runs` has it; `--json` tells all.
+    let before = rows.len();
+    rows.retain(|(state, _)| typed.all || typed.json || state.kind == Kind::Kept || state.ended.is_none());
     if typed.json {
         let listed = rows.iter().map(|(state, sandbox)| as_json(state, sandbox)).collect::<Result<Vec<_>>>()?;
         println!("{}", serde_json::to_string_pretty(&listed)?);
@@ -250,7 +253,15 @@ pub(crate) fn list(dir: &Path, typed: &cli::SandboxList) -> Result<u8> {
             sandbox.runs()?.len().to_string(),
         ]);
     }
-    print!("{}", listing::table(&table));
+    let hidden = before - rows.len();
+    if !rows.is_empty() || hidden == 0 {
+        print!("{}", listing::table(&table));
+    }
+    match hidden {
+        0 => {}
+        1 => say("1 sandbox of a single run that is over is not listed; `--all` lists it"),
+        n => say(&format!("{n} sandboxes of single runs that are over are not listed; `--all` lists them")),
+    }
     Ok(0)
 }
 
@@ -307,7 +318,7 @@ pub(crate) fn destroy(dir: &Path, typed: &cli::SandboxDestroy) -> Result<u8> {
         }
         bail!("this project has no sandboxes");
     };
-    super::sweep(&project)?;
+    super::sweep(&project, super::Word::Said)?;
     let chosen = chosen(&project, typed)?;
     let (mut gone, mut failed) = (Vec::new(), Vec::new());
     for sandbox in chosen {

@@ -1,5 +1,7 @@
 //! `aido ui`: the evidence of this project, as `aido-ui` wants to be told of it.
 
+mod joined;
+
 use super::{event, past, runs, sandbox, show, verify};
 use crate::recover;
 use crate::words;
@@ -7,6 +9,7 @@ use aido_evidence::{Kind, Project, Record, Run, Sandbox, State, Status, Stream};
 use aido_runtime::{Artifact, Change};
 use aido_ui::{Bytes, FileRow, Left, Place, Program, RunRow, SandboxRow, Went, What, Words};
 use anyhow::{Context, Result, bail};
+use joined::Joined;
 use std::collections::HashSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -119,8 +122,11 @@ impl Program for Evidence {
     }
 
     fn open(&self, place: &Place, what: &What) -> Result<Box<dyn Bytes>, String> {
-        let file = self.run(place).and_then(|run| open(&run, what));
-        said(file).map(|file| Box::new(file) as Box<dyn Bytes>)
+        let opened = self.run(place).and_then(|run| match what {
+            What::Both => Joined::open(&run).map(boxed),
+            what => open(&run, what).map(boxed),
+        });
+        said(opened)
     }
 
     fn verify(&self, place: &Place) -> Result<String, String> {
@@ -237,8 +243,13 @@ fn output(artifact: &Artifact, newest: bool) -> FileRow {
     }
 }
 
+fn boxed(bytes: impl Bytes + 'static) -> Box<dyn Bytes> {
+    Box::new(bytes)
+}
+
 fn open(run: &Run, what: &What) -> Result<File> {
     Ok(match what {
+        What::Both => bail!("both streams are no file"),
         What::Stdout => run.open_output(Stream::Stdout)?,
         What::Stderr => run.open_output(Stream::Stderr)?,
         What::Events => run.open_part("events.log")?,

@@ -30,7 +30,7 @@ pub(crate) fn verify(dir: &Path, typed: &Verify) -> Result<u8> {
     let trust = trust(&typed.key)?;
     let looked = match place(dir, typed.what.as_deref())? {
         Place::Project => {
-            super::sweep_in(dir)?;
+            super::sweep_in(dir, super::Word::unless(typed.quiet))?;
             in_project(&past::project(dir)?, typed, &trust)?
         }
         Place::Bundle(file) => {

@@ -62,7 +62,7 @@ fn read(recorder: &Recorder, sandbox: &Sandbox, bound: u64, secrets: &Secrets) -
             found
         });
         while waits.recv_timeout(BEAT) == Err::<(), _>(RecvTimeoutError::Timeout) {
-            recorder.tell(&News::Closing);
+            recorder.tell(&News::Closing { collected: None });
         }
         reading.join().unwrap_or_else(|_| anyhow::bail!("reading it failed"))
     })

@@ -14,8 +14,8 @@ pub(crate) enum News {
     Output,
     /// The task is over and nothing of it lives; its outputs are brought out, and the record is sealed.
     Over,
-    /// That goes on.
-    Closing,
+    /// That goes on; bytes of outputs that were brought out, while they are.
+    Closing { collected: Option<u64> },
     /// The run is sealed.
     Ended { exit_code: u8 },
     /// aido failed. Unless `ran`, the task was not started.

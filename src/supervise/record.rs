@@ -1,5 +1,7 @@
 //! From what the engine tells to what the evidence keeps. The one place where the two meet.
 
+mod pulse;
+
 use super::link::{Heard, Link, News, Wish};
 use super::{Job, folder, laid, stop};
 use crate::backend::{self, fault};
@@ -15,30 +17,21 @@ use aido_runtime::{
     Collected, Command, Control, Doors, Enforced, Error, Event, Force, Listener, Outcome, Plan, Stream, Wake,
 };
 use aido_secrets::Secrets;
+use pulse::Pulse;
 use serde_json::json;
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What signals mean on the way to an engine, by Linux' numbers.
 const SIGHUP: i32 = 1;
 const SIGTERM: i32 = 15;
-
-/// How often the command line hears that the end of a run goes on.
-const BEAT: Duration = Duration::from_secs(1);
 
 /// What is held back of a terminal's output is shown in its first bytes after so long without more: a person waits.
 const SHOWN: Duration = Duration::from_millis(30);
 
 /// What was recorded is signed so much later at most, as long as this process goes on.
 const CHECKPOINT: Duration = Duration::from_secs(2);
-
-/// While outputs are brought out.
-struct Pulse {
-    until: Instant,
-    /// When the command line heard it last.
-    said: Instant,
-}
 
 /// Writes a run's record while it goes, and listens to the command line.
 pub(super) struct Recorder {
@@ -181,30 +174,6 @@ impl Recorder {
         }
     }
 
-    /// From here on there is only copying and sealing.
-    fn closing(&mut self) {
-        self.tell(&News::Over);
-        // Without a pulse the command line's patience is shorter; that is no reason to fail.
-        if self.ears.beat_every(BEAT) {
-            self.pulse = Some(Pulse { until: Instant::now() + self.collecting, said: Instant::now() });
-        }
-    }
-
-    pub(super) fn beat(&mut self) {
-        let Some(pulse) = &mut self.pulse else { return };
-        let due = self.ears.take_beat() && pulse.said.elapsed() > BEAT / 2;
-        if let Some(link) = self.link.as_ref().filter(|_| due) {
-            link.say(&News::Closing);
-            pulse.said = Instant::now();
-        }
-        if Instant::now() > pulse.until {
-            self.warnings.push(format!("the outputs were not brought out within {:?}", self.collecting));
-            self.pulse = None;
-            self.ears.beat_never();
-            self.wishes.push_back(Command::Interrupt(SIGTERM));
-        }
-    }
-
     fn tell_of_output(&self) {
         if let Some(link) = &self.link {
             link.say(&News::Output);
@@ -297,6 +266,7 @@ impl Listener for Recorder {
                 self.tell(&News::Ready { warnings });
             }
             Event::Collected(found) => {
+                self.note_collected(None);
                 collected::look_over(found, &self.project);
                 self.collected = found.clone();
             }
@@ -335,6 +305,10 @@ impl Listener for Recorder {
         fault::point("supervise.output");
         self.tell_of_output();
         self.show_later();
+    }
+
+    fn collected_so_far(&mut self, bytes: u64) {
+        self.note_collected(Some(bytes));
     }
 
     fn command(&mut self) -> Option<Command> {

@@ -16,7 +16,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 pub(crate) use patience::{Overdue, Patience};
-pub(crate) use show::{Ended, Show};
+pub(crate) use show::{Closing, Ended, Show, Watched};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 use stream::{Input, Tail};
@@ -59,7 +59,7 @@ pub(crate) fn until_ready(
             }
             Heard::Said(News::Failed { what, remedy, .. }) => return Err(Error { what, remedy }),
             Heard::Said(News::Ended { .. }) => return Ok(None),
-            Heard::Said(News::Output | News::Over | News::Closing) => {}
+            Heard::Said(News::Output | News::Over | News::Closing { .. }) => {}
             Heard::Nothing if gone => return Err(Error::new("the run's supervisor was killed")),
             Heard::Gone => return Err(Error::new("the run's supervisor was killed")),
             Heard::Nothing => {
@@ -85,7 +85,7 @@ pub(crate) fn watch(
     signals: &mut SignalFd,
     patience: Patience,
     show: Show<'_>,
-) -> Result<(Ended, [u64; 2]), Error> {
+) -> Result<Watched, Error> {
     let stdout = std::io::stdout();
     let stderr = std::io::stderr();
     let mut viewer = Viewer {
@@ -98,12 +98,14 @@ pub(crate) fn watch(
         rest: Rest::default(),
         terminal: show.terminal,
         run: None,
+        closing: Closing::shown(show.progress),
         ended: None,
     };
     let ended = viewer.turns(signals, show.begun, show.ready)?;
     // Before anything more is said.
     drop(viewer.terminal.take());
-    Ok((ended, viewer.tails.each_ref().map(Tail::unseen)))
+    let unfinished = !viewer.closing.has_ended_the_line() && viewer.tails.iter().any(Tail::is_in_a_line);
+    Ok(Watched { ended, unseen: viewer.tails.each_ref().map(Tail::unseen), unfinished })
 }
 
 struct Viewer<'a> {
@@ -116,6 +118,7 @@ struct Viewer<'a> {
     rest: Rest,
     terminal: Option<Terminal>,
     run: Option<String>,
+    closing: Closing<'a>,
     ended: Option<News>,
 }
 
@@ -148,7 +151,9 @@ impl Viewer<'_> {
                         ready(&warnings);
                         self.take_terminal();
                     }
-                    News::Output | News::Over | News::Closing => {}
+                    News::Output => {}
+                    News::Over => self.closing.begin(),
+                    News::Closing { collected } => self.show_closing(collected)?,
                     ended => self.ended = Some(ended),
                 }
             }
@@ -166,8 +171,20 @@ impl Viewer<'_> {
         }
     }
 
+    /// Shows how far outputs are brought out: below all that the task wrote, and in a terminal that is the caller's again.
+    fn show_closing(&mut self, collected: Option<u64>) -> Result<(), Error> {
+        if self.closing.is_silent() || self.pass_output(false)? {
+            return Ok(());
+        }
+        drop(self.terminal.take());
+        let unfinished = self.tails.iter().any(Tail::is_in_a_line);
+        self.closing.goes_on(collected, unfinished);
+        Ok(())
+    }
+
     /// Shows what is left of the output, to a reader that takes it. A second signal ends even that.
     fn finish(&mut self, signals: &mut SignalFd) -> Result<Ended, Error> {
+        self.closing.end();
         let shown = |tails: &[Tail; 2]| tails.each_ref().map(Tail::unseen);
         let (mut before, mut moved) = (shown(&self.tails), Instant::now());
         while self.pass_output(true)? {

@@ -108,7 +108,7 @@ impl Until {
                 self.at_ms = self.spent_ms;
                 self.why = Overdue::Deadline { ttl_ms: self.deadline.ttl_ms };
             }
-            News::Over | News::Closing => {
+            News::Over | News::Closing { .. } => {
                 self.at_ms = now + SILENCE_MS;
                 self.why = Overdue::Closing;
             }
@@ -164,7 +164,7 @@ mod tests {
         assert_eq!(until.overdue(end), Some(Overdue::Deadline { ttl_ms: TTL }));
         until.heard(&News::Over, end - 1);
         assert_eq!(until.overdue(end + SILENCE_MS - 2), None);
-        until.heard(&News::Closing, end + 20_000);
+        until.heard(&News::Closing { collected: None }, end + 20_000);
         assert_eq!(until.overdue(end + 20_000 + SILENCE_MS), Some(Overdue::Closing));
     }
 

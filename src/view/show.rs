@@ -1,8 +1,10 @@
 //! What is shown of a run, and how a watched run ended: the same on every platform.
 
 use super::{Overdue, Sink, Terminal};
+use crate::progress::{DELAY, Shown};
 use aido_runtime::Error;
 use std::path::PathBuf;
+use std::time::Instant;
 
 /// How a watched run ended.
 pub(crate) enum Ended {
@@ -14,6 +16,15 @@ pub(crate) enum Ended {
     Lost,
     /// The supervisor is there, and does not do what it should.
     Overdue { why: Overdue },
+}
+
+/// What came of watching a run.
+pub(crate) struct Watched {
+    pub(crate) ended: Ended,
+    /// Bytes of each stream that nothing has taken.
+    pub(crate) unseen: [u64; 2],
+    /// The terminal stands in the middle of a line that the task has left.
+    pub(crate) unfinished: bool,
 }
 
 /// What is to be shown.
@@ -29,6 +40,61 @@ pub(crate) struct Show<'a> {
     /// Finds the folder of a run and hears the warnings.
     pub(crate) begun: &'a mut dyn FnMut(&str, &str) -> Option<PathBuf>,
     pub(crate) ready: &'a mut dyn FnMut(&[String]),
+    /// Where it is shown how far outputs are brought out.
+    pub(crate) progress: &'a Shown,
+}
+
+/// What is seen of the time between a task's end and the seal.
+pub(crate) struct Closing<'a> {
+    progress: &'a Shown,
+    /// Bytes that were told so far.
+    told: u64,
+    /// When the task was over.
+    since: Option<Instant>,
+    /// What is said stands at the beginning of a line.
+    begun: bool,
+}
+
+impl<'a> Closing<'a> {
+    pub(crate) fn shown(progress: &'a Shown) -> Closing<'a> {
+        Closing { progress, told: 0, since: None, begun: false }
+    }
+
+    pub(crate) fn is_silent(&self) -> bool {
+        self.progress.is_silent()
+    }
+
+    /// The task is over.
+    pub(crate) fn begin(&mut self) {
+        self.since = Some(Instant::now());
+        self.progress.work("collecting outputs", 0);
+    }
+
+    /// So many bytes were brought out by now; none when all of them are. `unfinished`: the task left a line without its
+    /// end, which drawing over would take away.
+    pub(crate) fn goes_on(&mut self, collected: Option<u64>, unfinished: bool) {
+        if self.since.is_none_or(|since| since.elapsed() < DELAY) {
+            return;
+        }
+        if unfinished && !std::mem::replace(&mut self.begun, true) {
+            eprintln!();
+        }
+        match collected {
+            Some(bytes) => self.progress.passed(bytes.saturating_sub(std::mem::replace(&mut self.told, bytes))),
+            None => {
+                self.progress.clear();
+                self.progress.say("closing the record".to_owned());
+            }
+        }
+    }
+
+    pub(crate) fn has_ended_the_line(&self) -> bool {
+        self.begun
+    }
+
+    pub(crate) fn end(&self) {
+        self.progress.clear();
+    }
 }
 
 /// What a program that was ended in the middle may have left switched on at a terminal: the other screen, mouse reports,

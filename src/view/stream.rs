@@ -30,6 +30,8 @@ pub(super) struct Tail {
     closed: Option<Errno>,
     /// Makes harmless what could drive a terminal; none where bytes pass as they are.
     inert: Option<Inert>,
+    /// A terminal stands in the middle of a line.
+    in_a_line: bool,
 }
 
 impl Tail {
@@ -42,13 +44,18 @@ impl Tail {
             None => target.try_clone_to_owned().map_err(|e| Error::new(format!("cannot use this stream: {e}")))?,
         };
         let piece = if large { LARGE_PIECE } else { PIECE };
-        Ok(Tail { log: None, target, piece, read: 0, pending: Vec::new(), closed: None, inert })
+        Ok(Tail { log: None, target, piece, read: 0, pending: Vec::new(), closed: None, inert, in_a_line: false })
     }
 
     pub(super) fn follow(&mut self, path: &Path) -> Result<(), Error> {
         let log = File::open(path).map_err(|e| Error::new(format!("cannot follow {}: {e}", path.display())))?;
         self.log = Some(log);
         Ok(())
+    }
+
+    /// Whether what was written last to a terminal is a line without its end.
+    pub(super) fn is_in_a_line(&self) -> bool {
+        self.in_a_line
     }
 
     /// What it waits for, if it has something to write.
@@ -92,6 +99,7 @@ impl Tail {
                     }
                     None => piece,
                 };
+                self.in_a_line = self.pending.last().is_some_and(|last| *last != b'\n') && self.target.is_terminal();
                 continue;
             }
             let timeout = if patiently { PollTimeout::from(200u16) } else { PollTimeout::ZERO };

@@ -65,6 +65,17 @@ fn bash_completes_commands_options_files_ids_and_runs() {
     offers(&["aido", "run", "--runtime", "ho"], "host");
     offers(&["aido", "completions", "z"], "zsh");
     assert!(!in_bash(&p, &["aido", "key", "export", ""]).contains(&id), "a sandbox is offered where a key is named");
+    // From elsewhere: what is there is offered, and its files.
+    let (elsewhere, there) = (Project::new(), p.path().display().to_string());
+    let offers = |words: &[&str], wanted: &str| {
+        let offered = in_bash(&elsewhere, words);
+        assert!(offered.iter().any(|offer| offer == wanted), "{words:?} offers no {wanted}: {offered:?}");
+    };
+    offers(&["aido", "-C", &there, "show", ""], &run);
+    offers(&["aido", "sandbox", "destroy", "-C", &there, ""], &id);
+    offers(&["aido", &format!("--project={there}"), "run", "scr"], "script.py");
+    assert!(!in_bash(&elsewhere, &["aido", "show", ""]).contains(&run));
+    assert!(!in_bash(&elsewhere, &["aido", "run", "make", "-C", &there, "scr"]).contains(&"script.py".into()));
     // To look is all that it does.
     assert_eq!(p.aido(["runs", "--json"]).ok().json().as_array().unwrap().len(), 1);
     p.aido(["sandbox", "destroy", &id]).ok();
@@ -107,8 +118,15 @@ fn fish_completes_the_same() {
     let p = Project::new();
     p.sh("true").ok();
     let run = p.aido(["runs", "--json"]).ok().json()[0]["run"].as_str().unwrap().to_string();
-    for (line, wanted) in [("aido sand", "sandbox"), ("aido show ", run.as_str()), ("aido run --fil", "--filesystem")] {
-        let script = format!("aido completions fish | source; complete -C '{line}'");
+    let there = format!("aido -C {} show ", p.path().display());
+    let here = "cd /; ";
+    for (place, line, wanted) in [
+        ("", "aido sand", "sandbox"),
+        ("", "aido show ", run.as_str()),
+        ("", "aido run --fil", "--filesystem"),
+        (here, &there, &run),
+    ] {
+        let script = format!("{place}aido completions fish | source; complete -C '{line}'");
         let out = Running::start(shell(&p, "fish", &["--no-config", "-c", &script])).end();
         let found = out.ok().text().lines().any(|offer| offer.split('\t').next() == Some(wanted));
         assert!(found, "{line:?} offers no {wanted}{out}");
@@ -131,6 +149,12 @@ fn zsh_completes_the_same() {
     seat.shows("done");
     seat.types("fc -ln -2 | cat; echo li''sted\r");
     seat.shows(&format!("aido show {run}"));
+    seat.shows("listed");
+    let there = format!("cd /; aido -C {} show {run}", p.path().display());
+    seat.types(format!("{}\t | head -c 0; echo do''ne\r", &there[..there.len() - 3]));
+    seat.shows("done");
+    seat.types("fc -ln -2 | cat; echo li''sted\r");
+    seat.shows(&there);
     seat.shows("listed");
     seat.types("exit\r");
     seat.ends();

@@ -107,7 +107,7 @@ impl Ground {
 
     /// None of a single run still has time left; the others are as they say.
     fn check_sandboxes(&self, what: &str) -> Result<(), String> {
-        let listed = self.project.aido(["sandbox", "list"]).text();
+        let listed = self.project.aido(["sandbox", "list", "--all"]).text();
         let folders = fs::read_dir(self.project.path().join(".aido/sandboxes")).unwrap().flatten();
         for folder in folders.filter(|f| f.file_name().to_str().is_some_and(|name| name.starts_with('s'))) {
             let state: Value = serde_json::from_slice(&fs::read(folder.path().join("state.json")).unwrap()).unwrap();

@@ -61,6 +61,32 @@ fn a_sandbox_ends_by_itself_and_its_keeper_is_gone() {
 }
 
 #[test]
+fn the_word_of_its_end_waits_for_a_command_that_may_speak_and_is_not_doubled() {
+    let p = Project::new();
+    let id = up(&p, "1s");
+    wait_until_ended(&p, &id);
+    let word = "has ended by itself";
+    // Who wants quiet is told nothing, and takes nothing from others.
+    for quiet in [&["run", "-q", "--", "true"][..], &["verify", "-q"], &["export", "-q"]] {
+        let out = p.aido(quiet);
+        assert!(!out.ok().told().contains(word), "{out}");
+    }
+    p.aido(["run", "--", "true"]).ok().says(&format!("sandbox {id} {word}"));
+    // A refusal that says it of the same sandbox says it for all.
+    let id = up(&p, "1s");
+    wait_until_ended(&p, &id);
+    let out = p.aido(["run", "--sandbox", &id, "--", "true"]);
+    out.refused(&["is over: its time limit of 1s has passed", "aido sandbox up"]);
+    assert!(!out.told().contains(word), "{out}");
+    assert!(!p.aido(["runs"]).ok().told().contains(word));
+    // Of another one it says nothing.
+    let ids = [up(&p, "1s"), up(&p, "1s")];
+    ids.iter().for_each(|id| drop(wait_until_ended(&p, id)));
+    let out = p.aido(["run", "--sandbox", &ids[0], "--", "true"]);
+    out.refused(&["is over"]).says(&format!("sandbox {} {word}", ids[1]));
+}
+
+#[test]
 fn a_keeper_holds_nothing_of_its_caller() {
     let p = Project::new();
     let id = up(&p, "60s");

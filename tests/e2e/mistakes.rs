@@ -111,7 +111,7 @@ fn images_and_network() {
 /// What no answer may be, whatever it says: empty, on the wrong stream, a panic, the same twice, or without a mend.
 #[test]
 fn every_answer_says_what_where_and_what_mends_it() {
-    const MENDS: [&str; 14] = [
+    const MENDS: [&str; 15] = [
         "help: ",
         "tip: ",
         "--help",
@@ -126,6 +126,7 @@ fn every_answer_says_what_where_and_what_mends_it() {
         "a number from",
         "copy ",
         "; there is ",
+        "; there are ",
     ];
     let tables = TABLES.map(|table| host::ours(&format!("mistakes/{table}"))).join("\n");
     let all = sections(&tables).into_iter().filter(|section| section.starts_with("## ")).collect::<Vec<_>>();

@@ -142,3 +142,61 @@ fn what_a_task_writes_into_the_project_itself_is_the_callers_too() {
         assert_eq!(foreign(&p.path(), nix::unistd::geteuid().as_raw()), None, "{root}");
     }
 }
+
+#[test]
+fn evidence_that_others_could_write_is_not_used_before_somebody_looked() {
+    let p = Project::new();
+    p.sh("true").ok();
+    let folder = p.path().join(".aido");
+    let mode = |mode| fs::set_permissions(&folder, fs::Permissions::from_mode(mode)).unwrap();
+    let is = || fs::metadata(&folder).unwrap().permissions().mode() & 0o777;
+    let mend = format!("chmod 700 '{}'", folder.display());
+    for open in [0o777, 0o770, 0o702] {
+        mode(open);
+        let said = format!("can be written by others (mode {open:03o})");
+        for line in [&["run", "--", "true"][..], &["sandbox", "up"], &["runs"], &["apply"], &["ui"]] {
+            let mut command = p.command(line);
+            command.env("TERM", "xterm");
+            crate::running::Running::start(command).end().refused(&[&said, &mend]);
+        }
+        assert_eq!(is(), open, "it was mended without a word");
+        let out = p.aido(["doctor"]);
+        assert!(out.text().contains(&said) && out.text().contains(&mend), "{out}");
+        let advice = p.aido(["doctor", "--json"]).json()["advice"].to_string();
+        assert!(advice.contains("can be written by others"), "{advice}");
+    }
+    assert_eq!(fs::read_dir(folder.join("sandboxes")).unwrap().count(), 2, "something ran");
+    // What others could only read is closed, and that is said once.
+    mode(0o755);
+    p.aido(["doctor"]).prints("can be read by others (mode 755)");
+    p.sh("true").ok().says("was open to others (mode 755); it is closed now");
+    assert_eq!(is(), 0o700);
+    let out = p.sh("true");
+    assert!(!out.ok().told().contains("open to others"), "{out}");
+    let out = p.aido(["doctor"]);
+    assert!(!out.text().contains("by others"), "{out}");
+}
+
+#[test]
+fn keys_that_others_could_write_vouch_for_nobody() {
+    let p = Project::new();
+    p.sh("true").ok();
+    p.aido(["verify"]).ok();
+    let keys = p.home().join(".local/share/aido/keys");
+    let found = |end: &str| {
+        let all = fs::read_dir(&keys).unwrap().flatten().map(|entry| entry.path());
+        all.into_iter().find(|path| path.to_string_lossy().ends_with(end)).unwrap_or_else(|| panic!("no {end}"))
+    };
+    for end in [".pub.pem", "current"] {
+        let file = found(end);
+        let before = fs::metadata(&file).unwrap().permissions();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o666)).unwrap();
+        let said = "can be written by others (mode 666), and says whom to believe";
+        p.aido(["verify"]).refused(&[said, "chmod go-w"]);
+        p.aido(["doctor"]).prints(said);
+        fs::set_permissions(&file, before).unwrap();
+        p.aido(["verify"]).ok();
+    }
+    fs::set_permissions(found("current"), fs::Permissions::from_mode(0o666)).unwrap();
+    p.sh("true").refused(&["can be written by others"]);
+}

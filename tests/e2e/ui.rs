@@ -27,7 +27,7 @@ fn a_run_is_looked_through_from_its_story_to_its_seal() {
     tmux.shows("refused ");
     tmux.types("3");
     tmux.shows("to the log");
-    tmux.types("5");
+    tmux.types("6");
     tmux.shows("new");
     tmux.keys(&["Enter"]);
     tmux.shows("{\"ok\": true}");
@@ -334,7 +334,7 @@ fn a_thousand_runs_open_at_once_and_cost_nothing_while_nobody_types() {
     seat.shows("1/1001");
     seat.types("?");
     // Of the page only what differs is written, but for its number of rows.
-    seat.shows("1-24/24");
+    seat.shows("1-26/26");
     std::thread::sleep(Duration::from_millis(300));
     let before = cpu(seat.pid());
     std::thread::sleep(Duration::from_secs(10));

@@ -1,6 +1,6 @@
 //! The loop: waits for what happens, has the model change, does what that asks for, draws.
 
-use crate::keys::Key;
+use crate::keys::{Key, Mouse};
 use crate::model::{Ask, Event, Model};
 use crate::program::Program;
 use crate::screen::Screen;
@@ -114,6 +114,10 @@ impl App {
                     self.retake();
                     continue;
                 }
+                Ask::Mouse(on) => {
+                    let _ = self.screen.set_mouse(on);
+                    continue;
+                }
                 Ask::Redraw => {
                     self.retake();
                     continue;
@@ -148,6 +152,7 @@ fn read_keys(to: Sender<Event>) {
                     }
                     Key::of(key).map(Event::Key)
                 }
+                Ok(crossterm::event::Event::Mouse(mouse)) => Mouse::of(mouse).map(Event::Mouse),
                 Ok(crossterm::event::Event::Resize(width, height)) => Some(Event::Size(width, height)),
                 Ok(_) => None,
                 Err(_) => Some(Event::End(HUNG_UP)),

@@ -9,6 +9,14 @@ pub trait Bytes: Send {
     fn size(&self) -> u64;
     /// Reads from a place on, as far as there is something; how much that was.
     fn read_at(&self, at: u64, into: &mut [u8]) -> io::Result<usize>;
+    /// Whether some of them stand out from the others.
+    fn has_some_that_stand_out(&self) -> bool {
+        false
+    }
+    /// Whether the byte at a place is one of these.
+    fn stands_out(&self, _at: u64) -> bool {
+        false
+    }
 }
 
 impl Bytes for File {

@@ -1,6 +1,6 @@
 //! Keys, and what they are for.
 
-use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 
 /// A key as it is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +62,28 @@ impl Key {
     }
 }
 
+/// Rows that a wheel turns at once.
+const WHEEL: i64 = 3;
+
+/// What a mouse does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mouse {
+    Wheel(i64),
+    /// A click on a cell: column and row.
+    Click(u16, u16),
+}
+
+impl Mouse {
+    pub(crate) fn of(event: MouseEvent) -> Option<Mouse> {
+        match event.kind {
+            MouseEventKind::ScrollUp => Some(Mouse::Wheel(-WHEEL)),
+            MouseEventKind::ScrollDown => Some(Mouse::Wheel(WHEEL)),
+            MouseEventKind::Down(MouseButton::Left) => Some(Mouse::Click(event.column, event.row)),
+            _ => None,
+        }
+    }
+}
+
 /// A way through what is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Motion {
@@ -75,24 +97,28 @@ pub(crate) enum Motion {
 pub(crate) const HELP: &[(&str, &str)] = &[
     ("", "Everywhere"),
     ("↑ ↓  k j", "up, down"),
-    ("PgUp PgDn  Ctrl-B Ctrl-F", "a page up, down (space: down)"),
+    ("PgUp PgDn  ^B ^F", "a page up, down (space: down)"),
     ("g G  Home End", "to the beginning, to the end"),
     ("enter", "open"),
     ("esc  q", "back; q leaves from the first screen"),
     ("tab", "the next view"),
-    ("/", "in lists: show what has these words; in texts: search, n and N go on"),
-    (":", "a command: runs, sandboxes, story, events, out, err, files, verify, destroy, help, q"),
+    ("/", "in lists: show what has these words; in texts: search, n N"),
+    (":", "runs, sandboxes, story, events, output, out, err, files,"),
+    (" ", "verify, destroy, mouse on, mouse off, help, q"),
     ("?", "this page"),
+    ("mouse", "the wheel moves; a click selects a row, one more opens it"),
+    ("shift + mouse", "the terminal's own selection; in some only after :mouse off"),
     ("Ctrl-Z  Ctrl-C", "stop for a while; leave"),
     ("", ""),
     ("", "Lists of runs and sandboxes, and one run"),
-    ("Ctrl-D", "destroy the sandbox, after a question: its runs and their evidence go with it"),
+    ("Ctrl-D", "after a question: destroy the sandbox, its runs and evidence"),
     ("v", "verify the evidence of the run"),
-    ("s e o r a", "story, events, standard output, standard error, files of the run"),
-    ("1 … 5", "the same, while one run is shown"),
+    ("s e o t r a", "story, events, output, stdout, stderr, files of the run"),
+    ("1 … 6", "the same, while one run is shown"),
     ("", ""),
     ("", "Texts"),
     ("← →  h l", "sideways"),
+    ("!", "before a line of the output: it came on stderr"),
     ("f", "follow what is still being written"),
     ("x", "bytes in hexadecimal, and back"),
 ];

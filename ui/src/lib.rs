@@ -11,6 +11,7 @@ mod app;
 mod bytes;
 mod find;
 mod keys;
+mod look;
 mod model;
 mod program;
 mod rows;

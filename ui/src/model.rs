@@ -1,11 +1,12 @@
 //! What is on the screen, and what becomes of it: no file is opened here, nothing is waited for.
 
 mod asked;
+mod mouse;
 mod told;
 
 use crate::bytes::Bytes;
 use crate::find::Needle;
-use crate::keys::{HELP, Key, Motion};
+use crate::keys::{HELP, Key, Motion, Mouse};
 use crate::program::{FileRow, Left, Place, RunRow, SandboxRow, What, Words};
 use crate::run::{RunScreen, Tab};
 use crate::sheet::Sheet;
@@ -19,6 +20,7 @@ use std::collections::VecDeque;
 /// What happens to the model.
 pub(crate) enum Event {
     Key(Key),
+    Mouse(Mouse),
     Size(u16, u16),
     /// Time went by.
     Tick,
@@ -54,6 +56,8 @@ pub(crate) enum Ask {
     Verify(Place),
     Destroy(String),
     Suspend,
+    /// Whether clicks and the wheel are ours or the terminal's.
+    Mouse(bool),
     /// Everything is drawn again.
     Redraw,
 }
@@ -119,6 +123,7 @@ impl Model {
     pub(crate) fn update(&mut self, event: Event) {
         match event {
             Event::Key(key) => self.key(key),
+            Event::Mouse(mouse) => self.mouse(mouse),
             Event::Size(width, height) => self.size = view::bounded((width, height)),
             Event::Tick | Event::Grown => {}
             Event::Store => self.refresh(),
@@ -303,7 +308,7 @@ impl Model {
         let bold = Style::new().add_modifier(Modifier::BOLD);
         let rows = HELP.iter().map(|(keys, what)| match *keys {
             "" => text::row(*what, bold),
-            keys => text::row(format!("  {keys:<25}  {what}"), Style::new()),
+            keys => text::row(format!("  {keys:<16}  {what}"), Style::new()),
         });
         self.push_page("keys", rows.collect());
     }

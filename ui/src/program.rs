@@ -130,6 +130,8 @@ pub struct FileRow {
 /// What can be opened of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum What {
+    /// What its task wrote, in the order in which it came; standard error stands out.
+    Both,
     /// What its task wrote to standard output.
     Stdout,
     /// What its task wrote to standard error.

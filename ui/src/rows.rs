@@ -106,8 +106,8 @@ impl Rows {
         }
     }
 
-    /// The bytes of so many rows from one on, each with whether its line goes on in the next.
-    pub(crate) fn read(&self, bytes: &dyn Bytes, first: u64, count: usize) -> Vec<(Vec<u8>, bool)> {
+    /// The bytes of so many rows from one on, each with its place and whether its line goes on in the next.
+    pub(crate) fn read(&self, bytes: &dyn Bytes, first: u64, count: usize) -> Vec<(u64, Vec<u8>, bool)> {
         let mut found = Vec::new();
         let mut at = self.place(bytes, first);
         while found.len() < count {
@@ -117,11 +117,11 @@ impl Rows {
             }
             let mut passed = 0;
             while let Some(length) = (found.len() < count).then(|| cut(&chunk[passed..], self.longest)).flatten() {
-                found.push(line(&chunk[passed..passed + length]));
+                found.push(line(at + passed as u64, &chunk[passed..passed + length]));
                 passed += length;
             }
             if passed == 0 {
-                found.push(line(&chunk));
+                found.push(line(at, &chunk));
                 break;
             }
             at += passed as u64;
@@ -130,10 +130,10 @@ impl Rows {
     }
 }
 
-fn line(bytes: &[u8]) -> (Vec<u8>, bool) {
+fn line(at: u64, bytes: &[u8]) -> (u64, Vec<u8>, bool) {
     match bytes.strip_suffix(b"\n") {
-        Some(line) => (line.strip_suffix(b"\r").unwrap_or(line).to_vec(), false),
-        None => (bytes.to_vec(), true),
+        Some(line) => (at, line.strip_suffix(b"\r").unwrap_or(line).to_vec(), false),
+        None => (at, bytes.to_vec(), true),
     }
 }
 
@@ -156,7 +156,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn all(bytes: &Vec<u8>, longest: usize) -> (Rows, Vec<(Vec<u8>, bool)>) {
+    fn all(bytes: &Vec<u8>, longest: usize) -> (Rows, Vec<(u64, Vec<u8>, bool)>) {
         let mut rows = Rows::new(longest);
         while rows.look(bytes, 1) {}
         let count = rows.count(bytes);
@@ -168,11 +168,11 @@ mod tests {
     fn lines_are_rows_and_long_ones_are_several() {
         let text = b"one\n\nthree\r\nabcdefghij\nabcdefghijk\nend".to_vec();
         let (rows, read) = all(&text, 10);
-        let shown: Vec<String> = read.iter().map(|(line, _)| String::from_utf8_lossy(line).into_owned()).collect();
+        let shown: Vec<String> = read.iter().map(|(_, line, _)| String::from_utf8_lossy(line).into_owned()).collect();
         assert_eq!(shown, ["one", "", "three", "abcdefghij", "abcdefghij", "k", "end"]);
         assert_eq!((rows.count(&text), rows.place(&text, 6)), (7, text.len() as u64 - 3));
         let umlauts = "ääääääää".as_bytes().to_vec();
-        assert!(all(&umlauts, 5).1.iter().all(|(line, _)| std::str::from_utf8(line).is_ok()));
+        assert!(all(&umlauts, 5).1.iter().all(|(_, line, _)| std::str::from_utf8(line).is_ok()));
     }
 
     #[test]
@@ -183,7 +183,7 @@ mod tests {
         assert_eq!(rows.count(&text), 2);
         text.extend_from_slice(b"o\nthree\n");
         rows.look(&text, 1000);
-        assert_eq!(rows.read(&text, 1, 9), [(b"two".to_vec(), false), (b"three".to_vec(), false)]);
+        assert_eq!(rows.read(&text, 1, 9), [(4, b"two".to_vec(), false), (8, b"three".to_vec(), false)]);
         text.truncate(3);
         rows.look(&text, 1000);
         assert_eq!((rows.count(&text), rows.known()), (1, 0));
@@ -198,7 +198,8 @@ mod tests {
             let (rows, read) = all(&bytes, longest);
             prop_assert_eq!(read.len() as u64, rows.count(&bytes));
             let mut at = 0;
-            for (number, (line, goes_on)) in read.iter().enumerate() {
+            for (number, (place, line, goes_on)) in read.iter().enumerate() {
+                prop_assert_eq!(*place, at);
                 prop_assert_eq!(rows.place(&bytes, number as u64), at);
                 prop_assert_eq!(rows.row_of(&bytes, at), number as u64);
                 prop_assert!(line.len() <= longest + 1 && bytes[at as usize..].starts_with(line));

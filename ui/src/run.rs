@@ -1,4 +1,4 @@
-//! One run: its story, its record, its two streams, its files.
+//! One run: its story, its record, its two streams together and each alone, its files.
 
 use crate::bytes::Bytes;
 use crate::program::{FileRow, RunRow, Went, What, Words};
@@ -12,18 +12,20 @@ use ratatui_core::style::{Color, Style};
 pub(crate) enum Tab {
     Story,
     Events,
+    Both,
     Out,
     Err,
     Files,
 }
 
 impl Tab {
-    pub(crate) const ALL: [Tab; 5] = [Tab::Story, Tab::Events, Tab::Out, Tab::Err, Tab::Files];
+    pub(crate) const ALL: [Tab; 6] = [Tab::Story, Tab::Events, Tab::Both, Tab::Out, Tab::Err, Tab::Files];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Tab::Story => "story",
             Tab::Events => "events",
+            Tab::Both => "output",
             Tab::Out => "stdout",
             Tab::Err => "stderr",
             Tab::Files => "files",
@@ -35,9 +37,10 @@ impl Tab {
         Some(match word {
             "s" | "1" | "story" => Tab::Story,
             "e" | "2" | "events" => Tab::Events,
-            "o" | "3" | "out" | "stdout" | "logs" => Tab::Out,
-            "r" | "4" | "err" | "stderr" => Tab::Err,
-            "a" | "5" | "files" | "artifacts" | "outputs" => Tab::Files,
+            "o" | "3" | "output" | "logs" => Tab::Both,
+            "t" | "4" | "out" | "stdout" => Tab::Out,
+            "r" | "5" | "err" | "stderr" => Tab::Err,
+            "a" | "6" | "files" | "artifacts" | "outputs" => Tab::Files,
             _ => return None,
         })
     }
@@ -46,6 +49,7 @@ impl Tab {
     pub(crate) fn what(self) -> Option<What> {
         match self {
             Tab::Events => Some(What::Events),
+            Tab::Both => Some(What::Both),
             Tab::Out => Some(What::Stdout),
             Tab::Err => Some(What::Stderr),
             Tab::Story | Tab::Files => None,
@@ -54,7 +58,7 @@ impl Tab {
 
     pub(crate) fn after(self, by: isize) -> Tab {
         let at = Tab::ALL.iter().position(|tab| *tab == self).unwrap_or(0);
-        Tab::ALL[at.saturating_add_signed(by.rem_euclid(5)) % 5]
+        Tab::ALL[at.saturating_add_signed(by.rem_euclid(6)) % 6]
     }
 }
 
@@ -62,18 +66,18 @@ impl Tab {
 pub(crate) struct RunScreen {
     pub(crate) row: RunRow,
     pub(crate) tab: Tab,
-    /// Story, events, standard output, standard error, as far as somebody looked at them.
-    sheets: [Option<Sheet>; 4],
+    /// Story, events, output, standard output, standard error, as far as somebody looked at them.
+    sheets: [Option<Sheet>; 5],
     pub(crate) files: Table<FileRow>,
 }
 
 impl RunScreen {
     pub(crate) fn new(row: RunRow, tab: Tab) -> RunScreen {
-        RunScreen { row, tab, sheets: [const { None }; 4], files: Table::new() }
+        RunScreen { row, tab, sheets: [const { None }; 5], files: Table::new() }
     }
 
     fn slot(tab: Tab) -> Option<usize> {
-        Tab::ALL[..4].iter().position(|other| *other == tab)
+        Tab::ALL[..5].iter().position(|other| *other == tab)
     }
 
     /// What the view that is shown has not got yet.
@@ -96,10 +100,14 @@ impl RunScreen {
         self.sheets[0] = Some(Sheet::page(told(story)));
     }
 
-    /// Takes one of its three files.
+    /// Takes one of its logs.
     pub(crate) fn take(&mut self, what: &What, opened: Result<Box<dyn Bytes>, String>, words: &Words) {
         let Some(tab) = Tab::ALL.into_iter().find(|tab| tab.what().as_ref() == Some(what)) else { return };
-        let look = if *what == What::Events { Look::Record(words.event) } else { Look::Plain };
+        let look = match what {
+            What::Events => Look::Record(words.event),
+            What::Both => Look::Both,
+            _ => Look::Plain,
+        };
         let sheet = match opened {
             // The end is what one comes for, of a stream.
             Ok(bytes) => Sheet::file(bytes, look, *what != What::Events || self.row.went == Went::Running),

@@ -21,6 +21,8 @@ pub(crate) struct Screen {
     /// What the terminal shows.
     drawn: Buffer,
     colour: bool,
+    /// Clicks and the wheel are told to us, and are not the terminal's own.
+    mouse: bool,
 }
 
 impl Screen {
@@ -31,7 +33,7 @@ impl Screen {
             return Err(format!("{what}; `aido runs`, `aido show` and `aido logs` tell the same in text and in JSON"));
         }
         let out = BufWriter::with_capacity(32 * 1024, io::stdout());
-        let mut screen = Screen { out, drawn: Buffer::empty(Rect::default()), colour };
+        let mut screen = Screen { out, drawn: Buffer::empty(Rect::default()), colour, mouse: true };
         restored_in_panic();
         screen.enter().map_err(|e| format!("the terminal cannot be used: {e}"))?;
         Ok(screen)
@@ -47,6 +49,7 @@ impl Screen {
         disable_raw_mode()?;
         enable_raw_mode()?;
         queue!(self.out, EnterAlternateScreen, Hide, DisableLineWrap, Clear(ClearType::All))?;
+        tell_of_mouse(&mut self.out, self.mouse)?;
         self.drawn = Buffer::empty(Rect::default());
         self.out.flush()
     }
@@ -54,6 +57,13 @@ impl Screen {
     /// Takes the terminal again after somebody else had it.
     pub(crate) fn retake(&mut self) -> io::Result<()> {
         self.enter()
+    }
+
+    /// Whether clicks and the wheel come to us.
+    pub(crate) fn set_mouse(&mut self, on: bool) -> io::Result<()> {
+        self.mouse = on;
+        tell_of_mouse(&mut self.out, on)?;
+        self.out.flush()
     }
 
     /// Gives it back until `retake`.
@@ -78,6 +88,19 @@ impl Screen {
         self.drawn = next;
         Ok(())
     }
+}
+
+/// Clicks and the wheel, and no movement: that would wake us at every step.
+#[cfg(not(windows))]
+fn tell_of_mouse(out: &mut impl Write, on: bool) -> io::Result<()> {
+    let set = if on { 'h' } else { 'l' };
+    queue!(out, Print(format!("\x1b[?1000{set}\x1b[?1006{set}")))
+}
+
+#[cfg(windows)]
+fn tell_of_mouse(out: &mut impl Write, on: bool) -> io::Result<()> {
+    use crossterm::event::{DisableMouseCapture, EnableMouseCapture};
+    if on { queue!(out, EnableMouseCapture) } else { queue!(out, DisableMouseCapture) }
 }
 
 fn write(out: &mut impl Write, changes: &[(u16, u16, &Cell)]) -> io::Result<()> {
@@ -128,6 +151,7 @@ impl Drop for Screen {
 /// As it was. Its modes first: that never waits for a terminal that does not read.
 pub(crate) fn give_back() {
     let _ = disable_raw_mode();
+    let _ = tell_of_mouse(&mut io::stdout(), false);
     let _ = execute!(io::stdout(), Show, EnableLineWrap, LeaveAlternateScreen);
 }
 

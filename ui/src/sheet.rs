@@ -2,29 +2,18 @@
 
 use crate::bytes::{Bytes, piece};
 use crate::find::{Needle, Seek, Step};
+pub(crate) use crate::look::Look;
+use crate::look::{LONGEST, SIGN, hex, shown, sign};
 use crate::rows::Rows;
-use crate::text::{self, Row, Span, inert, plain, row, wrapped};
-use ratatui_core::style::{Color, Modifier, Style};
-use std::fmt::Write as _;
+use crate::text::{self, Row, Span, plain, wrapped};
+use ratatui_core::style::{Modifier, Style};
 
-/// The longest row of a file: more is on the next.
-const LONGEST: usize = 2048;
 /// The same of a record, whose rows are put into words whole.
 const LONGEST_RECORD: usize = 120 * 1024;
 /// Bytes of a file whose rows are counted at once.
 const BUDGET: usize = 8 << 20;
 /// Bytes in a row of hexadecimal.
 const HEX: u64 = 16;
-
-/// How the rows of a file are shown.
-#[derive(Clone, Copy)]
-pub(crate) enum Look {
-    Plain,
-    /// A patch, in colours.
-    Diff,
-    /// A record, in these words.
-    Record(fn(&[u8]) -> String),
-}
 
 enum Source {
     /// As it came, and cut to this width.
@@ -79,7 +68,10 @@ impl Sheet {
 
     /// Rows of bytes, or of text; whether it can be.
     pub(crate) fn turn_hex(&mut self) -> bool {
-        let Source::File(bytes, rows, _) = &self.source else { return false };
+        let Source::File(bytes, rows, look) = &self.source else { return false };
+        if let Look::Both = look {
+            return false;
+        }
         let top = self.top;
         self.top = if self.hex { rows.row_of(&**bytes, top * HEX) } else { rows.place(&**bytes, top) / HEX };
         (self.hex, self.left) = (!self.hex, 0);
@@ -222,7 +214,7 @@ impl Sheet {
         };
         let Some(find) = &mut self.find else { return };
         find.hit = Some((row, byte));
-        let columns = usize::from(self.size.0);
+        let columns = usize::from(self.size.0).saturating_sub(SIGN.len());
         let needle = find.needle.clone();
         self.follow = false;
         if row < self.top || row >= self.top + u64::from(self.size.1) {
@@ -258,6 +250,11 @@ impl Sheet {
                 mark(row, &find.needle, hit == Some(self.top + at as u64));
             }
         }
+        if let Source::File(bytes, _, Look::Both) = &self.source
+            && bytes.has_some_that_stand_out()
+        {
+            self.shown.iter_mut().for_each(sign);
+        }
     }
 
     fn rows(&self, first: u64, count: usize) -> Vec<Row> {
@@ -271,7 +268,8 @@ impl Sheet {
                 chunks.map(|(at, bytes)| hex((first + at as u64) * HEX, bytes)).collect()
             }
             Source::File(bytes, rows, look) => {
-                rows.read(&**bytes, first, count).iter().map(|(line, goes_on)| shown(line, *goes_on, *look)).collect()
+                let read = rows.read(&**bytes, first, count);
+                read.iter().map(|(at, line, goes_on)| shown(line, *goes_on, *look, bytes.stands_out(*at))).collect()
             }
         }
     }
@@ -290,66 +288,6 @@ fn in_page(lines: &[Row], needle: &Needle, seek: &Seek) -> Step {
             .or((from..lines.len()).rev().find(has).map(|row| (row, true))),
     };
     found.map_or(Step::Nowhere, |(row, wrapped)| Step::Found(row as u64, wrapped))
-}
-
-fn shown(line: &[u8], goes_on: bool, look: Look) -> Row {
-    let mut shown = match look {
-        Look::Record(words) => record(&words(line)),
-        Look::Plain => row(inert(line), Style::new()),
-        Look::Diff => row(inert(line), of_patch(line)),
-    };
-    // The end of a file without a newline is no such row: it is shorter.
-    if goes_on && line.len() + 4 > LONGEST && !matches!(look, Look::Record(_)) {
-        shown.push(Span { text: "»".to_owned(), style: Style::new().add_modifier(Modifier::DIM) });
-    }
-    shown
-}
-
-fn of_patch(line: &[u8]) -> Style {
-    match line {
-        [b'+', b'+', b'+', b' ', ..] | [b'-', b'-', b'-', b' ', ..] => Style::new().add_modifier(Modifier::BOLD),
-        [b'd', b'i', b'f', b'f', b' ', ..] => Style::new().add_modifier(Modifier::BOLD),
-        [b'@', b'@', ..] => Style::new().fg(Color::Cyan),
-        [b'+', ..] => Style::new().fg(Color::Green),
-        [b'-', ..] => Style::new().fg(Color::Red),
-        _ => Style::new(),
-    }
-}
-
-/// `TIME  TYPE  words`: the time is only beside the matter, and what was refused stands out.
-fn record(words: &str) -> Row {
-    let words = text::clean(words);
-    let Some((time, rest)) = words.split_once("  ").filter(|(time, _)| time.len() >= 20 && time.ends_with('Z')) else {
-        return row(words, Style::new());
-    };
-    // The day is said at the top of the story.
-    let time = time.get(11..23).unwrap_or(time).to_owned();
-    let (kind, told) = rest.split_at(rest.find(' ').unwrap_or(rest.len()));
-    let colour = match kind {
-        "refused" | "limit_hit" | "denied" | "torn" => Style::new().fg(Color::Red),
-        "checkpoint" | "key" | "sealed" => Style::new().fg(Color::Blue),
-        _ => Style::new().fg(Color::Cyan),
-    };
-    let span = |text: String, style| Span { text, style };
-    vec![
-        span(format!("{time}  "), Style::new().add_modifier(Modifier::DIM)),
-        span(kind.to_owned(), colour),
-        span(told.to_owned(), Style::new()),
-    ]
-}
-
-fn hex(at: u64, bytes: &[u8]) -> Row {
-    let (mut digits, mut letters) = (String::new(), String::new());
-    for (n, byte) in bytes.iter().enumerate() {
-        let gap = if n == 8 { " " } else { "" };
-        let _ = write!(digits, "{gap}{byte:02x} ");
-        letters.push(if byte.is_ascii_graphic() || *byte == b' ' { *byte as char } else { '.' });
-    }
-    vec![
-        Span { text: format!("{at:08x}  "), style: Style::new().add_modifier(Modifier::DIM) },
-        Span { text: format!("{digits:<49} "), style: Style::new() },
-        Span { text: letters, style: Style::new().fg(Color::Cyan) },
-    ]
 }
 
 /// Marks what was searched for; in the row that the search is at more than in others.

@@ -1,4 +1,7 @@
 use super::*;
+use crate::text::row;
+use ratatui_core::style::Color;
+use std::fmt::Write as _;
 
 fn texts(sheet: &Sheet) -> Vec<String> {
     sheet.shown.iter().map(|row| plain(row)).collect()

@@ -77,6 +77,15 @@ impl<T: Item> Table<T> {
         self.scroll(pages * i64::try_from(self.height.saturating_sub(1).max(1)).unwrap_or(1));
     }
 
+    /// Selects one of the rows in sight; whether it was selected before.
+    pub(crate) fn select(&mut self, row: usize) -> bool {
+        let at = self.top + row;
+        if row >= self.height || at >= self.kept.len() {
+            return false;
+        }
+        std::mem::replace(&mut self.at, at) == at
+    }
+
     /// Brings the selected row into sight.
     pub(crate) fn lay_out(&mut self, height: usize) {
         self.height = height;

@@ -35,6 +35,38 @@ struct Column<T> {
     cell: fn(&T, &Model) -> (String, Style),
 }
 
+/// What can be clicked on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spot {
+    Runs,
+    Sandboxes,
+    Tab(Tab),
+    /// A row in sight of the list that is shown.
+    Row(u16),
+}
+
+/// What is drawn at a place.
+pub(crate) fn spot(model: &Model, x: u16, y: u16) -> Option<Spot> {
+    let listed = |top: u16| y.checked_sub(top).filter(|row| *row < room(model)).map(Spot::Row);
+    match (model.top()?, y) {
+        (_, 0) => match x {
+            5..11 => Some(Spot::Runs),
+            11..22 => Some(Spot::Sandboxes),
+            _ => None,
+        },
+        (Screen::Run(_), 2) => {
+            let mut end = 0;
+            tabs_of_a_run(model.size.0).find_map(|(name, tab)| {
+                end += name.len();
+                (usize::from(x) < end).then_some(Spot::Tab(tab))
+            })
+        }
+        (Screen::Runs(_) | Screen::Sandboxes(_), _) => listed(2),
+        (Screen::Run(run), _) if run.tab == Tab::Files => listed(4),
+        _ => None,
+    }
+}
+
 /// Rows that the content of the screen has.
 pub(crate) fn room(model: &Model) -> u16 {
     let around = match model.top() {
@@ -103,6 +135,14 @@ fn header(model: &Model, buffer: &mut Buffer) {
     put(buffer, (at.max(used + 1), 0), 0, room, &row(title, DIM));
 }
 
+/// With their keys where there is room.
+fn tabs_of_a_run(columns: u16) -> impl Iterator<Item = (String, Tab)> {
+    Tab::ALL.into_iter().enumerate().map(move |(number, tab)| match columns {
+        ..60 => (format!("{} ", tab.name()), tab),
+        _ => (format!(" {} {} ", number + 1, tab.name()), tab),
+    })
+}
+
 fn one_run(buffer: &mut Buffer, run: &RunScreen, model: &Model) {
     let columns = buffer.area.width;
     let lasted = run.row.lasted(model.now).map_or_else(String::new, |ms| format!(" after {}", (model.words.took)(ms)));
@@ -117,15 +157,15 @@ fn one_run(buffer: &mut Buffer, run: &RunScreen, model: &Model) {
     ];
     put(buffer, (0, 1), 0, columns, &title);
     let mut tabs = Row::new();
-    for (number, tab) in Tab::ALL.into_iter().enumerate() {
+    for (name, tab) in tabs_of_a_run(columns) {
         let style = if tab == run.tab { CHOSEN } else { Style::new() };
-        tabs.push(Span { text: format!(" {} {} ", number + 1, tab.name()), style });
+        tabs.push(Span { text: name, style });
     }
     put(buffer, (0, 2), 0, columns, &tabs);
     match (run.sheet(), run.tab) {
         (Some(shown), _) => {
             sheet(buffer, 3, shown);
-            if shown.count() == 0 && matches!(run.tab, Tab::Out | Tab::Err) {
+            if shown.count() == 0 && matches!(run.tab, Tab::Both | Tab::Out | Tab::Err) {
                 let said = if run.row.went == Went::Running { "nothing written yet" } else { "nothing was written" };
                 put(buffer, (0, 3), 0, columns, &row(said, DIM));
             }

@@ -256,6 +256,10 @@ impl Listener for Between<'_> {
         }
     }
 
+    fn collected_so_far(&mut self, bytes: u64) {
+        self.listener.collected_so_far(bytes);
+    }
+
     fn command(&mut self) -> Option<Command> {
         let command = self.listener.command();
         if matches!(self.how, How::Deaf) { None } else { command }

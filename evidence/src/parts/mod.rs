@@ -4,8 +4,11 @@
 //! sandbox was made from, `outputs/…` what was collected.
 
 mod stored;
+mod watched;
 
 pub(crate) use stored::Stored;
+pub use watched::Far;
+pub(crate) use watched::Watched;
 
 use crate::error::Error;
 use std::io::Read;

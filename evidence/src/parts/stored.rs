@@ -50,6 +50,13 @@ impl Stored {
         Ok(found.all)
     }
 
+    /// Bytes in all of its files, as they are now.
+    pub(super) fn bytes(&self) -> std::result::Result<u64, Stop> {
+        let plain = self.list()?.into_iter().filter(|(_, odd)| odd.is_none());
+        let sizes = plain.filter_map(|(name, _)| self.open(&name).ok()??.metadata().ok());
+        Ok(sizes.map(|meta| meta.len()).sum())
+    }
+
     fn open(&self, name: &str) -> Result<Option<std::fs::File>> {
         let file = |folder: &Option<Folder>, name: &str| match folder {
             Some(folder) => present(below(folder, name)),

@@ -143,6 +143,31 @@ impl Dir {
         Ok(rustix::fs::fchmod(&self.0, Mode::RWXU)?)
     }
 
+    /// Whether modes say who may do what: on some file systems all of them are as the mount says.
+    #[cfg(target_os = "linux")]
+    #[allow(clippy::useless_conversion, reason = "the number is narrower on some processors")]
+    pub(crate) fn keeps_modes(&self) -> bool {
+        // FAT, exFAT, NTFS, 9P, SMB of three ages, FUSE, VirtualBox's folders.
+        const WITHOUT: [i64; 10] = [
+            0x4d44,
+            0x2011_bab0,
+            0x5346_544e,
+            0x7366_746e,
+            0x0102_1997,
+            0x517b,
+            0xff53_4d42,
+            0xfe53_4d42,
+            0x6573_5546,
+            0x786f_4256,
+        ];
+        rustix::fs::fstatfs(&self.0).is_ok_and(|found| !WITHOUT.contains(&(i64::from(found.f_type) & 0xffff_ffff)))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn keeps_modes(&self) -> bool {
+        true
+    }
+
     pub(crate) fn owner(&self) -> io::Result<Option<Owner>> {
         owner_of(&self.0)
     }

@@ -165,6 +165,10 @@ impl Dir {
         Ok(())
     }
 
+    pub(crate) fn keeps_modes(&self) -> bool {
+        true
+    }
+
     pub(crate) fn owner(&self) -> io::Result<Option<Owner>> {
         Ok(None)
     }

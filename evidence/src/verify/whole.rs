@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::files::EVENTS;
 use crate::folder::{Folder, present};
 use crate::id::{Id, Of};
-use crate::parts::{Stop, Stored};
+use crate::parts::{Far, Stop, Stored, Watched};
 use crate::run::Run;
 use crate::sandbox::RUNS;
 use std::io::BufRead;
@@ -17,18 +17,27 @@ use std::path::Path;
 impl Run {
     /// Whether this run is as it was signed. Reads all of it.
     pub fn verify(&self, trust: &Trust) -> Result<Report> {
+        self.verified(|parts, expected| Examiner::run(&mut { parts }, trust, expected))
+    }
+
+    /// The same, for somebody who wants to hear how far it is.
+    pub fn verify_heard(&self, trust: &Trust, hears: &mut dyn FnMut(Far)) -> Result<Report> {
+        self.verified(|parts, expected| Examiner::run(&mut Watched { parts, hears: &mut *hears }, trust, expected))
+    }
+
+    fn verified(&self, mut examine: impl FnMut(Stored, Expected) -> Result<Report>) -> Result<Report> {
         let mut tries = 3;
         loop {
             // Asked before and after: one that is sealed meanwhile is read again.
             let running = self.alive()?;
-            let (mut parts, later) = self.parts()?;
+            let (parts, later) = self.parts()?;
             let expected = Expected {
                 run: Some(self.id().to_string()),
                 sandbox: Some(self.sandbox().id().to_string()),
                 running,
                 outputs: later.map_or(Outputs::Here, Outputs::Replaced),
             };
-            let report = Examiner::run(&mut parts, trust, expected)?;
+            let report = examine(parts, expected)?;
             tries -= 1;
             if tries == 0 || report.verified || running == self.alive()? && !running {
                 return Ok(report);

@@ -13,9 +13,9 @@ const ROOM: u64 = 1 << 20;
 fn exported() -> (tempfile::TempDir, Vec<u8>, Trust) {
     let (dir, _project, run, trust) = one();
     let mut bundle = Vec::new();
-    run.export(&mut bundle, Path::new("test"), "test").unwrap();
+    run.export(&mut bundle, Path::new("test"), "test", &mut |_| {}).unwrap();
     let mut again = Vec::new();
-    run.export(&mut again, Path::new("test"), "test").unwrap();
+    run.export(&mut again, Path::new("test"), "test", &mut |_| {}).unwrap();
     assert_eq!(bundle, again, "there is one way to write a run");
     (dir, bundle, trust)
 }
@@ -197,7 +197,7 @@ fn long_names_travel() {
     recording.seal(&serde_json::json!({"version": 3}), facts).unwrap();
     let run = sandbox.runs().unwrap().remove(0);
     let mut bundle = Vec::new();
-    run.export(&mut bundle, Path::new("x"), "test").unwrap();
+    run.export(&mut bundle, Path::new("x"), "test", &mut |_| {}).unwrap();
     let report = verify_bundle(&bundle[..], ROOM, &crate::verify::trust(&project)).unwrap();
     assert!(report.verified, "{report:#?}");
 }

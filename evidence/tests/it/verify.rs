@@ -324,7 +324,7 @@ fn outputs_that_a_later_run_replaced_are_no_fault() {
     assert_eq!(second.verify(&trust).unwrap().findings, []);
     assert_eq!(verify_folder(first.folder(), &trust).unwrap(), [report]);
     let mut bundle = Vec::new();
-    assert!(!first.export(&mut bundle, Path::new("x"), "test").unwrap().outputs);
+    assert!(!first.export(&mut bundle, Path::new("x"), "test", &mut |_| {}).unwrap().outputs);
     let report = verify_bundle(&bundle[..], 1 << 20, &trust).unwrap();
     assert!(report.verified && report.findings[0].level == Level::Warning, "{report:#?}");
 }

@@ -9,6 +9,7 @@ use crate::inputs::lay_out;
 use crate::settings::{FILE, Overrides, Policy, Settings};
 use crate::words::{self, say};
 use aido_evidence::plain_json;
+use aido_runtime::Error;
 use anyhow::{Result, anyhow};
 use found::Found;
 use serde_json::json;
@@ -27,8 +28,8 @@ struct Draft {
 pub(super) fn init(dir: &Path, asked: &Init) -> Result<u8> {
     let there = |name: &str| dir.join(name).symlink_metadata().is_ok();
     if !asked.stdout && !asked.force && there(FILE) {
-        return Err(anyhow!("{FILE} is there already, and is not written over")
-            .context("nothing was written; `aido check` shows what it grants, `aido init --force` writes a new one"));
+        let there = Error::new(format!("{FILE} is there already, and nothing was written"));
+        return Err(there.remedy("`aido check` shows what it grants; `aido init --force` writes a new one").into());
     }
     let policy = Policy::of_the_user()?;
     let backend = backend::chosen(None, &policy)?;

@@ -2,7 +2,7 @@
 
 mod events;
 mod lines;
-mod pieces;
+pub(super) mod pieces;
 
 use super::past;
 use crate::cli::Logs;

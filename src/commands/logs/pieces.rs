@@ -4,13 +4,14 @@ use aido_evidence::{Order, Piece, Run, Stream};
 use anyhow::{Context, Result};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::time::Duration;
 
 /// Takes bytes of a stream, and when they came.
 pub(super) type Take<'a> = dyn FnMut(Stream, Option<jiff::Timestamp>, &[u8]) -> Result<()> + 'a;
 
 /// The logs of a run on their way to a reader.
-pub(super) struct Pieces {
+pub(in crate::commands) struct Pieces {
     run: Run,
     logs: Vec<Log>,
     order: Option<Order>,
@@ -18,6 +19,15 @@ pub(super) struct Pieces {
     current: Option<Piece>,
     /// The time of the first event, and the same by the machine's clock.
     begun: Option<(jiff::Timestamp, u64)>,
+}
+
+/// Bytes of one stream that follow each other.
+pub(in crate::commands) struct Span {
+    pub(in crate::commands) stream: Stream,
+    /// Where they lie in the log of that stream.
+    pub(in crate::commands) bytes: Range<u64>,
+    /// When they came.
+    time: Option<jiff::Timestamp>,
 }
 
 struct Log {
@@ -30,7 +40,7 @@ struct Log {
 }
 
 impl Pieces {
-    pub(super) fn open(run: &Run, streams: &[Stream]) -> Result<Pieces> {
+    pub(in crate::commands) fn open(run: &Run, streams: &[Stream]) -> Result<Pieces> {
         let log = |stream: &Stream| {
             let file = run.open_output(*stream)?;
             Ok(Log { stream: *stream, file, at: 0, size: 0 })
@@ -47,7 +57,17 @@ impl Pieces {
 
     /// Tells what is there; whether there was anything. At the end also what no piece speaks of.
     pub(super) fn pass(&mut self, ended: bool, take: &mut Take<'_>) -> Result<bool> {
-        let before: u64 = self.logs.iter().map(|log| log.at).sum();
+        let spans = self.spans(ended)?;
+        for span in &spans {
+            if let Some(log) = self.logs.iter_mut().find(|log| log.stream == span.stream) {
+                log.tell(span, take)?;
+            }
+        }
+        Ok(!spans.is_empty())
+    }
+
+    /// What is there and was not told so far, in order; the bytes are for the caller to read.
+    pub(in crate::commands) fn spans(&mut self, ended: bool) -> Result<Vec<Span>> {
         // First: every byte that is there by now has its piece on record already.
         for log in &mut self.logs {
             log.size = log.file.metadata().context("the log cannot be looked at")?.len();
@@ -59,26 +79,22 @@ impl Pieces {
         if let Some(order) = &mut self.order {
             pieces.extend(order.more().context("order.log cannot be read")?);
         }
+        let mut spans = Vec::new();
         for (piece, end) in with_ends(&pieces) {
-            self.tell(&piece, end, take)?;
+            let time = self.time_of(&piece);
+            let log = self.logs.iter_mut().find(|log| log.stream == piece.stream);
+            spans.extend(log.and_then(|log| log.up_to(end, time)));
         }
         self.current = pieces.last().copied();
         if ended || self.order.is_none() {
-            for log in &mut self.logs {
-                log.tell(u64::MAX, &mut |stream, bytes| take(stream, None, bytes))?;
-            }
+            spans.extend(self.logs.iter_mut().filter_map(|log| log.up_to(u64::MAX, None)));
         }
-        Ok(self.logs.iter().map(|log| log.at).sum::<u64>() > before)
+        Ok(spans)
     }
 
-    fn tell(&mut self, piece: &Piece, end: u64, take: &mut Take<'_>) -> Result<()> {
-        let time = self.begun.and_then(|(begun, mono)| {
-            begun.checked_add(Duration::from_millis(piece.mono_ms.saturating_sub(mono))).ok()
-        });
-        match self.logs.iter_mut().find(|log| log.stream == piece.stream) {
-            Some(log) => log.tell(end, &mut |stream, bytes| take(stream, time, bytes)),
-            None => Ok(()),
-        }
+    fn time_of(&self, piece: &Piece) -> Option<jiff::Timestamp> {
+        let (begun, mono) = self.begun?;
+        begun.checked_add(Duration::from_millis(piece.mono_ms.saturating_sub(mono))).ok()
     }
 }
 
@@ -95,24 +111,26 @@ fn with_ends(pieces: &[Piece]) -> Vec<(Piece, u64)> {
 }
 
 impl Log {
-    /// Up to there, or to what there is.
-    fn tell(&mut self, end: u64, take: &mut dyn FnMut(Stream, &[u8]) -> Result<()>) -> Result<()> {
-        let end = end.min(self.size);
-        if self.at >= end {
-            return Ok(());
-        }
-        self.file.seek(SeekFrom::Start(self.at)).context("the log cannot be read")?;
+    /// What was not told, up to there or to what there is.
+    fn up_to(&mut self, end: u64, time: Option<jiff::Timestamp>) -> Option<Span> {
+        let bytes = self.at..end.min(self.size);
+        self.at = self.at.max(bytes.end);
+        (!bytes.is_empty()).then_some(Span { stream: self.stream, bytes, time })
+    }
+
+    fn tell(&mut self, span: &Span, take: &mut Take<'_>) -> Result<()> {
+        let Range { start: mut at, end } = span.bytes;
+        self.file.seek(SeekFrom::Start(at)).context("the log cannot be read")?;
         let mut buffer = vec![0; 64 * 1024];
-        while self.at < end {
-            let most = usize::try_from(end - self.at).unwrap_or(usize::MAX).min(buffer.len());
+        while at < end {
+            let most = usize::try_from(end - at).unwrap_or(usize::MAX).min(buffer.len());
             let count = self.file.read(&mut buffer[..most]).context("the log cannot be read")?;
             if count == 0 {
                 // It was cut in the meantime.
-                self.size = self.at;
                 break;
             }
-            self.at += count as u64;
-            take(self.stream, &buffer[..count])?;
+            at += count as u64;
+            take(span.stream, span.time, &buffer[..count])?;
         }
         Ok(())
     }

@@ -3,24 +3,26 @@
 mod outcome;
 mod stream;
 
-use super::warn;
+use super::{Word, warn};
 use crate::backend::{self, Backend, fault};
 use crate::cli;
 use crate::host::late;
 use crate::inputs;
 use crate::mutation;
 use crate::plan;
+use crate::progress::{self, Shown};
 use crate::redact;
 use crate::root;
 use crate::settings::{At, Policy, Settings, Variable};
 use crate::supervise::{self, Job, link::Wish, start::Supervisor};
 use crate::task::Invocation;
-use crate::view::{self, Patience, Show, Terminal};
+use crate::view::{self, Patience, Show, Terminal, Watched};
+use crate::words;
 use crate::words::say;
-use crate::{progress, words};
 use aido_evidence::{Project, Run, Sandbox};
 use aido_runtime::Plan;
 use anyhow::{Result, anyhow, bail};
+use std::io::IsTerminal;
 use std::path::Path;
 
 pub(crate) fn run(dir: &Path, typed: &cli::Run) -> Result<u8> {
@@ -36,7 +38,6 @@ pub(crate) fn run(dir: &Path, typed: &cli::Run) -> Result<u8> {
     let layout = inputs::lay_out(&settings, invocation.script(), &backend::own_folders_in(&settings.project))?;
     let shown = progress::shown(typed.quiet);
     let ready = root::ready(&settings, backend, &shown)?;
-    drop(shown);
     let caller = |name: &str| std::env::var_os(name);
     let (mut plan, secrets) =
         plan::assemble(&settings, &ready.facts, &invocation, typed.interactive, &layout, &caller)?;
@@ -81,7 +82,7 @@ pub(crate) fn run(dir: &Path, typed: &cli::Run) -> Result<u8> {
         hold: ready.hold,
         backend,
     };
-    watch(typed, &project, job, input, terminal)
+    watch(typed, &project, job, (input, terminal), &shown)
 }
 
 /// Where it was asked for, nothing is let through.
@@ -114,7 +115,10 @@ fn place(dir: &Path, typed: &cli::Run) -> Result<(Option<Project>, Option<Sandbo
         }
         return Ok((None, None));
     };
-    crate::commands::sweep(&project)?;
+    // One that is over is refused below, and that says it.
+    let asked = typed.sandbox.as_deref().and_then(|asked| project.sandbox(asked).ok());
+    let word = if typed.quiet { Word::Waits } else { Word::SaidBut(asked.as_ref()) };
+    crate::commands::sweep(&project, word)?;
     let sandbox = match &typed.sandbox {
         Some(asked) => Some(project.sandbox(asked)?),
         None => crate::commands::sandbox::current(&project)?,
@@ -170,8 +174,8 @@ fn watch(
     typed: &cli::Run,
     project: &Project,
     job: Job,
-    input: Option<view::Sink>,
-    terminal: Option<Terminal>,
+    (input, terminal): (Option<view::Sink>, Option<Terminal>),
+    progress: &Shown,
 ) -> Result<u8> {
     let mut signals = view::catch_signals(terminal.is_some())?;
     let quiet = typed.quiet;
@@ -194,8 +198,12 @@ fn watch(
     let Supervisor { input: stdin, link, process } = supervisor;
     // Who asked for a terminal asked for what steers it.
     let raw = typed.raw || typed.tty;
-    let show = Show { raw, output: !typed.json, stdin, terminal, begun: &mut begun, ready: &mut ready };
-    let (ended, unseen) = view::watch(&process, &link, &mut signals, patience, show)?;
+    let show = Show { raw, output: !typed.json, stdin, terminal, begun: &mut begun, ready: &mut ready, progress };
+    let Watched { ended, unseen, unfinished } = view::watch(&process, &link, &mut signals, patience, show)?;
+    if unfinished && !quiet && std::io::stderr().is_terminal() {
+        // What is said stands on a line of its own.
+        eprintln!();
+    }
     if let Some(streamed) = streamed {
         streamed.end();
     }

@@ -127,12 +127,17 @@ fn is_verdict(end: &End) -> bool {
 
 /// Who typed a file or folder of the project as if it were a program.
 fn not_a_program(run: &Run, summary: &Summary) -> Option<String> {
-    let End::NotFound { program } = &summary.outcome.end else { return None };
+    let (End::NotFound { program } | End::NotExecutable { program, .. }) = &summary.outcome.end else { return None };
     let typed = summary.task.first().filter(|typed| *typed == program && !typed.contains('/'))?;
     // The evidence lies in `.aido` of the project.
     let project = run.sandbox().folder().ancestors().nth(3)?;
     let found = std::fs::metadata(project.join(typed)).ok()?;
     let name = words::inert(typed);
+    if let End::NotExecutable { .. } = summary.outcome.end
+        && !found.is_dir()
+    {
+        return None;
+    }
     Some(match found.is_dir() {
         true => format!("`{name}` is a folder of the project: name the program or script to run"),
         false => format!(
@@ -165,7 +170,12 @@ fn cut_output(summary: &Summary) {
 
 /// One line on how it ended and where the rest is to be found.
 fn closing_words(run: &Run, summary: &Summary) -> String {
-    let took = words::took(summary.outcome.usage.wall_ms);
+    let ran = !matches!(summary.outcome.end, End::NotFound { .. } | End::NotExecutable { .. });
+    let took = if ran { format!(" after {}", words::took(summary.outcome.usage.wall_ms)) } else { String::new() };
+    let root = match summary.runtime.as_str() {
+        "host" => "among this host's programs".to_owned(),
+        image => format!("in {}", words::inert(image)),
+    };
     let end = match &summary.outcome.end {
         End::Exited { code } => format!("exit {code}"),
         End::Signalled { signal } => format!("ended by {}", words::signal(*signal)),
@@ -173,11 +183,11 @@ fn closing_words(run: &Run, summary: &Summary) -> String {
         End::OutOfDisk { limit, .. } => format!("the disk limit of {} ended it", words::size(*limit)),
         End::Deadline { ttl_ms } => format!("the time limit of {} ended it", words::took(*ttl_ms)),
         End::Interrupted { signal } => format!("interrupted ({})", words::signal(*signal)),
-        End::NotFound { program } => format!("{} was not found in {}", words::inert(program), summary.runtime),
+        End::NotFound { program } => format!("{} was not found {root}", words::inert(program)),
         End::NotExecutable { program, why } => format!("{} cannot be executed: {why}", words::inert(program)),
         End::Refused { why } | End::Lost { why } => words::inert(why),
     };
-    let mut line = format!("{end} after {took}, run {}", run.id());
+    let mut line = format!("{end}{took}, run {}", run.id());
     let kept = &summary.outputs;
     if !kept.artifacts.is_empty() {
         let folder = run.sandbox().outputs();

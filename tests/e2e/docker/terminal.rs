@@ -201,3 +201,20 @@ fn a_shell_opens_in_a_sandbox_that_is_up() {
     assert_ends(seat, 6, &engine, &d);
     d.aido(["sandbox", "destroy", &id]).ok();
 }
+
+#[test]
+fn outputs_that_come_out_of_the_engine_are_counted() {
+    let engine = engine!();
+    let d = engine.project(&[]);
+    // Nearly all of it is a hole, which an archive does not know.
+    let script = "dd if=/dev/zero of=/outputs/hole bs=1M count=1 seek=1500 2>/dev/null; echo over";
+    let line = Docked::line(&["--disk", "2GiB"], &["sh", "-c", script]);
+    let mut seat = Seat::of(d.command(line.into_iter().filter(|word| !word.contains("quiet"))));
+    seat.shows("over\r\n");
+    seat.shows("aido: collecting outputs, ");
+    // The first bytes may take their time; what is counted then is no longer 0 B.
+    seat.shows("iB, ");
+    seat.types([3]);
+    seat.ends();
+    assert!(!String::from_utf8_lossy(&d.project.evidence("stdout.log")).contains("collecting"));
+}

@@ -60,12 +60,12 @@ impl Model {
         }
     }
 
-    fn show_runs(&mut self) {
+    pub(super) fn show_runs(&mut self) {
         self.stack = vec![Screen::Runs(RunList::of(None))];
         self.refresh();
     }
 
-    fn show_sandboxes(&mut self) {
+    pub(super) fn show_sandboxes(&mut self) {
         self.stack = vec![Screen::Sandboxes(Table::new())];
         self.refresh();
     }
@@ -74,7 +74,7 @@ impl Model {
         match self.top() {
             Some(Screen::Runs(list)) => {
                 let Some(row) = list.table.selected() else { return };
-                let tab = if row.went == Went::Running { Tab::Out } else { Tab::Story };
+                let tab = if row.went == Went::Running { Tab::Both } else { Tab::Story };
                 self.open_run(row.clone(), tab);
             }
             Some(Screen::Sandboxes(table)) => {
@@ -108,7 +108,7 @@ impl Model {
         }
     }
 
-    fn view_of(&mut self, tab: Tab) {
+    pub(super) fn view_of(&mut self, tab: Tab) {
         if let Some(Screen::Run(run)) = self.stack.last_mut() {
             run.tab = tab;
             return self.fill();
@@ -163,6 +163,8 @@ impl Model {
             "help" | "h" => self.help(),
             "verify" => self.verify(),
             "destroy" => self.ask_to_destroy(),
+            "mouse on" => self.turn_mouse(true),
+            "mouse off" => self.turn_mouse(false),
             #[cfg(debug_assertions)]
             "panic" => panic!("asked for"),
             other => match Tab::asked(other).filter(|_| other.len() > 1) {

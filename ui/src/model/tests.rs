@@ -119,9 +119,9 @@ fn lists_are_filtered_while_one_types() {
 fn a_sealed_run_opens_with_its_story_and_a_running_one_with_its_output() {
     let mut model = model(80, 12);
     key(&mut model, Key::Enter);
-    assert_eq!(asked(&mut model), [Ask::Open(place("r3", "s1"), What::Stdout)]);
-    model.update(Event::Opened(place("r3", "s1"), What::Stdout, Ok(Box::new(b"hello\nthere".to_vec()))));
-    shows(&mut model, &["run r3  running for 5s  python3 r3.py", " 3 stdout ", "hello", "there", "1-2/2  following"]);
+    assert_eq!(asked(&mut model), [Ask::Open(place("r3", "s1"), What::Both)]);
+    model.update(Event::Opened(place("r3", "s1"), What::Both, Ok(Box::new(b"hello\nthere".to_vec()))));
+    shows(&mut model, &["run r3  running for 5s  python3 r3.py", " 3 output ", "hello", "there", "1-2/2  following"]);
     assert_eq!((model.next_tick(), model.watched()), (Some(1000), Some(&place("r3", "s1"))));
     key(&mut model, Key::Esc);
     assert_eq!(asked(&mut model), [Ask::Runs]);
@@ -279,7 +279,7 @@ fn texts_are_searched() {
     let mut model = model(80, 10);
     press(&mut model, "o");
     let log: String = (0..100).map(|n| format!("line {n}\n")).collect();
-    model.update(Event::Opened(place("r3", "s1"), What::Stdout, Ok(Box::new(log.into_bytes()))));
+    model.update(Event::Opened(place("r3", "s1"), What::Both, Ok(Box::new(log.into_bytes()))));
     screen(&mut model);
     press(&mut model, "g/LINE");
     key(&mut model, Key::Backspace);
@@ -344,7 +344,14 @@ fn keys() -> impl Strategy<Value = Key> {
             .chain([Key::Esc, Key::Tab, Key::BackTab, Key::Backspace, Key::Ctrl('d'), Key::Ctrl('z'), Key::Enter]);
     prop_oneof![
         prop::sample::select(named.collect::<Vec<_>>()),
-        prop::sample::select("hjklgGfxnNsoerav12345:/?qy ".chars().collect::<Vec<_>>()).prop_map(Key::Char),
+        prop::sample::select("hjklgGfxnNsotrav123456:/?qy ".chars().collect::<Vec<_>>()).prop_map(Key::Char),
+    ]
+}
+
+fn mouse() -> impl Strategy<Value = Mouse> {
+    prop_oneof![
+        prop::sample::select(vec![-3, 3, i64::MIN, i64::MAX]).prop_map(Mouse::Wheel),
+        (0u16..140, 0u16..50).prop_map(|(x, y)| Mouse::Click(x, y)),
     ]
 }
 
@@ -363,7 +370,7 @@ fn answer(model: &mut Model, bytes: &[u8]) {
             Ask::Open(run, what) => Event::Opened(run, what, Ok(Box::new(bytes.to_vec()))),
             Ask::Verify(run) => Event::Verified(run, Err(text)),
             Ask::Destroy(sandbox) => Event::Destroyed(sandbox, Ok(())),
-            Ask::Suspend | Ask::Redraw => Event::Tick,
+            Ask::Suspend | Ask::Redraw | Ask::Mouse(_) => Event::Tick,
         });
     }
 }
@@ -373,12 +380,18 @@ proptest! {
 
     #[test]
     fn no_keys_on_no_screen_panic(
-        keys in prop::collection::vec((keys(), prop::option::weighted(0.05, (0u16..130, 0u16..40))), 1..80),
+        keys in prop::collection::vec(
+            (keys(), prop::option::weighted(0.05, (0u16..130, 0u16..40)), prop::option::weighted(0.2, mouse())),
+            1..80,
+        ),
         bytes in prop::collection::vec(any::<u8>(), 0..400),
     ) {
         let mut model = model(80, 24);
-        for (key, size) in keys {
+        for (key, size, mouse) in keys {
             model.update(Event::Key(key));
+            if let Some(mouse) = mouse {
+                model.update(Event::Mouse(mouse));
+            }
             if let Some((width, height)) = size {
                 model.update(Event::Size(width, height));
             }
@@ -391,4 +404,80 @@ proptest! {
             }
         }
     }
+}
+
+/// Two lines of one stream, and one of the other between them.
+struct Streams;
+
+impl Bytes for Streams {
+    fn size(&self) -> u64 {
+        12
+    }
+
+    fn read_at(&self, at: u64, into: &mut [u8]) -> std::io::Result<usize> {
+        b"one\nerr\ntwo\n".to_vec().read_at(at, into)
+    }
+
+    fn has_some_that_stand_out(&self) -> bool {
+        true
+    }
+
+    fn stands_out(&self, at: u64) -> bool {
+        (4..8).contains(&at)
+    }
+}
+
+#[test]
+fn standard_error_stands_out_in_the_output() {
+    let mut model = model(80, 12);
+    press(&mut model, "o");
+    model.update(Event::Opened(place("r3", "s1"), What::Both, Ok(Box::new(Streams))));
+    let lines = screen(&mut model);
+    assert_eq!(lines[3..6], ["  one", "! err", "  two"]);
+    let sheet = model.sheet().unwrap();
+    let colours: Vec<_> = sheet.shown.iter().map(|row| row[1].style.fg).collect();
+    assert_eq!(colours, [None, Some(ratatui_core::style::Color::Red), None]);
+    // It is two files and no file.
+    press(&mut model, "x");
+    shows(&mut model, &["no bytes to show"]);
+    press(&mut model, "/!");
+    key(&mut model, Key::Enter);
+    for _ in 0..4 {
+        model.work();
+    }
+    shows(&mut model, &["not found: !"]);
+}
+
+#[test]
+fn the_wheel_moves_and_a_click_selects_and_opens() {
+    let mut model = model(80, 12);
+    screen(&mut model);
+    let selected = |model: &Model| match model.top() {
+        Some(Screen::Runs(list)) => list.table.selected().unwrap().place.run.clone(),
+        _ => String::new(),
+    };
+    let does = |model: &mut Model, mouse| model.update(Event::Mouse(mouse));
+    does(&mut model, Mouse::Click(30, 3));
+    assert_eq!(selected(&model), "r2");
+    for nowhere in [(30, 1), (30, 5), (30, 11), (2, 0), (500, 500)] {
+        does(&mut model, Mouse::Click(nowhere.0, nowhere.1));
+        assert_eq!(selected(&model), "r2", "{nowhere:?}");
+    }
+    does(&mut model, Mouse::Wheel(3));
+    assert_eq!(selected(&model), "r1");
+    does(&mut model, Mouse::Wheel(-3));
+    assert_eq!(selected(&model), "r3");
+    // On the one that is selected: it opens.
+    asked(&mut model);
+    does(&mut model, Mouse::Click(0, 2));
+    assert_eq!(asked(&mut model), [Ask::Open(place("r3", "s1"), What::Both)]);
+    // " 1 story  2 events ": the second view.
+    does(&mut model, Mouse::Click(10, 2));
+    assert_eq!(asked(&mut model), [Ask::Open(place("r3", "s1"), What::Events)]);
+    does(&mut model, Mouse::Click(12, 0));
+    assert!(matches!(model.top(), Some(Screen::Sandboxes(_))));
+    press(&mut model, ":mouse off");
+    key(&mut model, Key::Enter);
+    assert!(asked(&mut model).contains(&Ask::Mouse(false)));
+    shows(&mut model, &[":mouse on"]);
 }

@@ -19,7 +19,7 @@ use super::start::{Child, Supervisor};
 use aido_runtime::{Error, Window};
 use keys::Keys;
 pub(crate) use patience::{Overdue, Patience};
-pub(crate) use show::{Ended, Show};
+pub(crate) use show::{Closing, Ended, Show, Watched};
 pub(crate) use signals::{Signals, hold};
 use std::io::PipeReader;
 use std::sync::OnceLock;
@@ -85,7 +85,7 @@ pub(crate) fn until_ready(
             }
             Heard::Said(News::Failed { what, remedy, .. }) => return Err(Error { what, remedy }),
             Heard::Said(News::Ended { .. }) => return Ok(None),
-            Heard::Said(News::Output | News::Over | News::Closing) => {}
+            Heard::Said(News::Output | News::Over | News::Closing { .. }) => {}
             Heard::Gone => return Err(Error::new("the run's supervisor was killed")),
             Heard::Nothing => {
                 if let Some(overdue) = patience.overdue()? {
@@ -104,7 +104,7 @@ pub(crate) fn watch(
     signals: &mut Signals,
     patience: Patience,
     show: Show<'_>,
-) -> Result<(Ended, [u64; 2]), Error> {
+) -> Result<Watched, Error> {
     let bell = link.bell();
     // One run is watched by a process.
     let _ = WAKE.set(bell.clone());
@@ -121,12 +121,14 @@ pub(crate) fn watch(
         terminal: show.terminal,
         size: None,
         run: None,
+        closing: Closing::shown(show.progress),
         ended: None,
     };
     let ended = viewer.turns(signals, show.begun, show.ready)?;
     // Before anything more is said.
     drop(viewer.terminal.take());
-    Ok((ended, viewer.tails.each_ref().map(Tail::unseen)))
+    let unfinished = !viewer.closing.has_ended_the_line() && viewer.tails.iter().any(Tail::is_in_a_line);
+    Ok(Watched { ended, unseen: viewer.tails.each_ref().map(Tail::unseen), unfinished })
 }
 
 struct Viewer<'a> {
@@ -140,6 +142,7 @@ struct Viewer<'a> {
     /// The size that was told last.
     size: Option<Window>,
     run: Option<String>,
+    closing: Closing<'a>,
     ended: Option<News>,
 }
 
@@ -170,7 +173,9 @@ impl Viewer<'_> {
                         ready(&warnings);
                         self.take_terminal();
                     }
-                    News::Output | News::Over | News::Closing => {}
+                    News::Output => {}
+                    News::Over => self.closing.begin(),
+                    News::Closing { collected } => self.show_closing(collected)?,
                     ended => self.ended = Some(ended),
                 }
             }
@@ -189,8 +194,20 @@ impl Viewer<'_> {
         }
     }
 
+    /// Shows how far outputs are brought out: below all that the task wrote, and in a terminal that is the caller's again.
+    fn show_closing(&mut self, collected: Option<u64>) -> Result<(), Error> {
+        if self.closing.is_silent() || self.pass_output()? {
+            return Ok(());
+        }
+        drop(self.terminal.take());
+        let unfinished = self.tails.iter().any(Tail::is_in_a_line);
+        self.closing.goes_on(collected, unfinished);
+        Ok(())
+    }
+
     /// Shows what is left of the output, to a reader that takes it. A second signal ends even that.
     fn finish(&mut self, signals: &mut Signals) -> Result<Ended, Error> {
+        self.closing.end();
         let shown = |tails: &[Tail; 2]| tails.each_ref().map(Tail::unseen);
         let (mut before, mut moved) = (shown(&self.tails), Instant::now());
         while self.pass_output()? {

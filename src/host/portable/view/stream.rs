@@ -21,6 +21,9 @@ pub(super) struct Tail {
     read: u64,
     pending: Option<Vec<u8>>,
     shown: Shown,
+    terminal: bool,
+    /// A terminal stands in the middle of a line.
+    in_a_line: bool,
 }
 
 /// What becomes of bytes on their way.
@@ -43,7 +46,8 @@ struct State {
 
 impl Tail {
     pub(super) fn new(target: impl Write + IsTerminal + Send + 'static, raw: bool, bell: &Bell) -> Tail {
-        let shown = match (target.is_terminal(), raw) {
+        let terminal = target.is_terminal();
+        let shown = match (terminal, raw) {
             (true, false) => Shown::Harmless(Inert::default()),
             // A console takes text alone there, and the standard library refuses the rest.
             (true, true) if cfg!(windows) => Shown::Text(Text::default()),
@@ -53,13 +57,18 @@ impl Tail {
         let state = Arc::new(Mutex::new(State::default()));
         let (own, bell) = (state.clone(), bell.clone());
         std::thread::spawn(move || write(target, &pieces, &own, &bell));
-        Tail { log: None, to, state, read: 0, pending: None, shown }
+        Tail { log: None, to, state, read: 0, pending: None, shown, terminal, in_a_line: false }
     }
 
     pub(super) fn follow(&mut self, path: &Path) -> Result<(), Error> {
         let log = File::open(path).map_err(|e| Error::new(format!("cannot follow {}: {e}", path.display())))?;
         self.log = Some(log);
         Ok(())
+    }
+
+    /// Whether what was written last to a terminal is a line without its end.
+    pub(super) fn is_in_a_line(&self) -> bool {
+        self.in_a_line
     }
 
     /// Bytes that nothing has taken so far. Nobody misses what a closed target would have got.
@@ -107,6 +116,10 @@ impl Tail {
         let length = log.read(&mut piece).map_err(|e| Error::new(format!("cannot read the log: {e}")))?;
         piece.truncate(length);
         self.read += length as u64;
+        self.in_a_line = match piece.last() {
+            Some(last) => self.terminal && *last != b'\n',
+            None => self.in_a_line,
+        };
         Ok((length > 0).then(|| match &mut self.shown {
             Shown::Harmless(inert) => {
                 let mut shown = String::new();
