@@ -6,6 +6,7 @@ mod evidence;
 mod help;
 mod image;
 mod key;
+mod runs;
 mod sandbox;
 mod setup;
 mod shell;
@@ -17,6 +18,7 @@ pub(crate) use doctor::*;
 pub(crate) use evidence::*;
 pub(crate) use image::*;
 pub(crate) use key::*;
+pub(crate) use runs::*;
 pub(crate) use sandbox::*;
 pub(crate) use setup::*;
 pub(crate) use shell::*;
@@ -332,21 +334,6 @@ pub(crate) struct Logs {
     /// Pass the task's bytes on as they are, also to a terminal that they may steer
     #[arg(long, conflicts_with_all = ["json", "events"])]
     pub(crate) raw: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Runs {
-    /// So many, the newest [default: 100; with --json all]
-    #[arg(short = 'n', long, value_name = "NUMBER", conflicts_with = "all")]
-    pub(crate) last: Option<usize>,
-
-    /// All of them
-    #[arg(long)]
-    pub(crate) all: bool,
-
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
