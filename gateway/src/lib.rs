@@ -23,6 +23,7 @@ mod run;
 mod scrub;
 mod stream;
 mod tls;
+mod wide;
 
 pub use address::{Class, class_of};
 pub use carried::Carried;

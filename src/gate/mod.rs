@@ -7,6 +7,7 @@ mod words;
 
 pub(crate) use process::main;
 
+use crate::egress::{Asked, Said};
 use crate::host::native;
 use aido_runtime::{Doors, Egress, Error, Gate};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
@@ -18,7 +19,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-use words::{ALL, Asked, Door, Said};
+use words::{ALL, Door};
 
 /// How it is called, by itself and by `ps`.
 const NAME: &str = "aido-gateway";

@@ -2,8 +2,8 @@
 
 use super::NAME;
 use super::confine;
-use super::words::{ALL, Asked, Door, Said};
-use crate::egress;
+use super::words::{ALL, Door};
+use crate::egress::{self, Asked, Said};
 use aido_gateway::{Carried, Event, Families, Gateway, Limits, Listeners, Setup, Sink};
 use aido_runtime::{Error, Gate};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};

@@ -139,27 +139,8 @@ fn a_gateway_goes_with_its_run_however_that_ends() {
 fn many_connections_are_bounded_and_the_run_goes_on() {
     let yaml = "permissions:\n  network:\n    - {host: inner.example.com, ports: [5432], private: true}\n";
     let project = Project::with(&[("sandbox.yaml", yaml)]);
-    let script = r#"python3 - <<'END'
-import socket
-held = []
-for n in range(1500):
-    try:
-        held.append(socket.create_connection(("inner.example.com", 5432), timeout=10))
-    except OSError:
-        pass
-print("held", len(held) > 100)
-[there.close() for there in held]
-there = None
-for n in range(50):
-    try:
-        there = socket.create_connection(("inner.example.com", 5432), timeout=10); there.sendall(b"still there")
-        got = there.recv(100)
-        if got == b"still there":
-            print(got.decode()); break
-    except OSError:
-        pass
-END"#;
-    let ran = or_skipped!(run(&project, &["--allow-host", "inner.example.com:5432"], script));
+    let script = format!("python3 - <<'END'\n{MANY_CONNECTIONS}END");
+    let ran = or_skipped!(run(&project, &["--allow-host", "inner.example.com:5432"], &script));
     ran.ok().prints("held True").prints("still there");
 }
 
