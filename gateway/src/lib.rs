@@ -21,6 +21,7 @@ mod policy;
 mod refuse;
 mod run;
 mod scrub;
+mod strays;
 mod stream;
 mod tls;
 mod wide;

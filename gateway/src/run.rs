@@ -11,6 +11,7 @@ use crate::gate::Gate;
 use crate::limits::Limits;
 use crate::names::{self, Families, Names};
 use crate::policy::Policy;
+use crate::strays::{self, Strays};
 use crate::tls::{NoTls, Tls};
 use std::net::{TcpListener, UdpSocket};
 use std::sync::Arc;
@@ -41,6 +42,8 @@ pub struct Listeners {
     pub names_udp: Vec<UdpSocket>,
     /// The service of names by TCP, on the same address.
     pub names_tcp: Vec<TcpListener>,
+    /// Raw sockets of ICMP and ICMPv6, that hear of datagrams which led nowhere.
+    pub strays: Vec<UdpSocket>,
     /// All of these in a place that no socket can be brought from.
     pub carried: Option<Carried>,
 }
@@ -172,6 +175,11 @@ fn serve(runtime: &Runtime, gate: &Arc<Gate>, listeners: Listeners) -> std::io::
     for socket in listeners.names_udp {
         socket.set_nonblocking(true)?;
         runtime.spawn(names::serve_udp(tokio::net::UdpSocket::from_std(socket)?, gate.names.clone()));
+    }
+    let known = Arc::new(Strays::new(gate.names.clone(), gate.recorder.clone()));
+    for socket in listeners.strays {
+        socket.set_nonblocking(true)?;
+        runtime.spawn(strays::hear(tokio::net::UdpSocket::from_std(socket)?, known.clone()));
     }
     for socket in listeners.names_tcp {
         runtime.spawn(names::serve_tcp(tcp(socket)?, gate.names.clone()));

@@ -95,6 +95,7 @@ impl Standing {
             (Door::Proxy, doors.proxy.iter().map(AsRawFd::as_raw_fd).collect()),
             (Door::NamesUdp, doors.names_udp.iter().map(AsRawFd::as_raw_fd).collect()),
             (Door::NamesTcp, doors.names_tcp.iter().map(AsRawFd::as_raw_fd).collect()),
+            (Door::Strays, doors.strays.iter().map(AsRawFd::as_raw_fd).collect()),
             (Door::CarriedFrom, doors.carried.iter().map(|carried| carried.from.as_raw_fd()).collect()),
             (Door::CarriedTo, doors.carried.iter().map(|carried| carried.to.as_raw_fd()).collect()),
         ];

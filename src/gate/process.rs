@@ -129,6 +129,7 @@ fn doors(socket: &UnixStream) -> std::io::Result<Listeners> {
                 Some(Door::Proxy) => listeners.proxy.push(TcpListener::from(came)),
                 Some(Door::NamesUdp) => listeners.names_udp.push(UdpSocket::from(came)),
                 Some(Door::NamesTcp) => listeners.names_tcp.push(TcpListener::from(came)),
+                Some(Door::Strays) => listeners.strays.push(UdpSocket::from(came)),
                 Some(Door::CarriedFrom) => carried.0 = Some(File::from(came)),
                 Some(Door::CarriedTo) => carried.1 = Some(File::from(came)),
                 None => return Err(std::io::Error::other("a door that nobody knows")),

@@ -9,6 +9,7 @@ pub(super) enum Door {
     Proxy,
     NamesUdp,
     NamesTcp,
+    Strays,
     /// Two pipes that carry what comes at all of the others.
     CarriedFrom,
     CarriedTo,
@@ -19,8 +20,8 @@ pub(super) const ALL: u8 = 0;
 
 impl Door {
     pub(super) fn from_number(number: u8) -> Option<Door> {
-        use Door::{CarriedFrom, CarriedTo, NamesTcp, NamesUdp, Proxy, Tcp};
-        let all = [Tcp, Proxy, NamesUdp, NamesTcp, CarriedFrom, CarriedTo];
+        use Door::{CarriedFrom, CarriedTo, NamesTcp, NamesUdp, Proxy, Strays, Tcp};
+        let all = [Tcp, Proxy, NamesUdp, NamesTcp, Strays, CarriedFrom, CarriedTo];
         all.into_iter().find(|door| *door as u8 == number)
     }
 }
