@@ -68,7 +68,9 @@ const ASKING: &str = r#"
 fn what_is_granted_is_reached_by_its_name(on: &Engine) {
     let way = Way::new();
     let (account, port) = (way.account(), way.port);
-    let script = format!("{ASKING} get $(at {GRANTED}) {port}; get $(at GRANTED.example.com) {port}; cut -d: -f1 /proc/net/dev | grep -c eth");
+    let script = format!(
+        "{ASKING} get $(at {GRANTED}) {port}; get $(at GRANTED.example.com) {port}; cut -d: -f1 /proc/net/dev | grep -c eth"
+    );
     on.sh(&script).deadline(40_000, 1_000).through(way).run().says(&format!("{HELLO}\n{HELLO}\n0\n"));
     assert_eq!(account.came(), 2);
     assert!(account.refused().is_empty(), "{:?}", account.refused());
