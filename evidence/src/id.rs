@@ -44,8 +44,12 @@ impl Id {
 
     /// The ID in a file name; other files in our folders are none of ours.
     pub(crate) fn parse(of: Of, name: &str) -> Option<Id> {
-        let digits = name.strip_prefix(of.letter())?;
-        (digits.len() == DIGITS && is_hex(digits)).then(|| Id(name.to_owned()))
+        Id::is(of, name).then(|| Id(name.to_owned()))
+    }
+
+    /// Whether a name is such an ID.
+    pub(crate) fn is(of: Of, name: &str) -> bool {
+        name.strip_prefix(of.letter()).is_some_and(|digits| digits.len() == DIGITS && is_hex(digits))
     }
 
     /// The only one of `known` (newest first) that starts with what was typed.

@@ -31,6 +31,9 @@ mod layers;
 mod ledger;
 mod lock;
 mod lookup;
+#[cfg(feature = "measuring")]
+#[doc(hidden)]
+pub mod measuring;
 mod order;
 mod parts;
 mod pending;

@@ -44,6 +44,9 @@ on_linux! {
     mod layer;
     pub mod limits;
     mod manifest;
+    #[cfg(feature = "measuring")]
+    #[doc(hidden)]
+    pub mod measuring;
     mod news;
     mod origin;
     mod pipeline;

@@ -32,6 +32,9 @@ mod ids;
 mod layer;
 mod layout;
 mod mapped;
+#[cfg(feature = "measuring")]
+#[doc(hidden)]
+pub mod measuring;
 mod open;
 mod prepare;
 mod probe;

@@ -39,25 +39,40 @@ fn version() -> u32 {
     1
 }
 
+/// So many are a table for a person.
+const SHOWN: usize = 100;
+
 pub(crate) fn runs(dir: &Path, asked: &Runs) -> Result<u8> {
-    let lines = match Project::open(dir, &backend::own_home())? {
-        Some(project) => lines(&project)?,
-        None => Vec::new(),
+    let most = if asked.all || asked.json { usize::MAX } else { SHOWN };
+    let (lines, count) = match Project::open(dir, &backend::own_home())? {
+        Some(project) => newest(&project, asked.last.unwrap_or(most))?,
+        None => (Vec::new(), 0),
     };
     let text = if asked.json { plain_json(serde_json::to_string_pretty(&lines)? + "\n") } else { table(&lines) };
     if lines.is_empty() && !asked.json {
         eprintln!("aido: no run in this project yet; `aido run TASK` makes one");
     }
     match std::io::stdout().lock().write_all(text.as_bytes()) {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(e).context("standard output cannot be written"),
-        _ => Ok(0),
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+            return Err(e).context("standard output cannot be written");
+        }
+        _ => {}
     }
+    if asked.last.is_none() && count > lines.len() {
+        words::say(&format!("{} more, older: `aido runs --all`", words::count(count - lines.len(), "run")));
+    }
+    Ok(0)
 }
 
 /// All runs, newest first.
 pub(super) fn lines(project: &Project) -> Result<Vec<Line>> {
+    Ok(newest(project, usize::MAX)?.0)
+}
+
+/// The newest runs, and how many there are in all.
+fn newest(project: &Project, most: usize) -> Result<(Vec<Line>, usize)> {
     let told = |run: &Run| serde_json::to_string(&line(run)).unwrap_or_default();
-    let listed = project.list(TOLD_BY, &told)?;
+    let (listed, count) = project.list(TOLD_BY, &told, most)?;
     let lines = listed.iter().filter_map(|listed| {
         let mut line: Line = match serde_json::from_str(&listed.told) {
             Ok(line) => line,
@@ -67,7 +82,7 @@ pub(super) fn lines(project: &Project) -> Result<Vec<Line>> {
         line.folder = project.place_of(listed);
         Some(line)
     });
-    Ok(lines.collect())
+    Ok((lines.collect(), count))
 }
 
 /// A run that cannot be read is listed as such: it must not hide the others.
@@ -161,6 +176,8 @@ mod tests {
                 (sealed.id().as_str(), "out of memory"),
             ]
         );
+        let (two, count) = newest(&project, 2).unwrap();
+        assert_eq!((two.iter().map(|l| l.run.as_str()).collect::<Vec<_>>(), count), (vec![told[0].0, told[1].0], 4));
         let text = table(&lines);
         assert_eq!(text.lines().count(), 5, "{text}");
         assert!(text.contains("2m5s") && !text.chars().any(|c| c.is_control() && c != '\n'), "{text:?}");

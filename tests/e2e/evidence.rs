@@ -146,6 +146,7 @@ fn runs_and_show_tell_the_story() {
     p.sh("exit 9").code(9);
     let out = p.aido(["runs"]);
     assert!(out.ok().text().lines().count() >= 2, "{out}");
+    assert_eq!(p.aido(["runs", "-n", "1"]).ok().text().lines().count(), 2);
     let listed = p.aido(["runs", "--json"]).ok().json();
     let newest = fs::read_link(p.last_run()).unwrap().display().to_string();
     assert!(listed.to_string().contains(&newest), "{listed}");

@@ -217,3 +217,32 @@ fn what_is_written_is_bounded_and_it_is_said() {
         ["run", "--quiet", "--disk", "8MiB", "--filesystem", "overlay", "--", "sh", "-c", "head -c 7M /dev/zero > big"];
     p.aido(args).ok();
 }
+
+#[test]
+fn files_without_a_name_count_while_they_are_open() {
+    let hold = "exec 3>a 4>b 5>c; rm a b c; for n in 3 4 5; do head -c 3M /dev/zero >&$n; done; sleep 60";
+    // By a thread whose descriptors are its own.
+    let thread = "import ctypes, os, threading, time
+def hold():
+    assert ctypes.CDLL(None).close_range(90, 90, 2) == 0
+    for name in 'abc':
+        held = os.open(name, os.O_CREAT | os.O_WRONLY)
+        os.unlink(name)
+        os.write(held, bytes(3 << 20))
+    time.sleep(60)
+one = threading.Thread(target=hold)
+one.start()
+one.join()
+";
+    for task in [["sh", "-c", hold], ["python3", "-c", thread]] {
+        let p = Project::with(&FILES);
+        let out = p.aido(["run", "--disk", "8MiB", "--filesystem", "overlay", "--"].iter().chain(&task));
+        out.code(153).says("disk limit of 8 MiB");
+        assert!(out.took.as_secs() < 25, "{out}");
+    }
+    // What is closed again is gone, as are files that were never on the disk.
+    let close = "for n in 1 2 3 4; do exec 3>a; rm a; head -c 3M /dev/zero >&3; sleep 1.2; exec 3>&-; done; \
+        exec 3>/tmp/a; rm /tmp/a; head -c 7M /dev/zero >&3; sleep 2";
+    let p = Project::with(&FILES);
+    p.aido(["run", "--quiet", "--disk", "8MiB", "--filesystem", "overlay", "--", "sh", "-c", close]).ok();
+}

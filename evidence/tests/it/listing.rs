@@ -27,11 +27,13 @@ fn number(run: &Run) -> String {
 /// The list, and how many runs were looked at for it.
 fn list(project: &Project, version: &str) -> (Vec<Listed>, usize) {
     let asked = RefCell::new(0);
-    let told = project.list(version, &|run| {
+    let tell = |run: &Run| {
         *asked.borrow_mut() += 1;
         number(run)
-    });
-    (told.unwrap(), asked.into_inner())
+    };
+    let (told, count) = project.list(version, &tell, usize::MAX).unwrap();
+    assert_eq!(told.len(), count);
+    (told, asked.into_inner())
 }
 
 /// What the list must be.
@@ -56,6 +58,8 @@ fn what_changes_no_more_is_looked_at_once() {
     assert_eq!((told(&first), asked), (truth(&project), MANY));
     let (second, asked) = list(&reopened(&project), "1");
     assert_eq!((&second, asked), (&first, 0));
+    let (newest, count) = project.list("1", &number, 3).unwrap();
+    assert_eq!((&newest[..], count), (&first[..3], MANY));
     for listed in &first {
         assert!(project.place_of(listed).join("summary.json").is_file());
     }

@@ -42,7 +42,7 @@ pub(crate) fn unpack(
     unpack_at(Cost::new(Budget::FULL, total), stream, root, ownership, recipe, list)
 }
 
-#[cfg(any(test, feature = "fuzzing"))]
+#[cfg(any(test, feature = "fuzzing", feature = "measuring"))]
 pub(crate) fn unpack_within(
     budget: Budget,
     stream: impl BufRead,

@@ -52,7 +52,7 @@ pub(super) struct Cost {
 }
 
 impl Budget {
-    pub(super) const FULL: Budget =
+    pub(crate) const FULL: Budget =
         Budget { inodes: limits::ENTRIES, bytes: limits::LAYER_BYTES, held: limits::HELD_BYTES };
 }
 

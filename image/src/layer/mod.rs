@@ -24,11 +24,10 @@ pub(crate) use record::Record;
 pub(crate) use stack::mend;
 pub(crate) use union::union;
 
+#[cfg(any(test, feature = "fuzzing", feature = "measuring"))]
+pub(crate) use {apply::unpack_within, cost::Budget};
 #[cfg(any(test, feature = "fuzzing"))]
-pub(crate) use {
-    apply::unpack_within,
-    cost::{Budget, charge},
-};
+pub(crate) use cost::charge;
 
 use serde::{Deserialize, Serialize};
 

@@ -1,9 +1,10 @@
 //! How much a task has written to its layer.
 //!
 //! A child process joins the sandbox's user namespace, so that folders of any owner and mode can be read, and looks:
-//! at how full the file system is, which costs nothing, and when that or the time says so, at every file of the layer.
-//! It tells once, when the bound is passed or when it is asked for a last look, and dies with the supervisor.
+//! at how full the file system is, which costs nothing, and when that or the time says so, at every file of the layer,
+//! and at those that the task holds open without a name. It tells once, when the bound is passed or when it is asked for a last look, and dies with the supervisor.
 
+use super::nameless::Nameless;
 use crate::layout::UPPER;
 use crate::spawn::Live;
 use crate::{stand, sys};
@@ -29,7 +30,7 @@ const LAST: Duration = Duration::from_secs(30);
 const DEEPEST: usize = 1024;
 
 /// The bound was passed: what was there then.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Over {
     pub(crate) bytes: u64,
     pub(crate) files: u64,
@@ -58,20 +59,26 @@ impl Meter {
         let failed = |e: std::io::Error| Error::new(format!("cannot measure what the task writes: {e}"));
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let content = rustix::fs::open(layer.folder.join(UPPER), flags, Mode::empty()).map_err(|e| failed(e.into()))?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let processes = rustix::fs::openat(&live.root, c"proc", flags, Mode::empty()).map_err(|e| failed(e.into()))?;
         let flags = rustix::pipe::PipeFlags::CLOEXEC;
         let (report, writer) = rustix::pipe::pipe_with(flags).map_err(|e| failed(e.into()))?;
         let (asked, ask) = rustix::pipe::pipe_with(flags).map_err(|e| failed(e.into()))?;
         let parent = std::process::id();
         let pid = sys::fork().map_err(|e| failed(e.into()))?;
         if pid == 0 {
-            let mut kept: Vec<_> = [&content, &writer, &asked].map(AsRawFd::as_raw_fd).into();
+            let mut kept: Vec<_> = [&content, &processes, &writer, &asked].map(AsRawFd::as_raw_fd).into();
             kept.extend(live.user_namespace.as_ref().map(AsRawFd::as_raw_fd));
             let alone = sys::close_all_but(3, &mut kept).is_ok();
             let joined = live.user_namespace.as_ref().map_or(Ok(()), |joins| sys::join_user_namespace(joins.as_fd()));
             // A change of namespace forgets the tie to the parent.
             let tied = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)).is_ok()
                 && std::os::unix::process::parent_id() == parent;
-            sys::leave(if alone && joined.is_ok() && tied { measure(plan, &content, writer, &asked) } else { 1 })
+            sys::leave(if alone && joined.is_ok() && tied {
+                measure(plan, (&content, &processes), writer, &asked)
+            } else {
+                1
+            })
         }
         Ok(Some(Meter { pid, report, ask: Some(ask), most: plan.limits.disk.value }))
     }
@@ -125,7 +132,7 @@ fn wait_for(fd: BorrowedFd<'_>, most: Duration) -> bool {
 }
 
 /// The measuring child's whole life.
-fn measure(plan: &Plan, content: &OwnedFd, report: OwnedFd, asked: &OwnedFd) -> i32 {
+fn measure(plan: &Plan, (content, processes): (&OwnedFd, &OwnedFd), report: OwnedFd, asked: &OwnedFd) -> i32 {
     raise_descriptors();
     let (most, files) = (plan.limits.disk.value, stand::inodes(plan.limits.disk.value));
     let mut last = Look::default();
@@ -143,13 +150,14 @@ fn measure(plan: &Plan, content: &OwnedFd, report: OwnedFd, asked: &OwnedFd) -> 
             if sum.folder(content.as_fd(), 0).is_err() {
                 sum.files = files + 1;
             }
-            let found = Over { bytes: sum.bytes, files: sum.files };
+            let open = Nameless::of(processes.as_fd());
+            let found = Over { bytes: sum.bytes.saturating_add(open.bytes), files: sum.files + open.files };
             if ends || !found.within(most) {
                 let told: Vec<u8> = [found.bytes, found.files].iter().flat_map(|number| number.to_le_bytes()).collect();
                 return i32::from(std::fs::File::from(report).write_all(&told).is_err());
             }
             let ended = Instant::now();
-            last = Look { sum, room: room(content), took: ended - begun, ended: Some(ended) };
+            last = Look { found, room: room(content), took: ended - begun, ended: Some(ended) };
         }
         ends = wait_for(asked.as_fd(), GLANCE);
     }
@@ -158,7 +166,7 @@ fn measure(plan: &Plan, content: &OwnedFd, report: OwnedFd, asked: &OwnedFd) -> 
 /// The last look at every file.
 #[derive(Default)]
 struct Look {
-    sum: Sum,
+    found: Over,
     /// Free bytes and free files then.
     room: (u64, u64),
     took: Duration,
@@ -170,7 +178,7 @@ impl Look {
     fn is_far(&self, content: &OwnedFd, most: u64, files: u64) -> bool {
         let (bytes, inodes) = room(content);
         let (bytes, inodes) = (self.room.0.saturating_sub(bytes), self.room.1.saturating_sub(inodes));
-        bytes > most.saturating_sub(self.sum.bytes) / 4 || inodes > files.saturating_sub(self.sum.files) / 4
+        bytes > most.saturating_sub(self.found.bytes) / 4 || inodes > files.saturating_sub(self.found.files) / 4
     }
 }
 

@@ -2,6 +2,7 @@
 //! task runs, since no quota bounds it.
 
 mod meter;
+mod nameless;
 
 pub(crate) use meter::{Meter, Over};
 
