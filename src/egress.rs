@@ -1,9 +1,32 @@
 //! Between the plan's network and the gateway: rules on the way there, decisions on the way back.
 
 use aido_gateway::{Budget, Event, HostRule, Inject, Policy, PolicyError, Rules, Secret, Tls};
-use aido_runtime::{Egress, EgressBudget, EgressInject, EgressRule, EgressTls, Error};
+use aido_runtime::{Egress, EgressBudget, EgressInject, EgressRule, EgressTls, Error, Gate};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
+
+/// What a supervisor tells its gateway, first of all.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Asked {
+    pub(crate) egress: Egress,
+    /// By the caller's variables that the rules name.
+    pub(crate) secrets: BTreeMap<String, String>,
+}
+
+/// What it hears from the gateway.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Said {
+    /// It stands, and serves nobody yet.
+    Ready(Gate),
+    /// It serves the sandbox.
+    Open,
+    /// Something was decided or came to its end.
+    Event { kind: String, data: Value },
+    /// It cannot.
+    Failed { what: String, remedy: Option<String> },
+}
 
 /// What the gateway asks, from a plan's network and the values that are handed over apart from it. What is wrong with a
 /// rule says what to write instead. One that is to learn is checked all the same, and lets nothing through.

@@ -82,6 +82,11 @@ impl Tally {
                     self.open.insert(connection, to);
                 }
             }
+            "network_datagrams" if refused => {
+                let port = number("port").and_then(|port| port.try_into().ok());
+                self.deny_times(destination(data), port, data, number("count").unwrap_or(1));
+            }
+            "network_more_datagrams" => self.reached.more += number("count").unwrap_or_default(),
             "network_refused" if refused => self.deny_within(connection, data),
             "network_request" if refused => self.deny_within(connection, data),
             "network_request" => {
@@ -135,15 +140,19 @@ impl Tally {
     }
 
     fn deny(&mut self, target: String, port: Option<u16>, data: &Value) {
+        self.deny_times(target, port, data, 1);
+    }
+
+    fn deny_times(&mut self, target: String, port: Option<u16>, data: &Value, count: u64) {
         let words = text(data, "words");
         if let Some(known) = self.reached.refused.iter_mut().find(|known| known.words == words) {
-            known.count += 1;
+            known.count += count;
         } else if self.reached.refused.len() < MOST {
             let reason = data.pointer("/reason/why").and_then(Value::as_str).unwrap_or_default().to_string();
             let allow = data.get("allow").and_then(Value::as_str).map(str::to_string);
-            self.reached.refused.push(Denied { target, port, reason, words, allow, count: 1 });
+            self.reached.refused.push(Denied { target, port, reason, words, allow, count });
         } else {
-            self.reached.more += 1;
+            self.reached.more += count;
         }
     }
 }

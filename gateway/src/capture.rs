@@ -50,12 +50,16 @@ pub(crate) async fn accept(listener: TcpListener, gate: Arc<Gate>, door: Door) {
             refuse::cut(stream);
             continue;
         };
-        let gate = gate.clone();
-        open.spawn(async move {
+        let _ = stream.set_nodelay(true);
+        let (shared, Ok(stream)) = (gate.clone(), stream.into_std()) else { continue };
+        let serving = async move {
             let _permit = permit;
-            let _ = stream.set_nodelay(true);
-            serve(&gate, stream, at, door).await;
-        });
+            // Its readiness is told to the thread that it is made anew in.
+            if let Ok(stream) = TcpStream::from_std(stream) {
+                serve(&shared, stream, at, door).await;
+            }
+        };
+        open.spawn_on(serving, gate.thread());
     }
 }
 

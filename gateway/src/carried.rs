@@ -175,7 +175,7 @@ impl Carrier {
     /// One frame. Never waits.
     fn hear(self: &Arc<Self>, handle: &Handle, Frame { number, letter, bytes }: Frame) -> io::Result<()> {
         match letter {
-            b'o' => return self.opened(handle, number, &bytes),
+            b'o' => return self.opened(number, &bytes),
             b'x' => {
                 let (service, to) = arrival(&bytes)?;
                 let gate = self.gate.clone();
@@ -226,7 +226,7 @@ impl Carrier {
         Ok(())
     }
 
-    fn opened(self: &Arc<Self>, handle: &Handle, number: u32, bytes: &[u8]) -> io::Result<()> {
+    fn opened(self: &Arc<Self>, number: u32, bytes: &[u8]) -> io::Result<()> {
         let (service, to) = arrival(bytes)?;
         let (said, hear) = mpsc::unbounded_channel();
         let (credit, room) = (Semaphore::new(WINDOW), AtomicUsize::new(WINDOW));
@@ -238,7 +238,7 @@ impl Carrier {
         known.insert(number, Known { said, share: share.clone() });
         drop(known);
         let carrier = self.clone();
-        handle.spawn(async move {
+        self.gate.thread().spawn(async move {
             if carrier.carry(&share, service, to, hear).await == End::Broken {
                 let _ = carrier.say(with(number, b'r', &[])).await;
             }

@@ -119,6 +119,23 @@ pub enum What {
         /// How it ended.
         how: String,
     },
+    /// Datagrams that led nowhere: the first to a destination, and at the end those that came after it.
+    Datagrams {
+        /// Where they were sent.
+        to: Destination,
+        /// The port.
+        port: u16,
+        /// How many, since this destination was last told.
+        count: u64,
+        /// What was decided.
+        #[serde(flatten)]
+        decision: Decision,
+    },
+    /// Datagrams to so many destinations that these are not told one by one.
+    MoreDatagrams {
+        /// How many.
+        count: u64,
+    },
     /// So much was told that no more is let through.
     Full,
 }

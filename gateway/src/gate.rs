@@ -7,9 +7,10 @@ use crate::limits::Limits;
 use crate::names::Names;
 use crate::policy::{Destination, Granted, Policy, Reason, Refusal, Verdict};
 use crate::tls::Tls;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 /// One gateway.
@@ -24,6 +25,16 @@ pub(crate) struct Gate {
     pub(crate) at_once: Arc<Semaphore>,
     pub(crate) pipes: Semaphore,
     pub(crate) numbers: AtomicU64,
+    /// Each moves the bytes of its own connections; they have them by turns.
+    pub(crate) threads: Vec<Handle>,
+    pub(crate) next: AtomicUsize,
+}
+
+impl Gate {
+    /// Who serves one more connection.
+    pub(crate) fn thread(&self) -> &Handle {
+        &self.threads[self.next.fetch_add(1, Ordering::Relaxed) % self.threads.len()]
+    }
 }
 
 /// A connection that was allowed. Its end is told when it is dropped, whatever became of it.

@@ -21,8 +21,10 @@ mod policy;
 mod refuse;
 mod run;
 mod scrub;
+mod strays;
 mod stream;
 mod tls;
+mod wide;
 
 pub use address::{Class, class_of};
 pub use carried::Carried;

@@ -218,7 +218,10 @@ pub(crate) fn door(
 ) -> ContainerCreateBody {
     let (body, host) = bare(image, names);
     let words = ["door".to_string(), lives_ms.to_string()].into_iter().chain(ports.iter().map(u16::to_string));
-    let files = ResourcesUlimits { name: Some("nofile".into()), soft: Some(4096), hard: Some(4096) };
+    // Podman would raise those that are not named, as for the task.
+    let mut limits = ulimits(about);
+    limits.retain(|limit| limit.name.as_deref() != Some("nofile"));
+    limits.push(ResourcesUlimits { name: Some("nofile".into()), soft: Some(4096), hard: Some(4096) });
     let host = HostConfig {
         cap_add: Some(vec!["NET_ADMIN".into(), "NET_BIND_SERVICE".into()]),
         mounts: Some(vec![mount(names.volume("warden"), WARDEN, true, true)]),
@@ -231,7 +234,7 @@ pub(crate) fn door(
         // Without a word of it the engine copies its host's own.
         dns: Some(vec!["127.0.0.1".into()]),
         dns_search: Some(vec![".".into()]),
-        ulimits: Some(vec![files]),
+        ulimits: Some(limits),
         ..host
     };
     ContainerCreateBody {

@@ -3,22 +3,13 @@
 //! bundle written anew.
 
 use crate::client::Session;
-use aido_runtime::{TRUST, TRUST_STORE, trust_store, with_authority};
+use aido_runtime::{BUNDLES, TRUST, TRUST_STORE, trust_store, with_authority};
 use bollard::query_parameters::DownloadFromContainerOptionsBuilder;
 use futures_util::StreamExt;
 use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
-/// Where programs look: Debian and its kin, Fedora and its kin, openSUSE (and where its link leads), Alpine.
-const BUNDLES: [&str; 6] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/var/lib/ca-certificates/ca-bundle.pem",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-];
 /// A bundle is some hundred KiB; what is much larger is none.
 const MOST: usize = 4 << 20;
 /// The engine sends it within this, or it counts as none.

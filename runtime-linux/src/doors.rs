@@ -10,7 +10,7 @@ use crate::sys::{self, Errno};
 use crate::wire::Report;
 use aido_runtime::{Doors, Gate, PROXY_PORT};
 use rustix::fd::{AsRawFd, OwnedFd, RawFd};
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 
 /// Connections that wait until the gateway takes them.
@@ -19,6 +19,8 @@ const BACKLOG: i32 = 1024;
 const NAMES: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 53);
 /// Where nobody is, however many doors there are: none of them can have all of these ports.
 const NOWHERE: std::ops::RangeInclusive<u16> = 9..=u16::MAX;
+
+const ALL: [Door; 5] = [Door::Tcp, Door::Proxy, Door::NamesUdp, Door::NamesTcp, Door::Strays];
 
 /// Which doors are made.
 #[derive(Debug)]
@@ -38,6 +40,7 @@ pub(crate) enum Door {
     Proxy,
     NamesUdp,
     NamesTcp,
+    Strays,
 }
 
 impl Wanted {
@@ -53,7 +56,7 @@ impl Wanted {
 
 impl Door {
     pub(crate) fn from_number(number: u32) -> Option<Door> {
-        [Door::Tcp, Door::Proxy, Door::NamesUdp, Door::NamesTcp].into_iter().find(|door| *door as u32 == number)
+        ALL.into_iter().find(|door| *door as u32 == number)
     }
 }
 
@@ -64,6 +67,7 @@ pub(crate) fn take(doors: &mut Doors, door: Door, socket: OwnedFd) {
         Door::Proxy => doors.proxy.push(TcpListener::from(socket)),
         Door::NamesUdp => doors.names_udp.push(UdpSocket::from(socket)),
         Door::NamesTcp => doors.names_tcp.push(TcpListener::from(socket)),
+        Door::Strays => doors.strays.push(UdpSocket::from(socket)),
     }
 }
 
@@ -81,7 +85,16 @@ pub(crate) fn open(control: RawFd, wanted: &Wanted) -> Result<(), Failure> {
         send(control, Door::Proxy, &listen(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port)).at(Step::Doors)?)?;
     }
     send(control, Door::NamesUdp, &socket(NAMES, SocketType::DGRAM).at(Step::Doors)?)?;
-    send(control, Door::NamesTcp, &listen(NAMES).at(Step::Doors)?)
+    send(control, Door::NamesTcp, &listen(NAMES).at(Step::Doors)?)?;
+    let raw =
+        |family, protocol| rustix::net::socket_with(family, SocketType::RAW, SocketFlags::CLOEXEC, Some(protocol));
+    // Nothing depends on them but the record of what leads nowhere in any case.
+    for (family, protocol) in [(AddressFamily::INET, ipproto::ICMP), (AddressFamily::INET6, ipproto::ICMPV6)] {
+        if let Ok(socket) = raw(family, protocol) {
+            send(control, Door::Strays, &socket)?;
+        }
+    }
+    Ok(())
 }
 
 fn send(control: RawFd, door: Door, socket: &OwnedFd) -> Result<(), Failure> {
@@ -118,7 +131,7 @@ mod tests {
 
     #[test]
     fn every_door_has_a_number_of_its_own() {
-        for door in [Door::Tcp, Door::Proxy, Door::NamesUdp, Door::NamesTcp] {
+        for door in ALL {
             assert_eq!(Door::from_number(door as u32), Some(door));
         }
         assert_eq!(Door::from_number(0), None);

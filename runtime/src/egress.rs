@@ -106,6 +106,8 @@ pub struct Doors {
     /// Names are asked for here.
     pub names_udp: Vec<UdpSocket>,
     pub names_tcp: Vec<TcpListener>,
+    /// Raw sockets that hear of datagrams which led nowhere; none where the system gives no such.
+    pub strays: Vec<UdpSocket>,
     /// All of these in another place, which no socket can be brought from.
     pub carried: Option<Carried>,
 }

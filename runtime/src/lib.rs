@@ -26,4 +26,4 @@ pub use plan::{
     Deadline, EnvValue, Identity, Isolation, Limit, Limits, Mount, MountKind, Network, Origin, PLAN_VERSION, Plan,
     Record, Root, SyscallProfile, Task,
 };
-pub use trust::{TRUST, TRUST_STORE, trust_store, with_authority};
+pub use trust::{BUNDLES, TRUST, TRUST_STORE, trust_store, with_authority};

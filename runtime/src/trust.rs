@@ -9,6 +9,17 @@ pub const TRUST: &str = "/etc/aido/trust.pem";
 /// The same for Java.
 pub const TRUST_STORE: &str = "/etc/aido/trust.p12";
 
+/// Where programs look for whom they trust: Debian and its kin, Fedora and its kin, openSUSE (where its link leads, and the
+/// link), Alpine.
+pub const BUNDLES: [&str; 6] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/var/lib/ca-certificates/ca-bundle.pem",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
 /// Object identifiers, as DER has them.
 const DATA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x01];
 const CERT_BAG: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x0c, 0x0a, 0x01, 0x03];

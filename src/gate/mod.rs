@@ -7,6 +7,7 @@ mod words;
 
 pub(crate) use process::main;
 
+use crate::egress::{Asked, Said};
 use crate::host::native;
 use aido_runtime::{Doors, Egress, Error, Gate};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
@@ -18,7 +19,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-use words::{ALL, Asked, Door, Said};
+use words::{ALL, Door};
 
 /// How it is called, by itself and by `ps`.
 const NAME: &str = "aido-gateway";
@@ -94,6 +95,7 @@ impl Standing {
             (Door::Proxy, doors.proxy.iter().map(AsRawFd::as_raw_fd).collect()),
             (Door::NamesUdp, doors.names_udp.iter().map(AsRawFd::as_raw_fd).collect()),
             (Door::NamesTcp, doors.names_tcp.iter().map(AsRawFd::as_raw_fd).collect()),
+            (Door::Strays, doors.strays.iter().map(AsRawFd::as_raw_fd).collect()),
             (Door::CarriedFrom, doors.carried.iter().map(|carried| carried.from.as_raw_fd()).collect()),
             (Door::CarriedTo, doors.carried.iter().map(|carried| carried.to.as_raw_fd()).collect()),
         ];

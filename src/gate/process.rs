@@ -2,8 +2,8 @@
 
 use super::NAME;
 use super::confine;
-use super::words::{ALL, Asked, Door, Said};
-use crate::egress;
+use super::words::{ALL, Door};
+use crate::egress::{self, Asked, Said};
 use aido_gateway::{Carried, Event, Families, Gateway, Limits, Listeners, Setup, Sink};
 use aido_runtime::{Error, Gate};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -129,6 +129,7 @@ fn doors(socket: &UnixStream) -> std::io::Result<Listeners> {
                 Some(Door::Proxy) => listeners.proxy.push(TcpListener::from(came)),
                 Some(Door::NamesUdp) => listeners.names_udp.push(UdpSocket::from(came)),
                 Some(Door::NamesTcp) => listeners.names_tcp.push(TcpListener::from(came)),
+                Some(Door::Strays) => listeners.strays.push(UdpSocket::from(came)),
                 Some(Door::CarriedFrom) => carried.0 = Some(File::from(came)),
                 Some(Door::CarriedTo) => carried.1 = Some(File::from(came)),
                 None => return Err(std::io::Error::other("a door that nobody knows")),

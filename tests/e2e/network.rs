@@ -4,7 +4,7 @@
 use crate::host;
 use crate::project::Project;
 use crate::running::Running;
-use crate::world::{SECRET, World, events, inside, run};
+use crate::world::{MANY_CONNECTIONS, SECRET, World, events, inside, run};
 use serde_json::Value;
 use std::process::Command;
 
@@ -139,27 +139,8 @@ fn a_gateway_goes_with_its_run_however_that_ends() {
 fn many_connections_are_bounded_and_the_run_goes_on() {
     let yaml = "permissions:\n  network:\n    - {host: inner.example.com, ports: [5432], private: true}\n";
     let project = Project::with(&[("sandbox.yaml", yaml)]);
-    let script = r#"python3 - <<'END'
-import socket
-held = []
-for n in range(1500):
-    try:
-        held.append(socket.create_connection(("inner.example.com", 5432), timeout=10))
-    except OSError:
-        pass
-print("held", len(held) > 100)
-[there.close() for there in held]
-there = None
-for n in range(50):
-    try:
-        there = socket.create_connection(("inner.example.com", 5432), timeout=10); there.sendall(b"still there")
-        got = there.recv(100)
-        if got == b"still there":
-            print(got.decode()); break
-    except OSError:
-        pass
-END"#;
-    let ran = or_skipped!(run(&project, &["--allow-host", "inner.example.com:5432"], script));
+    let script = format!("python3 - <<'END'\n{MANY_CONNECTIONS}END");
+    let ran = or_skipped!(run(&project, &["--allow-host", "inner.example.com:5432"], &script));
     ran.ok().prints("held True").prints("still there");
 }
 
@@ -258,4 +239,35 @@ END"#;
     let ran = or_skipped!(run(&project, &consents, script));
     ran.ok().prints("GET /from-an-image of web.example.com").prints("refused");
     assert!(!ran.text().contains("REACHED"), "{ran}");
+}
+
+#[test]
+fn datagrams_lead_nowhere_and_are_on_record() {
+    let project = Project::new();
+    let script = r#"python3 - <<'END'
+import socket
+out = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for n in range(3):
+    out.sendto(b"secret", ("9.9.9.9", 53))
+out.sendto(b"quic", (socket.gethostbyname("web.example.com"), 443))
+out.sendto(b"mine", ("127.0.0.1", 9999))
+out.settimeout(1)
+try:
+    print("REACHED", out.recv(100))
+except OSError:
+    print("nothing came")
+END"#;
+    let ran = or_skipped!(run(&project, &["--allow-host", "web.example.com"], script));
+    ran.ok().stdout("nothing came\n");
+    let told: Vec<(String, u64)> = events(&project, "network_datagrams")
+        .iter()
+        .map(|event| {
+            (event["words"].as_str().unwrap_or_default().to_string(), event["count"].as_u64().unwrap_or_default())
+        })
+        .collect();
+    let words = |to: &str| format!("policy refused datagrams to {to}: UDP leads nowhere; hosts are reached by TCP");
+    let expected = [(words("9.9.9.9:53"), 1), (words("web.example.com:443"), 1), (words("9.9.9.9:53"), 2)];
+    assert_eq!(told, expected);
+    let refused = &project.summary()["network"]["refused"];
+    assert_eq!((refused[0]["target"].as_str(), refused[0]["count"].as_u64()), (Some("9.9.9.9"), Some(3)), "{refused}");
 }

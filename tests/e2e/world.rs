@@ -12,6 +12,27 @@ use std::process::{Command, Stdio};
 /// The caller's `KEY`. What servers make of it in URLs, JSON and HTML is not the same.
 pub(crate) const SECRET: &str = "planted-9f8a/7s6d+5f4g=3&2x";
 
+/// Python that makes more connections than a gateway holds at once, lets go of them, and still gets an answer by another one.
+pub(crate) const MANY_CONNECTIONS: &str = r#"
+import socket
+held = []
+for n in range(1500):
+    try:
+        held.append(socket.create_connection(("inner.example.com", 5432), timeout=10))
+    except OSError:
+        pass
+print("held", len(held) > 100)
+[there.close() for there in held]
+for n in range(50):
+    try:
+        there = socket.create_connection(("inner.example.com", 5432), timeout=10); there.sendall(b"still there")
+        got = there.recv(100)
+        if got == b"still there":
+            print(got.decode()); break
+    except OSError:
+        pass
+"#;
+
 const UNSHARE: [&str; 9] =
     ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private", "sh"];
 const FOLDERS: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];

@@ -3,6 +3,7 @@
 use crate::engines::Engine;
 use crate::heard::{Deed, Heard, Moment};
 use crate::ran::Ran;
+use crate::way::Way;
 use crate::{lawful, remains};
 use aido_runtime::{
     Command, Deadline, EnvValue, Error, Event, Identity, Io, Isolation, Limit, Limits, Mount, MountKind, Network,
@@ -32,6 +33,7 @@ pub(crate) struct Asked<'a> {
     window: Option<Window>,
     slow: Duration,
     deaf_to: Option<fn(&Event) -> bool>,
+    way: Option<Way>,
 }
 
 impl Engine {
@@ -60,6 +62,7 @@ impl Engine {
             window: None,
             slow: Duration::ZERO,
             deaf_to: None,
+            way: None,
         };
         let project = MountKind::Input { source: asked.project(), hidden: Vec::new(), secret: false };
         asked.mount("/outputs", MountKind::OutputFolder { path: String::new() });
@@ -220,6 +223,13 @@ impl<'a> Asked<'a> {
         self
     }
 
+    /// With a gateway, and what it grants.
+    pub(crate) fn through(mut self, way: Way) -> Self {
+        self.plan.network = way.network();
+        self.way = Some(way);
+        self
+    }
+
     /// Recording this event fails.
     pub(crate) fn deaf_to(mut self, which: fn(&Event) -> bool) -> Self {
         self.deaf_to = Some(which);
@@ -268,8 +278,9 @@ impl<'a> Asked<'a> {
             layer: None,
             stdin: reader,
             window: self.window,
-            gate: None,
+            gate: self.way.as_ref().map(Way::gate),
         };
+        heard.way = self.way.take();
         let before = lawful::look(&self.project());
         let begun = Instant::now();
         let outcome = self.engine.runtime(&self.name).run(&self.plan, io, &mut heard);

@@ -1,6 +1,7 @@
 //! A listener that keeps everything, and does at given moments what a person would do.
 
-use aido_runtime::{Command, Error, Event, Listener, Stream};
+use crate::way::Way;
+use aido_runtime::{Command, Doors, Error, Event, Listener, Stream};
 use std::io::{PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -65,6 +66,8 @@ pub(crate) struct Heard {
     pub(crate) slow: Duration,
     /// An event that cannot be recorded.
     pub(crate) deaf_to: Option<fn(&Event) -> bool>,
+    /// The gateway of a run with a network.
+    pub(crate) way: Option<Way>,
 }
 
 impl Heard {
@@ -82,6 +85,7 @@ impl Heard {
             hands,
             slow: Duration::ZERO,
             deaf_to: None,
+            way: None,
         }
     }
 
@@ -115,6 +119,13 @@ impl Listener for Heard {
             self.started();
         }
         Ok(())
+    }
+
+    fn doors(&mut self, doors: Doors) -> Result<(), Error> {
+        match &mut self.way {
+            Some(way) => way.open(doors),
+            None => Err(Error::new("the suite has no gateway for this run")),
+        }
     }
 
     fn output(&mut self, stream: Stream, bytes: &[u8]) {

@@ -18,6 +18,7 @@ mod judged;
 mod lawful;
 mod ran;
 mod remains;
+mod way;
 
 use libtest_mimic::Arguments;
 use std::process::ExitCode;

@@ -170,6 +170,11 @@ pub(super) fn incoming(response: Response<Incoming>, web: &Web, ending: &Ending)
     (parts, body)
 }
 
+/// About as many bytes as were read for them.
+pub(super) fn length(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
+}
+
 /// Whether an answer is packed.
 pub(super) fn is_encoded(headers: &HeaderMap) -> bool {
     let mut names = tokens(headers, header::CONTENT_ENCODING);

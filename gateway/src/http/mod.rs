@@ -35,6 +35,8 @@ use upstream::Upstream;
 /// Bounds on what a head may be, for both versions.
 const HEAD_BYTES: usize = 64 * 1024;
 const HEADERS: usize = 128;
+/// What is read and written at once of a body.
+pub(crate) const BUFFER: usize = 256 * 1024;
 const STREAMS: u32 = 100;
 const PATH_SHOWN: usize = 1024;
 
@@ -88,7 +90,8 @@ where
     let serving = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head)
-        .max_buf_size(HEAD_BYTES)
+        .max_buf_size(BUFFER)
+        .max_header_size(HEAD_BYTES)
         .max_headers(HEADERS)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
@@ -254,6 +257,11 @@ async fn pass(
         }
     };
     ending.status(response.status());
+    if headers::length(response.headers()) > HEAD_BYTES {
+        let words = "the head of the answer is too large";
+        ending.ends(words);
+        return answer::failed(words);
+    }
     let (mut parts, body) = headers::incoming(response, web, &ending);
     if parts.status == StatusCode::SWITCHING_PROTOCOLS {
         let Some(upgrade) = upgrade else {

@@ -4,6 +4,7 @@ use super::Web;
 use super::body::Passing;
 use crate::gate::NotReached;
 use crate::stream::Metered;
+use crate::wide::{Gathered, Wide};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
@@ -16,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 /// A server that was reached by TLS.
-pub(crate) type Reached = tokio_rustls::client::TlsStream<Metered<TcpStream>>;
+pub(crate) type Reached = tokio_rustls::client::TlsStream<Wide<Metered<TcpStream>>>;
 
 /// How much may be under way in HTTP/2, for a connection and for each stream: memory that somebody who does not read can hold.
 pub(super) const WINDOW: u32 = 512 * 1024;
@@ -47,7 +48,7 @@ impl Upstream {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (told, gone) = watch::channel(());
-        let io = TokioIo::new(stream);
+        let io = TokioIo::new(Gathered::new(stream));
         let result = if is_2 {
             let mut builder = http2::Builder::new(TokioExecutor::new());
             builder.timer(TokioTimer::new()).initial_stream_window_size(WINDOW).initial_connection_window_size(WINDOW);
@@ -58,7 +59,7 @@ impl Upstream {
             })
         } else {
             let mut builder = http1::Builder::new();
-            builder.max_buf_size(super::HEAD_BYTES).max_headers(super::HEADERS);
+            builder.max_buf_size(super::BUFFER).max_headers(super::HEADERS);
             builder.handshake(io).await.map(|(sender, connection)| {
                 tokio::spawn(async move { drop((connection.with_upgrades().await, told)) });
                 Sender::One(sender)

@@ -73,6 +73,8 @@ pub enum Reason {
         /// Which one.
         of: String,
     },
+    /// By a datagram; only TCP leads out.
+    Datagram,
     /// More at once than the gateway holds.
     TooMany,
     /// The record of the run is full, so nothing may happen any more.
@@ -103,6 +105,7 @@ impl fmt::Display for Reason {
                 write!(f, "the connection was made to one name and speaks to another, `{inside}`")
             }
             Self::Budget { of } => write!(f, "the budget is used up: {of}"),
+            Self::Datagram => f.write_str("UDP leads nowhere; hosts are reached by TCP"),
             Self::TooMany => f.write_str("too many connections at once"),
             Self::RecordFull => f.write_str("the record of this run is full"),
         }

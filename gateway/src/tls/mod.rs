@@ -12,6 +12,7 @@ use crate::http::{self, Reached};
 use crate::policy::{Destination, Reason};
 use crate::refuse::DENIED;
 use crate::stream::{Metered, Prefixed};
+use crate::wide::{Gathered, Wide};
 use authority::Authority;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use tokio::time::timeout;
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::server::{Acceptor, ClientHello};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::rustls::{CipherSuite, ClientConfig, RootCertStore};
 use tokio_rustls::{LazyConfigAcceptor, StartHandshake, TlsConnector};
 
 pub(crate) const H2: &[u8] = b"h2";
@@ -48,7 +49,7 @@ pub enum NoTls {
 impl Tls {
     /// Servers are checked against these roots.
     pub(crate) fn new(roots: Vec<CertificateDer<'static>>) -> Result<Self, NoTls> {
-        let provider = Arc::new(ring::default_provider());
+        let provider = Arc::new(provider());
         let mut store = RootCertStore::empty();
         // A root that this library cannot read verifies nothing: the servers below it are refused by name.
         store.add_parsable_certificates(roots);
@@ -62,6 +63,19 @@ impl Tls {
     pub(crate) fn pem(&self) -> &str {
         self.authority.pem()
     }
+}
+
+/// With the cheapest cipher first of those that are as good; both sides of most connections have it.
+fn provider() -> CryptoProvider {
+    let mut provider = ring::default_provider();
+    let is_first = |suite: CipherSuite| {
+        use CipherSuite as Suite;
+        let of_12 = [Suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, Suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256];
+        suite == Suite::TLS13_AES_128_GCM_SHA256 || of_12.contains(&suite)
+    };
+    // Of the same version: a stable order keeps TLS 1.3 before 1.2.
+    provider.cipher_suites.sort_by_key(|suite| (suite.tls13().is_none(), !is_first(suite.suite())));
+    provider
 }
 
 fn client(
@@ -100,7 +114,7 @@ fn offered(hello: &ClientHello<'_>, to: &Destination) -> Offered {
 
 /// Opens a connection, and serves the requests in it.
 pub(crate) async fn open(connection: Connection, client: Client) {
-    let accepting = LazyConfigAcceptor::new(Acceptor::default(), Prefixed::new(client.read, client.stream));
+    let accepting = LazyConfigAcceptor::new(Acceptor::default(), Prefixed::new(client.read, Wide::new(client.stream)));
     let mut start = match timeout(connection.gate.limits.head, accepting).await {
         Ok(Ok(start)) => start,
         Ok(Err(error)) => return connection.ends(&format!("the client's TLS: {error}")),
@@ -120,19 +134,21 @@ pub(crate) async fn open(connection: Connection, client: Client) {
         Err(error) => return connection.ends(&error.to_string()),
     };
     match timeout(connection.gate.limits.head, handshake(start, config)).await {
-        Ok(Ok(stream)) => http::serve_secure(connection, stream, protocol == Some(H2), reached).await,
+        Ok(Ok(stream)) => http::serve_secure(connection, Gathered::new(stream), protocol == Some(H2), reached).await,
         Ok(Err(error)) => connection.ends(&format!("the client did not take the run's certificate: {error}")),
         Err(_) => connection.ends("the client's TLS came too slowly"),
     }
 }
 
-type Opened = tokio_rustls::server::TlsStream<Prefixed<TcpStream>>;
+type Opened = tokio_rustls::server::TlsStream<Inside>;
+/// A connection from inside of the sandbox.
+type Inside = Prefixed<Wide<TcpStream>>;
 
 async fn handshake(
-    start: StartHandshake<Prefixed<TcpStream>>,
+    start: StartHandshake<Inside>,
     config: Arc<tokio_rustls::rustls::ServerConfig>,
 ) -> std::io::Result<Opened> {
-    start.into_stream(config).await
+    start.into_stream_with(config, |tls| tls.set_buffer_limit(Some(http::BUFFER))).await
 }
 
 /// The server with the protocol that both sides have. Where there is none the client still gets words, in a protocol of its own.
@@ -161,7 +177,8 @@ async fn secured(connection: &Connection, offered: &Offered) -> Result<Reached, 
         Destination::Address(address) => ServerName::from(*address),
     };
     let config = connection.gate.tls.clients[usize::from(offered.h1) + 2 * usize::from(offered.h2)].clone();
-    let connecting = TlsConnector::from(config).connect(name, Metered::new(server, connection.meter.clone()));
+    let connecting =
+        TlsConnector::from(config).connect(name, Wide::new(Metered::new(server, connection.meter.clone())));
     let what = shown(&connection.to, connection.port);
     match timeout(connection.gate.limits.dial, connecting).await {
         Ok(Ok(stream)) => Ok(stream),

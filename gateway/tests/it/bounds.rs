@@ -125,11 +125,27 @@ within! {
         let long = format!("GET / HTTP/1.1\r\nHost: c.example.com\r\nX: {}\r\n\r\n", "x".repeat(1_000_000));
         let many = format!("GET / HTTP/1.1\r\nHost: c.example.com\r\n{}\r\n", "X: y\r\n".repeat(2000));
         let far = format!("GET /{} HTTP/1.1\r\nHost: c.example.com\r\n\r\n", "x".repeat(500_000));
-        for request in [long, many, far] {
+        // More than is taken of a head, and less than is read at once of a body.
+        let rather = format!("GET / HTTP/1.1\r\nHost: c.example.com\r\nX: {}\r\n\r\n", "x".repeat(100_000));
+        for request in [long, many, far, rather] {
             let said = exchange(connect("c.example.com", 80).unwrap(), request);
             assert!(said.is_empty() || said.starts_with("HTTP/1.1 4"), "{said}");
         }
         assert!(text(&server).is_empty());
+    }
+}
+
+within! {
+    fn an_answers_head_has_a_bound_as_well() {
+        let world = world(raw());
+        world.names.is("c.example.com", SERVER);
+        serve(&format!("{SERVER}:80"), |mut stream| {
+            let _ = stream.read(&mut [0; 1000]);
+            let _ = stream.write_all(format!("HTTP/1.1 200 OK\r\nX: {}\r\nContent-Length: 0\r\n\r\n", "x".repeat(100_000)).as_bytes());
+        });
+        let said = ask(connect("c.example.com", 80).unwrap(), "GET / HTTP/1.1\r\nHost: c.example.com\r\nConnection: close\r\n\r\n");
+        assert!(said.starts_with("HTTP/1.1 502") && said.contains("too large"), "{said}");
+        world.until("that it was", |what| matches!(what, What::Answered { how, .. } if how.contains("too large")));
     }
 }
 

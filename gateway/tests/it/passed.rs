@@ -111,3 +111,37 @@ within! {
         world.until("why", |what| matches!(what, What::Ended { how, .. } if how.contains("was not found")));
     }
 }
+
+within! {
+    fn datagrams_lead_nowhere_and_are_on_record() {
+        let world = world(raw());
+        let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+        let six = std::net::UdpSocket::bind("[::]:0").unwrap();
+        let granted = std::net::ToSocketAddrs::to_socket_addrs(&("a.example.com", 443)).unwrap().find(|at| at.is_ipv4()).unwrap();
+        for _ in 0..5 {
+            socket.send_to(b"out", "9.9.9.9:5353").unwrap();
+        }
+        socket.send_to(b"quic", granted).unwrap();
+        let _ = six.send_to(b"out", "[2001:4860::8888]:53");
+        // One's own port, where nobody is either, and one where somebody is.
+        socket.send_to(b"mine", "127.0.0.1:7777").unwrap();
+        let neighbour = std::net::UdpSocket::bind("0.0.0.0:4444").unwrap();
+        socket.send_to(b"here", "127.0.0.1:4444").unwrap();
+        assert_eq!(neighbour.recv(&mut [0; 9]).unwrap(), 4);
+        let to = |name: &str, at: u16| {
+            let name = name.to_owned();
+            move |what: &What| matches!(what, What::Datagrams { to, port, count: 1, decision } if *port == at && !decision.allowed && match to {
+                Destination::Name(to) => to.as_str() == name,
+                Destination::Address(to) => to.to_string() == name,
+            })
+        };
+        world.until("a stranger", to("9.9.9.9", 5353));
+        world.until("a granted name", to("a.example.com", 443));
+        world.until("a stranger of IPv6", to("2001:4860::8888", 53));
+        let memory = world.memory.clone();
+        world.gateway.stop();
+        let told: Vec<What> = memory.events().into_iter().map(|event| event.what).filter(|what| matches!(what, What::Datagrams { .. })).collect();
+        assert_eq!(told.len(), 4, "{told:#?}");
+        assert!(matches!(&told[3], What::Datagrams { port: 5353, count: 4, decision, .. } if decision.words.as_ref().is_some_and(|words| words.contains("datagrams to 9.9.9.9:5353"))), "{told:#?}");
+    }
+}

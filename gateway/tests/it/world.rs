@@ -4,6 +4,7 @@ use crate::place::outside;
 use aido_gateway::{
     Event, Families, Gateway, HostName, Limits, Listeners, Memory, Policy, Resolve, Resolving, Rules, Setup, What,
 };
+use rustix::net::{AddressFamily, Protocol, SocketFlags, SocketType, ipproto};
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -62,6 +63,7 @@ pub(crate) fn world_with(
         tcp: policy.ports().into_iter().map(|port| TcpListener::bind(("::", port)).unwrap()).collect(),
         proxy: vec![TcpListener::bind(("127.0.0.1", PROXY)).unwrap()],
         names_udp: vec![UdpSocket::bind("127.0.0.1:53").unwrap()],
+        strays: vec![raw(AddressFamily::INET, ipproto::ICMP), raw(AddressFamily::INET6, ipproto::ICMPV6)],
         names_tcp: vec![TcpListener::bind("127.0.0.1:53").unwrap()],
     };
     let names = Told::default();
@@ -77,6 +79,12 @@ pub(crate) fn world_with(
         gateway
     });
     World { gateway, memory, names }
+}
+
+/// What hears of datagrams that lead nowhere.
+fn raw(family: AddressFamily, protocol: Protocol) -> UdpSocket {
+    let (raw, flags) = (SocketType::RAW, SocketFlags::CLOEXEC);
+    UdpSocket::from(rustix::net::socket_with(family, raw, flags, Some(protocol)).unwrap())
 }
 
 impl World {

@@ -3,7 +3,7 @@
 //! With it the sandbox has no network any more, and with its input it ends.
 
 use super::native::part;
-use crate::egress;
+use crate::egress::{self, Asked, Said};
 use aido_gateway::{Carried, Event, Gateway, Setup, Sink};
 use aido_runtime::{Doors, Egress, Error, Gate, exit};
 use serde::{Deserialize, Serialize};
@@ -50,24 +50,6 @@ pub(crate) enum Told {
     Nothing,
     /// It is gone, and the sandbox has no network any more.
     Gone,
-}
-
-/// The first line that it is told.
-#[derive(Serialize, Deserialize)]
-struct Asked {
-    egress: Egress,
-    /// By the caller's variables that the rules name.
-    secrets: BTreeMap<String, String>,
-}
-
-/// A line of it.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Said {
-    Ready(Gate),
-    Open,
-    Event { kind: String, data: serde_json::Value },
-    Failed { what: String, remedy: Option<String> },
 }
 
 /// Starts the gateway for what a plan may reach, and waits until it stands; `secrets` are those of the caller's variables that

@@ -7,7 +7,7 @@ use crate::host::wait_for;
 use crate::network::INJECTS;
 use crate::output::Output;
 use crate::running::Running;
-use crate::world::{SECRET, events, inside};
+use crate::world::{MANY_CONNECTIONS, SECRET, events, inside};
 use serde_json::Value;
 use std::process::Command;
 
@@ -305,26 +305,7 @@ fn many_connections_are_bounded_and_the_run_goes_on() {
     let engine = engine!();
     let yaml = "permissions:\n  network:\n    - {host: inner.example.com, ports: [5432], private: true}\n";
     let d = or_skipped!(with_python(&engine, &[("sandbox.yaml", yaml)]));
-    let script = r#"
-import socket
-held = []
-for n in range(1500):
-    try:
-        held.append(socket.create_connection(("inner.example.com", 5432), timeout=10))
-    except OSError:
-        pass
-print("held", len(held) > 100)
-[there.close() for there in held]
-for n in range(50):
-    try:
-        there = socket.create_connection(("inner.example.com", 5432), timeout=10); there.sendall(b"still there")
-        got = there.recv(100)
-        if got == b"still there":
-            print(got.decode()); break
-    except OSError:
-        pass
-"#;
-    let ran = or_skipped!(python(&d, "--allow-host inner.example.com:5432", script));
+    let ran = or_skipped!(python(&d, "--allow-host inner.example.com:5432", MANY_CONNECTIONS));
     ran.ok().prints("held True").prints("still there");
 }
 

@@ -2,6 +2,7 @@
 
 use super::cases;
 use crate::engines::Engine;
+use crate::way::{GRANTED, HELLO, INWARD, Way};
 
 cases!("network":
     there_is_only_the_loopback,
@@ -10,6 +11,9 @@ cases!("network":
     no_name_is_resolved,
     the_loopback_works,
     abstract_sockets_of_the_host_are_not_reached,
+    what_is_granted_is_reached_by_its_name,
+    nothing_but_what_is_granted_is_reached,
+    without_its_gateway_no_run_begins,
 );
 
 fn there_is_only_the_loopback(on: &Engine) {
@@ -53,4 +57,57 @@ fn abstract_sockets_of_the_host_are_not_reached(on: &Engine) {
     let ran = on.sh("cat /proc/net/unix").run();
     ran.exits(0).is_silent_about(&name);
     drop(server);
+}
+
+/// `at NAME`: an address. `get ADDRESS PORT`: what a server there says.
+const ASKING: &str = r#"
+    at() { nslookup "$1" 2>/dev/null | sed -n 's/^Address: \([0-9.]*\)$/\1/p' | tail -n 1; }
+    get() { nc -w 3 "$1" "$2" </dev/null 2>/dev/null; }
+"#;
+
+fn what_is_granted_is_reached_by_its_name(on: &Engine) {
+    let way = Way::new();
+    let (account, port) = (way.account(), way.port);
+    let script = format!(
+        "{ASKING} get $(at {GRANTED}) {port}; get $(at GRANTED.example.com) {port}; cut -d: -f1 /proc/net/dev | grep -c eth"
+    );
+    on.sh(&script).deadline(40_000, 1_000).through(way).run().says(&format!("{HELLO}\n{HELLO}\n0\n"));
+    assert_eq!(account.came(), 2);
+    assert!(account.refused().is_empty(), "{:?}", account.refused());
+}
+
+fn nothing_but_what_is_granted_is_reached(on: &Engine) {
+    let way = Way::new();
+    let (account, port) = (way.account(), way.port);
+    let script = format!(
+        r#"{ASKING}
+        for name in other.example.com host.docker.internal host.containers.internal localhost.localdomain; do
+            test -z "$(at $name)" || echo "REACHED the name $name"
+        done
+        for to in 127.0.0.1 10.0.0.1 169.254.169.254 172.17.0.1 1.1.1.1 2606:2800:21f::1 $(at {INWARD}); do
+            get $to {port} | grep -q hello && echo "REACHED $to"
+        done
+        get $(at {GRANTED}) 443 | grep -q hello && echo REACHED another port
+        for server in 127.0.0.11 127.0.0.53 1.1.1.1; do
+            timeout 3 nslookup {GRANTED} $server 2>/dev/null | grep -q 'Name:' && echo "REACHED names at $server"
+        done
+        ip route del local default dev lo table local 2>/dev/null && echo REACHED the routes
+        ip link set lo down 2>/dev/null && echo REACHED the interface
+        echo over"#
+    );
+    on.sh(&script).deadline(60_000, 1_000).through(way).run().says("over\n");
+    assert_eq!(account.came(), 0);
+    let refused = account.refused();
+    let names = ["other.example.com", "host.docker.internal", "host.containers.internal"].map(str::to_string);
+    let places = ["127.0.0.1", "10.0.0.1", "169.254.169.254", "172.17.0.1", "1.1.1.1", INWARD];
+    let places = places.map(|place| format!("{place}:{port}"));
+    for one in names.iter().chain(&places) {
+        assert!(refused.contains(one), "{one} is not among what was refused: {refused:?}");
+    }
+}
+
+fn without_its_gateway_no_run_begins(on: &Engine) {
+    let network = Way::new().network();
+    let error = on.sh("echo ran").plan(|plan| plan.network = network).refused();
+    assert!(error.what.contains("network") || error.what.contains("gateway"), "{}", error.what);
 }
