@@ -11,6 +11,7 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed={NEAR}");
     println!("cargo::rerun-if-env-changed=AIDO_LINK");
+    println!("cargo::rerun-if-env-changed=AIDO_MAP");
     let cargo = |name: &str| env::var(format!("CARGO_CFG_TARGET_{name}")).unwrap_or_default();
     // `ci/static` asks for it: there the linker is known, and names of functions are written so that the list knows them.
     if env::var("AIDO_LINK").as_deref() != Ok("near") || cargo("OS") != "linux" || cargo("ARCH") != "x86_64" {
@@ -23,6 +24,10 @@ fn main() {
     // What the loader has to adjust takes 6 KB instead of 500, and is read at every start.
     println!("cargo::rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
     println!("cargo::rustc-link-arg-bins=-Wl,-T,{}", script.display());
+    // For `ci/near`: where everything came to lie. The program stays the same, byte for byte.
+    if let Ok(map) = env::var("AIDO_MAP") {
+        println!("cargo::rustc-link-arg-bins=-Wl,-Map={map}");
+    }
 }
 
 /// In the file: what unwinds, the far functions; then what a start touches: relocations, constants, near functions, data.

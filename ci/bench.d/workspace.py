@@ -55,8 +55,13 @@ class Copy(Way):
 
     def once(self):
         to = self.beside()
+        # aido's own folder is no part of the project, and what a run left there may go meanwhile.
+        all_of_it = [one for one in self.project.iterdir() if one.name != ".aido"]
         start = time.perf_counter()
-        subprocess.run([*self.words, self.project, to], check=True, stderr=subprocess.PIPE)
+        to.mkdir()
+        done = subprocess.run([*self.words, "-t", to, *all_of_it], stderr=subprocess.PIPE, text=True)
+        if done.returncode:
+            raise Failed(f"{self.name}: {done.stderr.strip()}")
         return time.perf_counter() - start
 
     def works(self):
