@@ -17,7 +17,9 @@ CHANGES = ("rm d1/f1.txt d2/f2.txt; echo new > d3/new.txt; echo new > new.txt; f
 
 
 def git(folder, *words):
-    done = subprocess.run(["git", "-c", "user.name=bench", "-c", "user.email=bench@localhost", *words], cwd=folder,
+    # Nothing is packed behind our back while it is copied.
+    ours = ["-c", "user.name=bench", "-c", "user.email=bench@localhost", "-c", "gc.auto=0", "-c", "maintenance.auto=false"]
+    done = subprocess.run(["git", *ours, *words], cwd=folder,
                           stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if done.returncode:
         raise Failed(f"git {' '.join(words)}: {done.stderr.strip()}")
