@@ -1,6 +1,7 @@
 //! Large pieces around TLS, which itself takes and gives records of 16 KiB: below it what has arrived is read at once, above
 //! it records that are there are given together. A call of the system, and a turn of two tasks, cost more than a record.
 
+use crate::stream::written_below;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -94,36 +95,6 @@ impl<S: AsyncRead + Unpin> AsyncRead for Gathered<S> {
         }
         Poll::Ready(Ok(()))
     }
-}
-
-macro_rules! written_below {
-    ($($what:ident),*) => {$(
-        impl<S: AsyncWrite + Unpin> AsyncWrite for $what<S> {
-            fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-                Pin::new(&mut self.stream).poll_write(cx, buf)
-            }
-
-            fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                Pin::new(&mut self.stream).poll_flush(cx)
-            }
-
-            fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                Pin::new(&mut self.stream).poll_shutdown(cx)
-            }
-
-            fn poll_write_vectored(
-                mut self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                bufs: &[io::IoSlice<'_>],
-            ) -> Poll<io::Result<usize>> {
-                Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-            }
-
-            fn is_write_vectored(&self) -> bool {
-                self.stream.is_write_vectored()
-            }
-        }
-    )*};
 }
 
 written_below!(Wide, Gathered);
