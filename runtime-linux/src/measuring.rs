@@ -30,7 +30,7 @@ pub fn install_default() {
 /// Operations that so many inputs below one folder of the host become.
 pub fn plan(folder: &Path, inputs: usize) -> usize {
     let input = |number| Mount {
-        target: format!("/workspace/f{number}").into(),
+        target: format!("/workspace/f{number}"),
         kind: MountKind::Input { source: folder.join(format!("f{number}")), hidden: Vec::new(), secret: false },
     };
     let mounts: Vec<Mount> = (0..inputs).map(input).collect();
