@@ -309,6 +309,8 @@ impl Listener for Recorder {
 
     fn collected_so_far(&mut self, bytes: u64) {
         self.note_collected(Some(bytes));
+        // Where nothing wakes the engine for it, this is when it can be said.
+        self.beat();
     }
 
     fn command(&mut self) -> Option<Command> {
