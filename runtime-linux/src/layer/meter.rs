@@ -2,7 +2,8 @@
 //!
 //! A child process joins the sandbox's user namespace, so that folders of any owner and mode can be read, and looks:
 //! at how full the file system is, which costs nothing, and when that or the time says so, at every file of the layer,
-//! and at those that the task holds open without a name. It tells once, when the bound is passed or when it is asked for a last look, and dies with the supervisor.
+//! and at those that the task holds open without a name. It tells once, when the bound is passed or when it is asked for
+//! a last look, and dies with the supervisor.
 
 use super::nameless::Nameless;
 use crate::layout::UPPER;

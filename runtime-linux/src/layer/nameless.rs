@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 const OVERLAY: rustix::fs::FsWord = 0x794c_7630;
 
 /// Their bytes and their number.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Default)]
 pub(super) struct Nameless {
     pub(super) bytes: u64,
     pub(super) files: u64,
