@@ -208,7 +208,7 @@ class Podman(Bare):
     def __init__(self, world):
         super().__init__(world)
         short = world.place.dir / "home/r"
-        short.mkdir(mode=0o700)
+        short.mkdir(mode=0o700, exist_ok=True)
         self.env = world.environment(XDG_RUNTIME_DIR=short)
         self.tool = ["podman", "--root", str(world.place.dir / "home/podman"), "--runroot", str(short), "--cgroup-manager", "cgroupfs"]
         done = subprocess.run([*self.tool, "load", "-q", "-i", world.image], env=self.env, capture_output=True, text=True)

@@ -4,6 +4,7 @@
 //! makes system calls over the prepared [`Script`] and says which step failed. Descriptors that a
 //! failed step leaves open go with the process.
 
+use crate::cgroup::ENTRANCES;
 use crate::doors;
 use crate::fault;
 use crate::guard;
@@ -29,6 +30,19 @@ pub(crate) struct Ends {
     pub(crate) stderr: RawFd,
     /// Closes when the task executes; a packet in it says why it did not.
     pub(crate) started: RawFd,
+    /// The doors of the control groups that the child enters by itself.
+    pub(crate) groups: [Option<RawFd>; ENTRANCES],
+}
+
+/// Enters the control groups. A thread that moves itself alone (`0` into `tasks`) waits for nobody; who moves a process
+/// from outside (`cgroup.procs`) waits until all processors have seen that threads may not come and go: 5 to 20 ms.
+pub(crate) fn enter_groups(ends: &Ends) -> Result<(), Failure> {
+    for (index, entrance) in ends.groups.iter().enumerate() {
+        if let Some(entrance) = entrance {
+            sys::write(*entrance, b"0").map_err(|errno| (Step::Groups, index as u32, errno))?;
+        }
+    }
+    Ok(())
 }
 
 /// What failed and where: step, index, number of the error.
@@ -80,6 +94,8 @@ pub(crate) struct Stage {
 
 /// From the bare clone to a finished sandbox that the supervisor knows of.
 fn build(script: &Script, ends: &Ends) -> Result<Stage, Failure> {
+    // First of all: from here on it is found by its group.
+    enter_groups(ends)?;
     fault::point("guard.born");
     // Whoever made us is the only one who knows of us: if it dies, so do we. We hold copies of all its
     // descriptors; with those gone, its death is also the end of the file that we read orders from.

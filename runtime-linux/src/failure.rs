@@ -50,6 +50,7 @@ fn step_words(step: Step) -> &'static str {
     match step {
         Step::Handshake => "the handshake with its first process",
         Step::Guard => "guard its first process",
+        Step::Groups => "move its first process into its cgroup",
         Step::Propagation => "cut its mounts off from the host's",
         Step::Base => "mount its tmpfs",
         Step::Op => "an operation",

@@ -4,7 +4,8 @@ use crate::subordinate::{Subordinate, find_helper, ranges};
 use aido_image::Ownership;
 use aido_runtime::{Error, Identity, MountKind, Plan};
 use std::os::unix::fs::MetadataExt;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 
 /// A map of ids: `inside outside count`, one extent a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,8 +109,10 @@ impl IdMap {
                 file("gid_map", gids)
             }
             IdMap::Range { uids, gids, caller: (uid, gid) } => {
-                helper("newuidmap", pid, &extents(*uid, rustix::process::geteuid().as_raw(), *uids))?;
-                helper("newgidmap", pid, &extents(*gid, rustix::process::getegid().as_raw(), *gids))
+                // Both at once: each is a program to be loaded, and reads the user's ranges.
+                let uids = Helper::start("newuidmap", pid, &extents(*uid, rustix::process::geteuid().as_raw(), *uids))?;
+                let gids = Helper::start("newgidmap", pid, &extents(*gid, rustix::process::getegid().as_raw(), *gids));
+                uids.finish().and(gids?.finish())
             }
         }
     }
@@ -199,20 +202,36 @@ fn extents(own: u32, caller: u32, range: Subordinate) -> Vec<[u32; 3]> {
     all.into_iter().filter(|[.., count]| *count > 0).collect()
 }
 
-fn helper(name: &str, pid: i32, extents: &[[u32; 3]]) -> Result<(), Error> {
-    let program = find_helper(name).ok_or_else(|| Error::new(format!("{name} is gone")))?;
-    let numbers = std::iter::once(pid as u32).chain(extents.iter().flatten().copied()).map(|n| n.to_string());
-    let done = Command::new(&program).args(numbers).env_clear().stdin(Stdio::null()).output();
-    match done {
-        Ok(output) if output.status.success() => Ok(()),
-        Ok(output) => Err(Error::new(format!(
-            "{} refused the id map: {}",
-            program.display(),
-            String::from_utf8_lossy(&output.stderr).trim()
-        ))
-        .remedy("check this user's lines in /etc/subuid and /etc/subgid, and that newuidmap may change ids (set-uid or file capabilities)")),
-        Err(e) => Err(Error::new(format!("cannot run {}: {e}", program.display()))),
+/// A program that writes one of the maps, with the rights that this user lacks.
+struct Helper {
+    program: PathBuf,
+    process: Child,
+}
+
+impl Helper {
+    fn start(name: &str, pid: i32, extents: &[[u32; 3]]) -> Result<Helper, Error> {
+        let program = find_helper(name).ok_or_else(|| Error::new(format!("{name} is gone")))?;
+        let numbers = std::iter::once(pid as u32).chain(extents.iter().flatten().copied()).map(|n| n.to_string());
+        let mut command = Command::new(&program);
+        command.args(numbers).env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let process = command.spawn().map_err(|e| cannot_run(&program, &e))?;
+        Ok(Helper { program, process })
     }
+
+    fn finish(self) -> Result<(), Error> {
+        let Helper { program, process } = self;
+        let done = process.wait_with_output().map_err(|e| cannot_run(&program, &e))?;
+        if done.status.success() {
+            return Ok(());
+        }
+        let (said, program) = (String::from_utf8_lossy(&done.stderr), program.display());
+        Err(Error::new(format!("{program} refused the id map: {}", said.trim()))
+            .remedy("check this user's lines in /etc/subuid and /etc/subgid, and that newuidmap may change ids (set-uid or file capabilities)"))
+    }
+}
+
+fn cannot_run(program: &Path, why: &std::io::Error) -> Error {
+    Error::new(format!("cannot run {}: {why}", program.display()))
 }
 
 #[cfg(test)]

@@ -138,6 +138,8 @@ pub(crate) struct Script {
 pub(crate) enum Step {
     Handshake = 1,
     Guard,
+    /// Entering the control group with the index that goes along.
+    Groups,
     Propagation,
     Base,
     /// The op with the index that goes along.
@@ -163,9 +165,10 @@ pub(crate) enum Step {
 }
 
 impl Step {
-    pub(crate) const ALL: [Step; 22] = [
+    pub(crate) const ALL: [Step; 23] = [
         Step::Handshake,
         Step::Guard,
+        Step::Groups,
         Step::Propagation,
         Step::Base,
         Step::Op,

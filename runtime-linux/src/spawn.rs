@@ -1,7 +1,7 @@
 //! From the script to a finished sandbox that waits for the word to start its task.
 
 use crate::alone;
-use crate::cgroup::Group;
+use crate::cgroup::{ENTRANCES, Group};
 use crate::child::{self, Ends};
 use crate::clone::{self, Guard, Side};
 use crate::doors;
@@ -81,24 +81,30 @@ pub(crate) fn build(
         Some(fd) => apart(fd.as_fd())?,
         None => apart(open_null()?.as_fd())?,
     };
+    let entrances = group.map_or(Ok(Vec::new()), Group::entrances).map_err(not_entered)?;
+    let mut groups = [None; ENTRANCES];
+    groups.iter_mut().zip(&entrances).for_each(|(group, entrance)| *group = Some(entrance.as_raw_fd()));
     let ends = Ends {
         control: control_end.as_raw_fd(),
         stdin: stdin_end.as_raw_fd(),
         stdout: stdout_end.as_raw_fd(),
         stderr: stderr_end.as_raw_fd(),
         started: started_end.as_raw_fd(),
+        groups,
     };
+    // It comes in by itself where it can.
+    let outside = group.filter(|_| entrances.is_empty());
     let (guard, in_group) = match how {
-        Apart::Alone(_) => (alone::fork(script, &ends, group)?, true),
+        Apart::Alone(_) => (alone::fork(script, &ends, outside)?, true),
         Apart::Namespaces(_) => match clone::clone(group.and_then(Group::clone_into)).map_err(clone_refused)? {
             (Side::Child, _) => child::main(script, &ends),
             (Side::Parent(guard), in_group) => (guard, in_group),
         },
     };
-    drop((control_end, started_end, stdout_end, stderr_end, stdin_end));
+    drop((control_end, started_end, stdout_end, stderr_end, stdin_end, entrances));
     fault::point("supervise.cloned");
     let built = match how {
-        Apart::Namespaces(ids) => hand_over(&guard, script, ids, group.filter(|_| !in_group), &control),
+        Apart::Namespaces(ids) => hand_over(&guard, script, ids, outside.filter(|_| !in_group), &control),
         Apart::Alone(outputs) => hand_over_alone(script, outputs, &control),
     };
     let built = built.and_then(|handed| {
@@ -150,7 +156,7 @@ fn hand_over(
     let user_namespace =
         std::fs::File::open(&path).map_err(|e| Error::new(format!("cannot open the sandbox's user namespace: {e}")))?;
     if let Some(group) = group {
-        group.add(guard.pid).map_err(|e| Error::new(format!("cannot move the sandbox into its cgroup: {e}")))?;
+        group.add(guard.pid).map_err(not_entered)?;
     }
     ids.write(guard.pid)?;
     order(control, Order::Build)?;
@@ -179,6 +185,10 @@ fn hand_over_alone(script: &Script, outputs: &Path, control: &OwnedFd) -> Result
         terminal: None,
         doors: None,
     })
+}
+
+fn not_entered(why: std::io::Error) -> Error {
+    Error::new(format!("cannot move the sandbox into its cgroup: {why}"))
 }
 
 fn out_of_turn() -> Error {

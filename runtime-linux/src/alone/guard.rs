@@ -24,6 +24,7 @@ pub(super) fn main(script: &Script, ends: &Ends) -> ! {
 
 /// What the guard of a whole sandbox does before and after it builds one.
 fn build(script: &Script, ends: &Ends) -> Result<Stage, Failure> {
+    child::enter_groups(ends)?;
     let mut kept = [ends.control, ends.stdin, ends.stdout, ends.stderr, ends.started];
     sys::close_all_but(3, &mut kept).at(Step::Guard)?;
     child::expect(ends.control, Order::Build)?;

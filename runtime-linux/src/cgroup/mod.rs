@@ -34,10 +34,13 @@ pub(crate) use want::{Held, Want};
 use aido_runtime::{Control, Standing, Usage};
 use place::{Map, Spot};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use want::{CONTROLLERS, Lack};
+
+/// So many groups one run has at most, each with an entrance.
+pub(crate) const ENTRANCES: usize = 4;
 
 /// The group of one run. Dropping it removes nothing: [`Group::remove`] does, or [`destroy`].
 pub(crate) struct Group(Kind);
@@ -193,6 +196,14 @@ impl Group {
         match &self.0 {
             Kind::V1(_) => None,
             Kind::V2(task) => Some(task.descriptor.as_fd()),
+        }
+    }
+
+    /// Version 1: what a process writes `0` to, to come in by itself. On version 2 there is none.
+    pub(crate) fn entrances(&self) -> io::Result<Vec<OwnedFd>> {
+        match &self.0 {
+            Kind::V1(groups) => groups.entrances(),
+            Kind::V2(_) => Ok(Vec::new()),
         }
     }
 

@@ -10,7 +10,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// The task's groups; several may be one folder where controllers are mounted together.
@@ -63,6 +63,16 @@ impl Groups {
     pub(super) fn by_control(&self) -> Vec<(Control, PathBuf)> {
         let all = [(Control::Memory, &self.memory), (Control::Cpus, &self.cpu), (Control::Pids, &self.pids)];
         all.into_iter().filter_map(|(control, folder)| Some((control, folder.clone()?))).collect()
+    }
+
+    /// The files by which a single thread comes in, whoever may write them: the kernel asks who opened them.
+    pub(super) fn entrances(&self) -> io::Result<Vec<OwnedFd>> {
+        let open = |folder: &PathBuf| {
+            let path = folder.join("tasks");
+            let file = fs::OpenOptions::new().write(true).open(&path);
+            file.map(OwnedFd::from).map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))
+        };
+        self.folders().iter().map(open).collect()
     }
 
     pub(super) fn add(&self, pid: i32) -> io::Result<()> {
