@@ -32,7 +32,8 @@ pub(crate) fn sweep(project: &Project) -> Vec<String> {
         Ok(runs) => runs.iter().for_each(|(run, status)| {
             said.extend(match status {
                 Status::Interrupted => close(run, None),
-                _ => end_overdue(run),
+                Status::Sealed => settle_overdue(run),
+                Status::Running => end_overdue(run),
             });
         }),
         Err(error) => said.push(format!("cannot look for interrupted runs: {error}")),
@@ -42,6 +43,22 @@ pub(crate) fn sweep(project: &Project) -> Vec<String> {
         Err(error) => said.push(format!("cannot look for sandboxes whose time is over: {error}")),
     }
     said
+}
+
+/// A sealed run whose supervisor was stopped on the way to the disk: nobody waits for it, and it shall not stay for ever.
+fn settle_overdue(run: &Run) -> Vec<String> {
+    const PATIENCE: Duration = Duration::from_secs(60);
+    let sealed =
+        run.open_part("summary.json").and_then(|file| Ok(file.metadata().and_then(|meta| meta.modified()).ok()));
+    let overdue = sealed.ok().flatten().is_some_and(|at| at.elapsed().is_ok_and(|since| since > PATIENCE));
+    let held = overdue.then(|| stop::writer(run)?.hold().filter(|held| held.is_stopped())).flatten();
+    if let Some(held) = held {
+        held.kill();
+        held.is_gone_within(Duration::from_secs(5));
+        // What it left is found by its mark.
+        return run.settle().err().map(|error| format!("run {}: {error}", run.id())).into_iter().collect();
+    }
+    Vec::new()
 }
 
 /// Ends a run that nobody watches and whose supervisor does not do what it should: one that was stopped is past

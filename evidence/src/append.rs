@@ -49,8 +49,9 @@ impl Appender {
         Ok(Appender { file, path, end: Some(end) })
     }
 
-    pub(crate) fn file(&self) -> &File {
-        &self.file
+    /// The file, and with it its lock.
+    pub(crate) fn into_file(self) -> File {
+        self.file
     }
 
     /// Returns when everything that was appended is on the disk.

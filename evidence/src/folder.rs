@@ -35,10 +35,6 @@ pub(crate) struct Unnamed {
 }
 
 impl Unnamed {
-    pub(crate) fn file(&self) -> &File {
-        &self.file
-    }
-
     /// Gives it its name, in the place of what was called so.
     pub(crate) fn name(mut self, name: &str) -> Result<()> {
         fault::step("rename", &self.path)
@@ -118,6 +114,20 @@ impl Folder {
     pub(crate) fn replace(&self, name: &str, bytes: &[u8], durable: bool) -> Result<()> {
         self.renamed(name, bytes, durable)?;
         if durable { self.sync() } else { Ok(()) }
+    }
+
+    /// Writes a file anew that nobody reads before something else has its name; what a killed writer left of it goes.
+    pub(crate) fn fresh(&self, name: &str, bytes: &[u8]) -> Result<File> {
+        let path = self.path.join(name);
+        let made = self.file(name, For::New).or_else(|_| self.unlink(name).and_then(|()| self.file(name, For::New)));
+        let mut file = made?;
+        match fault::write_all(&mut file, bytes, &path) {
+            Ok(()) => Ok(file),
+            Err(e) => {
+                let _ = self.unlink(name);
+                Err(Error::io("write", &path, e))
+            }
+        }
     }
 
     /// Writes a file under another name, for [`Unnamed::name`].

@@ -36,7 +36,6 @@ mod lookup;
 pub mod measuring;
 mod order;
 mod parts;
-mod pending;
 mod platform;
 mod project;
 mod prune;
@@ -75,10 +74,10 @@ pub use project::Project;
 pub use prune::{Over, Reason, Retention};
 pub use read::{Broken, Events};
 pub use recording::{Captured, Recording};
-pub use recover::Remains;
+pub use recover::{Remains, Settled};
 pub use run::{Run, Status};
 pub use sandbox::{Deadline, Ended, Keeper, Kind, NewSandbox, STATE_VERSION, Sandbox, State};
-pub use sealing::Sealed;
+pub use sealing::{Sealed, Unsettled};
 pub use signer::Signer;
 pub use statement::{
     ChainEnd, ClosedBy, Digest, Facts, PREDICATE_TYPE, PREDICATE_VERSION, Predicate, STATEMENT, STATEMENT_TYPE,

@@ -4,6 +4,7 @@ use crate::error::Result;
 use crate::folder::{Folder, present};
 use crate::id::{Id, Of};
 use crate::project::Project;
+use crate::recover::Settled;
 use crate::run::{Run, Status, sort};
 use crate::sandbox::Sandbox;
 
@@ -82,7 +83,8 @@ impl Project {
         Ok(open.filter(|(_, status)| *status == Status::Interrupted).map(|(run, _)| run).collect())
     }
 
-    /// The runs that are not sealed, whether their writers live or not. Cheap where there are none.
+    /// The runs that are not sealed, whether their writers live or not, and those that are still brought to the disk.
+    /// Cheap where there are none.
     pub fn open_runs(&self) -> Result<Vec<(Run, Status)>> {
         let Some(marks) = self.unsealed()? else { return Ok(Vec::new()) };
         let mut found = Vec::new();
@@ -92,8 +94,13 @@ impl Project {
                 Marked::Gone => marks.unlink(&name)?,
                 Marked::Beginning => {}
                 Marked::There(run) => match run.status()? {
-                    // Sealed in the last moment of its writer, who may have died before the ledger knew.
-                    Status::Sealed => run.settle()?,
+                    // Sealed in the last moment of its writer, who may have died before the ledger knew, or with the
+                    // whole machine before it was on the disk.
+                    Status::Sealed => match run.settle()? {
+                        Settled::Done => {}
+                        Settled::ByItsWriter => found.push((run, Status::Sealed)),
+                        Settled::Torn => found.push((run, Status::Interrupted)),
+                    },
                     open => found.push((run, open)),
                 },
             }

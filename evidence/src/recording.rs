@@ -12,7 +12,7 @@ use crate::id::{Id, Of};
 use crate::lock;
 use crate::order::Noted;
 use crate::sandbox::{RUNS, Sandbox, UNFINISHED};
-use crate::sealing::{Log, Sealed, Sealing};
+use crate::sealing::{Log, Sealing, Unsettled};
 use crate::signer::Signer;
 use crate::statement::{ClosedBy, Facts};
 use serde::Serialize;
@@ -201,8 +201,8 @@ impl Recording {
         Ok(self.events.head()?.to_owned())
     }
 
-    /// Ends the run: after this it is on the disk, complete and signed, and has no writer.
-    pub fn seal(mut self, summary: &impl Serialize, facts: Facts) -> Result<Sealed> {
+    /// Ends the run: after this it is complete, signed and there for others; [`Unsettled::settle`] brings it to the disk.
+    pub fn seal(self, summary: &impl Serialize, facts: Facts) -> Result<Unsettled> {
         let logs = vec![self.stdout.log(Stream::Stdout), self.stderr.log(Stream::Stderr)];
         let sealing = Sealing {
             sandbox: &self.sandbox,
@@ -212,7 +212,7 @@ impl Recording {
             closed_by: ClosedBy::Writer,
             logs,
         };
-        sealing.finish(&mut self.events, summary, facts)
+        sealing.finish(self.events, summary, facts)
     }
 }
 
@@ -221,10 +221,10 @@ impl Capture {
         Capture { file, count: Captured::default(), hasher: Sha256::new(), failed: false }
     }
 
-    fn log(&self, stream: Stream) -> Log<'_> {
+    fn log(self, stream: Stream) -> Log {
+        let (name, sha256) = (stream.file_name(), self.sha256());
         // An empty log loses nothing in a power cut.
-        let file = (self.count.kept > 0).then_some(&self.file);
-        Log { name: stream.file_name(), sha256: self.sha256(), file }
+        Log { name, sha256, file: (self.count.kept > 0).then_some(self.file) }
     }
 
     /// Of what was kept so far.

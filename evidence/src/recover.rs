@@ -2,6 +2,7 @@
 
 use crate::append::Appender;
 use crate::checkpoint::KEY;
+use crate::clock;
 use crate::error::{Error, Result};
 use crate::files::{EVENTS, SEAL, SUMMARY, Stream};
 use crate::folder::For;
@@ -9,7 +10,7 @@ use crate::id::Id;
 use crate::lock;
 use crate::read::Broken;
 use crate::run::Run;
-use crate::sealing::{Sealed, Sealing, completed, sha256_of};
+use crate::sealing::{Sealed, Sealing, completed, sha256_of, to_disk, whole};
 use crate::signer::Signer;
 use crate::statement::{ClosedBy, Facts};
 use serde::Serialize;
@@ -36,6 +37,17 @@ pub struct Remains {
     pub chain_head: String,
 }
 
+/// What became of a run that has a summary, and a mark still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// It is on the disk, and its mark gone.
+    Done,
+    /// Whoever sealed it is about to do that.
+    ByItsWriter,
+    /// A power cut took a part of it, so that it is not sealed, and is to be closed as interrupted.
+    Torn,
+}
+
 impl Run {
     /// Closes a run that was interrupted: adds an event of the type `interrupted`, which mends a torn
     /// end (see [`crate::Record`]) and changes no earlier byte, writes the summary that the
@@ -53,15 +65,18 @@ impl Run {
         }
         self.own_folder().remove_unfinished()?;
         let mut events = Appender::resume(file, path)?;
-        if completed(self.own_folder(), self.id(), events.head()?)? {
+        if completed(self.sandbox(), self.own_folder(), self.id(), events.head()?)? {
             drop(events);
-            return self.settle().map(|()| None);
+            return self.settle().map(|_| None);
         }
         // Before anything is written: a key that must not be used is mended first.
         let signer = Signer::of(self.sandbox().project().home())?;
         let mut remains = self.remains()?;
         remains.torn_bytes = events.torn_bytes()?;
-        let why = "the process that wrote this run ended before it sealed it";
+        let why = match self.is_of_this_boot() {
+            true => "the process that wrote this run ended before it sealed it",
+            false => "the machine stopped before this run was sealed and on the disk",
+        };
         events.append(KEY, &signer.told())?;
         events.append("interrupted", &json!({"why": why, "torn_bytes": remains.torn_bytes}))?;
         remains.chain_head = events.head()?.to_owned();
@@ -74,34 +89,54 @@ impl Run {
             logs: Vec::new(),
         };
         let (summary, facts) = summary(&remains);
-        sealing.finish(&mut events, &summary, facts).map(Some)
+        sealing.finish(events, &summary, facts)?.settle().map(Some)
     }
 
-    /// Finishes what a sealing left out that was killed after the summary: the ledger's line, and the mark.
-    pub(crate) fn settle(&self) -> Result<()> {
+    /// Finishes what a sealing left out that was killed after the summary: the way to the disk, the ledger's line, and
+    /// the mark.
+    pub fn settle(&self) -> Result<Settled> {
         let path = self.folder().join(EVENTS);
+        if self.alive()? {
+            return Ok(Settled::ByItsWriter);
+        }
         let file = self.own_folder().file(EVENTS, For::AppendingOrNew)?;
-        // Who holds the lock is about to do it.
         if !locked(&file, &path)? {
-            return Ok(());
+            return Ok(Settled::ByItsWriter);
         }
         self.own_folder().remove_unfinished()?;
+        let mut events = Appender::resume(file, path.clone())?;
+        let head = events.head()?.to_owned();
+        let Some(mut files) = whole(self.sandbox(), self.own_folder(), self.id(), &head, SUMMARY)? else {
+            // The seal last: without a summary nobody takes the run for a sealed one.
+            self.own_folder().unlink(SUMMARY)?;
+            self.own_folder().unlink(SEAL)?;
+            return Ok(Settled::Torn);
+        };
+        files.push((events.into_file(), path));
+        to_disk(&files, self.own_folder())?;
         let project = self.sandbox().project();
         let known = |line| project.ledger().has(line, "run", self.id());
         if !known("run_sealed")? && !known("run_interrupted")? {
             let recovered = self.events()?.flatten().any(|event| event.kind == "interrupted");
             let line = if recovered { "run_interrupted" } else { "run_sealed" };
-            let mut events = Appender::resume(file, path)?;
             let told = json!({
                 "run": self.id(),
                 "sandbox": self.sandbox().id(),
-                "chain_head": events.head()?,
+                "chain_head": head,
                 "summary_sha256": sha256_of(self.own_folder(), SUMMARY)?,
                 "seal_sha256": sha256_of(self.own_folder(), SEAL)?,
             });
             project.ledger().append(line, &told)?;
         }
-        project.unmark(self.id())
+        project.unmark(self.id())?;
+        Ok(Settled::Done)
+    }
+
+    /// Whether it began since the machine was started; true where its record does not say.
+    fn is_of_this_boot(&self) -> bool {
+        let begun = self.begun();
+        let boot_id = begun.as_ref().and_then(|begun| begun.data.get("boot_id")?.as_str());
+        boot_id.is_none_or(|boot_id| clock::is_this_boot(boot_id).unwrap_or(true))
     }
 
     fn remains(&self) -> Result<Remains> {

@@ -60,7 +60,7 @@ impl Sandbox {
     /// The run that is being written now, if there is one.
     pub fn running(&self) -> Result<Option<Run>> {
         for run in self.runs()? {
-            if run.alive()? {
+            if run.is_running()? {
                 return Ok(Some(run));
             }
         }
@@ -100,6 +100,11 @@ impl Run {
         // Shared: two who ask at once do not take each other for the writer.
         let locked = platform::try_lock_shared(&file);
         locked.map(|locked| !locked).map_err(|e| Error::io("lock", &self.folder.path().join(EVENTS), e))
+    }
+
+    /// Whether its writer lives and goes on writing: who still brings a sealed run to the disk does not.
+    pub fn is_running(&self) -> Result<bool> {
+        Ok(self.alive()? && !self.is_sealed()?)
     }
 
     pub fn status(&self) -> Result<Status> {

@@ -4,10 +4,10 @@ use crate::append::Appender;
 use crate::chain::{hex, sha256_hex};
 use crate::dsse::Envelope;
 use crate::error::{Error, Result};
+use crate::fault;
 use crate::files::{CHANGES, CONFIG, EVENTS, MAX_SEAL, MAX_SUMMARY, ORDER, PLAN, PREPARED, SEAL, SUMMARY, Stream};
 use crate::folder::{Folder, For};
 use crate::id::Id;
-use crate::pending::Pending;
 use crate::project::Project;
 use crate::sandbox::{OUTPUTS, Sandbox};
 use crate::signer::Signer;
@@ -44,45 +44,69 @@ pub(crate) struct Sealing<'a> {
     pub(crate) signer: &'a Signer,
     pub(crate) closed_by: ClosedBy,
     /// Logs whose digests are known, and that are to be on the disk.
-    pub(crate) logs: Vec<Log<'a>>,
+    pub(crate) logs: Vec<Log>,
 }
 
 /// A log as its writer knows it.
-pub(crate) struct Log<'a> {
+pub(crate) struct Log {
     pub(crate) name: &'static str,
     pub(crate) sha256: String,
     /// None: it is empty, and a power cut takes nothing from it.
-    pub(crate) file: Option<&'a File>,
+    pub(crate) file: Option<File>,
+}
+
+/// A run that is complete and that others can read; its files may still be on their way to the disk. Until they are
+/// there its mark stays, so that whoever finds the mark looks whether all of it came through a power cut.
+#[derive(Debug)]
+#[must_use = "until it is settled its mark stays"]
+pub struct Unsettled {
+    sealed: Sealed,
+    closed_by: ClosedBy,
+    project: Project,
+    folder: Folder,
+    /// The first is the run's own, under the lock by which others know that somebody is at it.
+    files: Files,
+}
+
+impl Unsettled {
+    pub fn sealed(&self) -> &Sealed {
+        &self.sealed
+    }
+
+    /// Returns when all of it is on the disk, the ledger knows of it, and its mark is gone.
+    pub fn settle(self) -> Result<Sealed> {
+        to_disk(&self.files, &self.folder)?;
+        self.sealed.tell(&self.project, self.closed_by)?;
+        self.project.unmark(&self.sealed.run)?;
+        Ok(self.sealed)
+    }
+}
+
+/// Brings files to the disk, and then their names.
+pub(crate) fn to_disk(files: &Files, folder: &Folder) -> Result<()> {
+    for (file, path) in files {
+        let synced = fault::step("sync", path).and_then(|()| file.sync_data());
+        synced.map_err(|e| Error::io("sync", path, e))?;
+    }
+    folder.sync()
 }
 
 impl Sealing<'_> {
-    /// In this order: the summary is written under a hidden name and the seal over all under none; both and everything
-    /// that the seal speaks of reach the disk, at once; the seal gets its name, the summary gets its name and makes the
-    /// run a sealed one; both names reach the disk; then the ledger, then the mark goes. Whoever stops in between leaves
-    /// something that can be closed: with a seal that is whole the next one only gives the summary its name.
-    pub(crate) fn finish(self, events: &mut Appender, summary: &impl Serialize, facts: Facts) -> Result<Sealed> {
-        let path = self.folder.path().join(SUMMARY);
-        let mut bytes = serde_json::to_vec_pretty(summary).map_err(|e| Error::damaged(&path, e))?;
+    /// In this order: the summary is written under a hidden name, the seal over all under its own, the summary gets its
+    /// name and makes the run a sealed one. Whoever stops in between leaves something that can be closed: with a seal that
+    /// is whole the next one only gives the summary its name. The ledger hears of it when all of it is on the disk.
+    pub(crate) fn finish(self, mut events: Appender, summary: &impl Serialize, facts: Facts) -> Result<Unsettled> {
+        let path = |name: &str| self.folder.path().join(name);
+        let mut bytes = serde_json::to_vec_pretty(summary).map_err(|e| Error::damaged(&path(SUMMARY), e))?;
         bytes.push(b'\n');
-        bounded(&path, &bytes, MAX_SUMMARY)?;
-        let prepared = self.folder.unnamed(PREPARED, &bytes)?;
+        bounded(&path(SUMMARY), &bytes, MAX_SUMMARY)?;
+        let prepared = self.folder.fresh(PREPARED, &bytes)?;
         let summary_sha256 = sha256_hex(&bytes);
-        let (seal, sealed_files) = self.seal(events, &summary_sha256, facts)?;
-        bounded(&self.folder.path().join(SEAL), &seal, MAX_SEAL)?;
-        let unnamed = self.folder.unnamed(SEAL, &seal)?;
-        let mut pending = Pending::default();
-        pending.add(events.file(), self.folder.path().join(EVENTS));
-        pending.add(prepared.file(), self.folder.path().join(PREPARED));
-        pending.add(unnamed.file(), self.folder.path().join(SEAL));
-        self.logs.iter().filter_map(|log| Some((log.file?, log.name))).for_each(|(file, name)| {
-            pending.add(file, self.folder.path().join(name));
-        });
-        sealed_files.iter().for_each(|(file, path)| pending.add(file, path.clone()));
-        pending.sync()?;
-        prepared.name(PREPARED)?;
-        unnamed.name(SEAL)?;
+        let (seal, mut files) = self.seal(&mut events, &summary_sha256, facts)?;
+        bounded(&path(SEAL), &seal, MAX_SEAL)?;
+        let sealed = self.folder.fresh(SEAL, &seal)?;
         self.folder.rename(PREPARED, self.folder, SUMMARY)?;
-        self.folder.sync()?;
+        files.extend([(prepared, path(SUMMARY)), (sealed, path(SEAL))]);
         let sealed = Sealed {
             run: self.run.clone(),
             sandbox: self.sandbox.id().clone(),
@@ -91,8 +115,11 @@ impl Sealing<'_> {
             summary_sha256,
             seal_sha256: sha256_hex(&seal),
         };
-        sealed.tell(self.sandbox.project(), self.closed_by)?;
-        Ok(sealed)
+        files.insert(0, (events.into_file(), path(EVENTS)));
+        let kept = self.logs.into_iter().filter_map(|log| Some((log.file?, path(log.name))));
+        files.extend(kept);
+        let (closed_by, project) = (self.closed_by, self.sandbox.project().clone());
+        Ok(Unsettled { sealed, closed_by, project, folder: self.folder.clone(), files })
     }
 
     /// The stored form of the seal, and the files that it speaks of beside the events, the summary and known logs.
@@ -139,10 +166,10 @@ impl Sealing<'_> {
 }
 
 /// Open files and where they lie.
-type Files = Vec<(File, PathBuf)>;
+pub(crate) type Files = Vec<(File, PathBuf)>;
 
 impl Sealed {
-    /// The ledger's line, and then the mark goes.
+    /// The ledger's line.
     fn tell(&self, project: &Project, closed_by: ClosedBy) -> Result<()> {
         let line = match closed_by {
             ClosedBy::Writer => "run_sealed",
@@ -155,28 +182,44 @@ impl Sealed {
             "summary_sha256": self.summary_sha256,
             "seal_sha256": self.seal_sha256,
         });
-        project.ledger().append(line, &told)?;
-        project.unmark(&self.run)
+        project.ledger().append(line, &told)
     }
 }
 
-/// Whether a summary that lies prepared is what the seal beside it was made for, over this chain: then the writer
-/// finished all but the last step, and it is done here.
-pub(crate) fn completed(folder: &Folder, run: &Id, head: &str) -> Result<bool> {
-    if !folder.has(SEAL)? || !folder.has(PREPARED)? {
-        return Ok(false);
-    }
+/// Whether everything that a seal speaks of lies beside it as it says, but for outputs, over the chain that ends in
+/// `head`; `summary` is how the summary is called. The files, where it does. After a power cut any of them may be
+/// empty, old or gone.
+pub(crate) fn whole(sandbox: &Sandbox, folder: &Folder, run: &Id, head: &str, summary: &str) -> Result<Option<Files>> {
     let envelope = folder.read(SEAL, MAX_SEAL).ok().and_then(|bytes| Envelope::read(&bytes).ok());
     let statement = envelope.and_then(|envelope| Statement::read(&envelope.payload().ok()?).ok());
-    let prepared = sha256_of(folder, PREPARED)?;
-    let whole = statement.is_some_and(|statement| {
-        statement.predicate.run == *run
-            && statement.predicate.chain.head == head
-            && statement.sha256(SUMMARY) == prepared.as_deref()
-    });
+    let speaks_of = |statement: &Statement| statement.predicate.run == *run && statement.predicate.chain.head == head;
+    let Some(statement) = statement.filter(speaks_of) else { return Ok(None) };
+    let mut files = Vec::new();
+    for subject in statement.subject.iter().filter(|subject| !subject.name.starts_with(&format!("{OUTPUTS}/"))) {
+        let (folder, name) = match subject.name.as_str() {
+            SUMMARY => (folder, summary),
+            CONFIG => (sandbox.own_folder(), CONFIG),
+            name => (folder, name),
+        };
+        match hashed(folder, name)? {
+            Some((sha256, file)) if statement.sha256(&subject.name) == Some(&sha256) => {
+                files.push((file, folder.path().join(name)));
+            }
+            _ => return Ok(None),
+        }
+    }
+    if let Some(seal) = crate::folder::present(folder.file(SEAL, For::Reading))? {
+        files.push((seal, folder.path().join(SEAL)));
+    }
+    Ok(Some(files))
+}
+
+/// Whether a summary that lies prepared is what the seal beside it was made for: then the writer finished all but the
+/// last step, and it is done here.
+pub(crate) fn completed(sandbox: &Sandbox, folder: &Folder, run: &Id, head: &str) -> Result<bool> {
+    let whole = folder.has(SEAL)? && folder.has(PREPARED)? && whole(sandbox, folder, run, head, PREPARED)?.is_some();
     if whole {
         folder.rename(PREPARED, folder, SUMMARY)?;
-        folder.sync()?;
     }
     Ok(whole)
 }

@@ -32,6 +32,7 @@ pub const POINTS: &[&str] = &[
     "supervise.over",
     "supervise.sealed",
     "supervise.told",
+    "supervise.settled",
     // The sandbox's first process, and the task's before it is confined.
     "guard.born",
     "guard.bound",

@@ -87,7 +87,7 @@ pub(crate) mod example {
     }
 
     pub(crate) fn sealed(project: &Project, summary: &Value) -> Run {
-        let sealed = begun(project).seal(summary, Facts::default()).unwrap();
+        let sealed = begun(project).seal(summary, Facts::default()).unwrap().settle().unwrap();
         project.run(sealed.run.as_str()).unwrap()
     }
 

@@ -274,7 +274,7 @@ fn seal(draft: Draft<'_>, mut recorder: Recorder, outcome: Outcome, error: Optio
         let summary = redact::stored(draft.secrets, &summary).map_err(|e| e.to_string())?;
         recording.seal(&summary, summary.facts()).map_err(|e| e.to_string())
     });
-    let news = match (error, sealed) {
+    let news = match (error, &sealed) {
         (Some(error), _) => failure(draft.secrets, error, ran),
         (None, Ok(_)) => News::Ended { exit_code },
         (None, Err(why)) => {
@@ -288,5 +288,10 @@ fn seal(draft: Draft<'_>, mut recorder: Recorder, outcome: Outcome, error: Optio
         link.insist(&news);
     }
     fault::point("supervise.told");
+    // Nobody waits for the disk. What does not get there keeps its mark, and the next command looks at it again.
+    if let Ok(unsettled) = sealed {
+        let _ = unsettled.settle();
+    }
+    fault::point("supervise.settled");
     if failed { Err(()) } else { Ok(exit_code) }
 }

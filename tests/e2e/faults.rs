@@ -50,7 +50,8 @@ fn task(point: &str, mark: &str) -> String {
         | "supervise.outcome"
         | "supervise.over"
         | "supervise.sealed"
-        | "supervise.told" => "echo out; echo x > /outputs/x".into(),
+        | "supervise.told"
+        | "supervise.settled" => "echo out; echo x > /outputs/x".into(),
         _ => holds_on,
     }
 }
@@ -89,6 +90,14 @@ fn strike(case: Case) -> Result<Option<Duration>, String> {
     // A command line that was stopped stays so; all others come back.
     if !stopped && !ended(&mut run, patience) {
         return Err(format!("{what}: the command line did not come back in {patience:?}: {}", Family::of(me).words()));
+    }
+    if (case.signal, case.victim) == (Signal::SIGSTOP, Victim::Supervisor)
+        && ["supervise.told", "supervise.settled"].contains(&case.point)
+    {
+        // Nobody waits for who brings a sealed run to the disk; it goes on where it was stopped.
+        victim
+            .into_iter()
+            .for_each(|pid| [Signal::SIGCONT, Signal::SIGUSR1].iter().for_each(|signal| send(pid, *signal)));
     }
     let all = family.pids();
     let rest = |pid: &i32| (*pid != me || !stopped) && family::lives(*pid);

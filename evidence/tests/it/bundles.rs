@@ -194,7 +194,7 @@ fn long_names_travel() {
         facts.outputs.push((name.clone(), aido_evidence::sha256_hex(name.as_bytes())));
     }
     let recording = crate::begin(&sandbox, 10).unwrap();
-    recording.seal(&serde_json::json!({"version": 3}), facts).unwrap();
+    recording.seal(&serde_json::json!({"version": 3}), facts).unwrap().settle().unwrap();
     let run = sandbox.runs().unwrap().remove(0);
     let mut bundle = Vec::new();
     run.export(&mut bundle, Path::new("x"), "test", &mut |_| {}).unwrap();

@@ -77,7 +77,7 @@ fn begin(sandbox: &Sandbox, limit: u64) -> aido_evidence::Result<Recording> {
 }
 
 fn seal(recording: Recording, summary: &Value) -> Sealed {
-    recording.seal(summary, Facts::default()).unwrap()
+    recording.seal(summary, Facts::default()).unwrap().settle().unwrap()
 }
 
 fn close(run: &Run) -> Option<Sealed> {

@@ -2,7 +2,7 @@
 //! combination. The next command closes the record, and what is left of it before the cut is read as it was.
 
 use crate::{NEW, begin, close, home, kinds, point, project, reopened, seal, whole};
-use aido_evidence::{Project, Run, Status, Stream};
+use aido_evidence::{Facts, Project, Run, Settled, Status, Stream};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
@@ -296,4 +296,58 @@ fn a_sealing_can_be_cut_after_every_step() {
         let told = kinds(&open.run).iter().filter(|kind| *kind == "interrupted").count();
         assert_eq!(told, if step < 2 { 2 } else { 1 }, "{what}");
     }
+}
+
+/// A run that is sealed, and not yet on the disk: each of its files may be lost. What is whole is only given the
+/// ledger's line; of what is not, nothing is believed but what holds, and the run is closed as interrupted.
+#[test]
+fn files_of_a_sealed_run_that_is_not_on_the_disk_yet_can_be_lost_in_any_combination() {
+    let files = ["events.log", "order.log", "plan.json", "stdout.log", "summary.json", "seal.json"];
+    let fates = (prop::collection::vec(fate(), files.len()), any::<bool>());
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) };
+    let tried = TestRunner::new(config).run(&fates, |(fates, mark)| {
+        let (dir, project) = project();
+        let mut recording = begin(&project.new_sandbox(&NEW).unwrap(), 100).unwrap();
+        recording.plan(br#"{"plan": 1}"#).unwrap();
+        recording.output(Stream::Stdout, b"out\n").unwrap();
+        // Its writer dies with the machine, before it has brought anything to the disk.
+        let sealed = recording.seal(&json!({"sealed": 1}), Facts::default()).unwrap().sealed().clone();
+        let (run, folder) = (project.run(sealed.run.as_str()).unwrap(), sealed.folder.clone());
+        let before: Vec<_> = files.iter().map(|name| fs::read(folder.join(name)).unwrap()).collect();
+        files.iter().zip(&fates).for_each(|(name, fate)| befall(&folder.join(name), fate));
+        let same = |(name, before): (&&str, &Vec<u8>)| fs::read(folder.join(name)).is_ok_and(|now| now == *before);
+        let whole = files.iter().zip(&before).all(same);
+        if mark {
+            fs::remove_file(project.folder().join("unsealed").join(run.id().as_str())).unwrap();
+        }
+        let cut = Cut { _dir: dir, project: reopened(&project), run, folder };
+        cut.restart();
+        assert_eq!(cut.recover().is_empty(), whole, "{fates:?}");
+        cut.check();
+        let kind = if whole { "run_sealed" } else { "run_interrupted" };
+        let ledger = self::whole(cut.project.ledger().records().unwrap().unwrap());
+        assert!(ledger.iter().any(|line| line.kind == kind && line.data["run"] == json!(cut.run.id())));
+        let report = cut.run.verify(&crate::verify::trust(&cut.project)).unwrap();
+        assert!(!whole || report.verified, "{report:#?}");
+        Ok(())
+    });
+    tried.unwrap();
+}
+
+/// Who brings a run to the disk holds nobody up: it is sealed for everybody, the next run begins, and it can be removed.
+#[test]
+fn a_run_on_its_way_to_the_disk_is_in_nobodys_way() {
+    let (_dir, project) = project();
+    let sandbox = project.new_sandbox(&NEW).unwrap();
+    let unsettled = begin(&sandbox, 1).unwrap().seal(&json!({}), Facts::default()).unwrap();
+    let (run, mark) =
+        (sandbox.runs().unwrap().remove(0), project.folder().join("unsealed").join(unsettled.sealed().run.as_str()));
+    assert_eq!((run.status().unwrap(), sandbox.running().unwrap().is_none()), (Status::Sealed, true));
+    assert_eq!(project.open_runs().unwrap().iter().map(|(_, status)| *status).collect::<Vec<_>>(), [Status::Sealed]);
+    assert_eq!(run.settle().unwrap(), Settled::ByItsWriter);
+    assert!(mark.symlink_metadata().is_ok(), "its mark stays until it is there");
+    drop(begin(&sandbox, 1).unwrap());
+    sandbox.destroy("test").unwrap();
+    unsettled.settle().unwrap();
+    assert!(mark.symlink_metadata().is_err() && project.open_runs().unwrap().is_empty());
 }

@@ -117,7 +117,7 @@ fn the_seal_names_every_file_and_who_signed() {
         Facts { outputs: vec![("b/x".into(), format!("sha256:{}", sha256_hex(b"out")))], ..Facts::default() };
     facts.members.insert("exit_code".into(), json!(3));
     facts.members.insert("run".into(), json!("somebody else's"));
-    let sealed = recording.seal(&json!({"version": 3}), facts).unwrap();
+    let sealed = recording.seal(&json!({"version": 3}), facts).unwrap().settle().unwrap();
     let run = sandbox.runs().unwrap().remove(0);
     let statement = statement(&run, &key(&sandbox));
     let names: Vec<&str> = statement.subject.iter().map(|subject| subject.name.as_str()).collect();

@@ -45,7 +45,7 @@ pub(crate) fn sealed(sandbox: &Sandbox) -> Run {
     }
     let head = recording.chain_head().unwrap();
     let id = recording.id().clone();
-    recording.seal(&json!({"version": 3, "chain_head": head}), facts).unwrap();
+    recording.seal(&json!({"version": 3, "chain_head": head}), facts).unwrap().settle().unwrap();
     sandbox.runs().unwrap().into_iter().find(|run| *run.id() == id).unwrap()
 }
 

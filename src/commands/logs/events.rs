@@ -11,7 +11,7 @@ use std::io::{self, IsTerminal, Write};
 pub(super) fn show(run: &Run, asked: &Logs, wanted: &Wanted) -> Result<()> {
     let mut events = run.events()?;
     loop {
-        let ended = !asked.follow || !run.alive()?;
+        let ended = !asked.follow || !run.is_running()?;
         let broken = show_events(&mut events, wanted, asked.json)?;
         if let Some(broken) = broken.filter(|b| !b.torn_end) {
             return Err(anyhow!(

@@ -62,7 +62,7 @@ fn output(run: &Run, asked: &Logs, wanted: Wanted) -> Result<()> {
     let mut shown = Shown::new(asked, wanted);
     loop {
         // Asked before reading: what was written before the end is then read for certain.
-        let ended = !asked.follow || !run.alive()?;
+        let ended = !asked.follow || !run.is_running()?;
         let moved = pieces.pass(ended, &mut |stream, time, bytes| shown.take(stream, time, bytes))?;
         if ended {
             shown.finish()?;

@@ -14,7 +14,8 @@ use aido_evidence::{Project, Run};
 use aido_runtime::{End, Error};
 use anyhow::{Result, bail};
 
-/// The supervisor has said its last word, or will not say it: nothing of it may stay.
+/// The supervisor has said its last word, or will not say it: then nothing of it may stay. One that has sealed its run
+/// goes on by itself until that is on the disk.
 pub(super) fn finish(
     typed: &cli::Run,
     project: &Project,
@@ -24,7 +25,6 @@ pub(super) fn finish(
 ) -> Result<u8> {
     match ended {
         Ended::Sealed { run, exit_code } => {
-            process.dismiss();
             match found.map_or(Ok(None), |run| tell(typed, run)) {
                 Ok(Some(told)) => Ok(told),
                 // Another command may remove a run as soon as it is sealed; how it ended is known all the same.

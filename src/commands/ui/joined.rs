@@ -54,7 +54,7 @@ impl Joined {
             return;
         }
         // Asked before reading: what was written before the end is then read for certain.
-        let ended = !self.run.alive().unwrap_or(true);
+        let ended = !self.run.is_running().unwrap_or(true);
         for span in parts.pieces.spans(ended).unwrap_or_default() {
             self.add(parts, &span);
         }
