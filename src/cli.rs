@@ -29,18 +29,54 @@ use crate::settings::{Backend, Overrides};
 use aido_runtime::{Control, Isolation};
 use clap::{Args, Parser, Subcommand, ValueHint};
 use help::RUN_HELP;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// Run AI-generated code in disposable sandboxes, and keep evidence of it
 #[derive(Debug, Parser)]
 #[command(name = "aido", version, propagate_version = false, disable_help_subcommand = true, after_help = START)]
 pub(crate) struct Cli {
-    /// Work in this folder instead of the current one; every other path is relative to it
-    #[arg(short = 'C', long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub(crate) project: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) place: Place,
 
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Place {
+    /// Work in this folder instead of the current one; every other path is relative to it
+    #[arg(short = 'C', long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) project: Option<PathBuf>,
+}
+
+/// What is typed most often, and what a person or a loop waits for: all options of all other commands need not be made
+/// for it, which takes a part of a short run's time.
+#[derive(Debug, Parser)]
+#[command(name = "aido", disable_help_subcommand = true)]
+struct Quick {
+    #[command(flatten)]
+    place: Place,
+
+    #[command(subcommand)]
+    command: Quickly,
+}
+
+#[derive(Debug, Subcommand)]
+enum Quickly {
+    Run(Box<Run>),
+}
+
+impl Cli {
+    /// Reads a command line. What is no plain `aido run …` is read, or refused, with all that can be typed in mind.
+    pub(crate) fn read(typed: Vec<OsString>) -> Result<Cli, clap::Error> {
+        if typed.get(1).is_some_and(|first| first == "run")
+            && let Ok(Quick { place, command: Quickly::Run(run) }) = Quick::try_parse_from(&typed)
+        {
+            return Ok(Cli { place, command: Command::Run(run) });
+        }
+        Cli::try_parse_from(typed)
+    }
 }
 
 const START: &str = "\
@@ -447,7 +483,7 @@ mod tests {
             &["aido", "run", "-C", "p", "x"],
             &["aido", "runs", "--project", "p"],
         ] {
-            assert_eq!(Cli::try_parse_from(line).unwrap().project, Some("p".into()), "{line:?}");
+            assert_eq!(Cli::try_parse_from(line).unwrap().place.project, Some("p".into()), "{line:?}");
         }
     }
 }

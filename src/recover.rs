@@ -9,7 +9,7 @@ use crate::process::{Held, Process};
 use crate::redact;
 use crate::summary::{self, Bytes, SUMMARY_VERSION, Streams, Summary};
 use crate::supervise::stop;
-use aido_evidence::{Kind, Project, Remains, Run, Sandbox, State, Status};
+use aido_evidence::{Project, Remains, Run, Sandbox, State, Status};
 use aido_runtime::{End, EnvValue, Error, Mount, MountKind, Outcome, Plan, Usage};
 use std::time::{Duration, Instant};
 use told::Told;
@@ -123,10 +123,6 @@ pub(crate) fn close(run: &Run, end: Option<End>) -> Vec<String> {
         Ok(Some(_)) => {
             fault::point("recover.closed");
             said.push(format!("run {} was interrupted; its record is closed now", run.id()));
-            let sandbox = run.sandbox();
-            if sandbox.state().is_ok_and(|state| state.kind == Kind::Single) {
-                let _ = sandbox.end("its run was interrupted");
-            }
         }
         Ok(None) => {}
         Err(error) => said.push(format!("run {} was interrupted and cannot be closed: {error}", run.id())),

@@ -1,4 +1,4 @@
-//! Making a sandbox: under a name that nobody lists, then shown whole.
+//! Making a sandbox: in a folder that nobody lists, then shown whole.
 
 use crate::clock;
 use crate::error::Result;
@@ -6,8 +6,8 @@ use crate::folder::Folder;
 use crate::id::{Id, Of};
 use crate::layers::{self, Handed};
 use crate::project::Project;
+use crate::sandbox::write_state;
 use crate::sandbox::{Deadline, Keeper, Kind, NewSandbox, OUTPUTS, RUNS, STATE_VERSION, Sandbox, State};
-use crate::sandbox::{UNFINISHED, write_state};
 use crate::trash;
 use serde_json::json;
 
@@ -15,8 +15,7 @@ use serde_json::json;
 #[derive(Debug)]
 pub struct Draft {
     project: Project,
-    all: Folder,
-    hidden: String,
+    drafts: Folder,
     folder: Folder,
     state: State,
     published: bool,
@@ -45,10 +44,9 @@ impl Project {
             keeper: None,
             ended: None,
         };
-        let all = self.sandboxes_folder()?;
-        let hidden = format!("{}{id}", UNFINISHED);
-        let folder = all.make(&hidden)?;
-        let draft = Draft { project: self.clone(), all, hidden, folder, state, published: false };
+        let drafts = self.drafts()?;
+        let folder = drafts.make(id.as_str())?;
+        let draft = Draft { project: self.clone(), drafts, folder, state, published: false };
         draft.folder.make(OUTPUTS)?;
         draft.folder.make(RUNS)?;
         if let Some(config) = new.config {
@@ -62,13 +60,12 @@ impl Project {
 
     /// Removes what a maker of a sandbox left who died; false if the sandbox was published.
     pub fn discard_draft(&self, id: &str) -> Result<bool> {
-        let (Some(id), all) = (Id::parse(Of::Sandbox, id), self.sandboxes_folder()?) else { return Ok(false) };
-        if all.has(id.as_str())? {
+        let (Some(id), drafts) = (Id::parse(Of::Sandbox, id), self.drafts()?) else { return Ok(false) };
+        if self.sandboxes_folder()?.has(id.as_str())? {
             return Ok(false);
         }
-        let hidden = format!("{}{id}", UNFINISHED);
-        if all.has(&hidden)? {
-            trash::tree(self, &all, &hidden)?;
+        if drafts.has(id.as_str())? {
+            trash::tree(self, &drafts, id.as_str())?;
         }
         Ok(true)
     }
@@ -100,10 +97,11 @@ impl Draft {
             // Before the name: whoever is killed in between leaves no sandbox that nobody would end.
             self.project.mark_kept(&id)?;
         }
-        self.all.rename(&self.hidden, &self.all, id.as_str())?;
+        let all = self.project.sandboxes_folder()?;
+        self.drafts.rename(id.as_str(), &all, id.as_str())?;
         self.published = true;
-        self.all.replace_link("latest", id.as_str())?;
-        let folder = self.all.sub(id.as_str())?;
+        all.replace_link("latest", id.as_str())?;
+        let folder = all.sub(id.as_str())?;
         Ok(Sandbox::at(self.project.clone(), id, folder))
     }
 }
@@ -111,7 +109,7 @@ impl Draft {
 impl Drop for Draft {
     fn drop(&mut self) {
         if !self.published {
-            let _ = trash::tree(&self.project, &self.all, &self.hidden);
+            let _ = trash::tree(&self.project, &self.drafts, self.state.id.as_str());
         }
     }
 }

@@ -2,11 +2,11 @@
 
 use crate::clock;
 use crate::error::{Error, Result};
-use crate::folder::{Folder, present};
+use crate::folder::present;
 use crate::id::{Id, Of};
 use crate::lock;
 use crate::project::Project;
-use crate::sandbox::{Ended, Kind, Sandbox, State, UNFINISHED, write_state};
+use crate::sandbox::{Ended, Kind, Sandbox, State, write_state};
 use serde_json::json;
 
 /// What the ledger calls the end of a kept sandbox.
@@ -128,17 +128,12 @@ impl Project {
             let sandbox = present(all.sub(id.as_str()))?.map(|own| Sandbox::at(self.clone(), id.clone(), own));
             match sandbox.and_then(|sandbox| Some((sandbox.state().ok()?, sandbox))) {
                 Some(marked) => found.push(marked),
-                // About to get its name.
-                None if is_draft(&all, &id)? => {}
+                // About to get its name. It may have got it while one looked: then its mark must stay as well.
+                None if self.drafts()?.has(id.as_str())? || all.has(id.as_str())? => {}
                 // Destroyed.
                 None => marks.unlink(id.as_str())?,
             }
         }
         Ok(found)
     }
-}
-
-/// The draft may have become a sandbox while one looked: then its mark must stay as well.
-fn is_draft(all: &Folder, id: &Id) -> Result<bool> {
-    Ok(all.has(&format!("{UNFINISHED}{id}"))? || all.has(id.as_str())?)
 }

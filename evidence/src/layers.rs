@@ -8,7 +8,7 @@ use crate::folder::{Folder, present};
 use crate::id::random_hex;
 use crate::lock;
 use crate::project::Project;
-use crate::sandbox::{Sandbox, UNFINISHED};
+use crate::sandbox::Sandbox;
 use crate::trash;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -152,11 +152,13 @@ pub(crate) fn collect(project: &Project) -> Result<()> {
     if names.is_empty() || !lock::try_take(&all, all.path())? {
         return Ok(());
     }
-    let sandboxes = project.sandboxes_folder()?;
     let mut named = BTreeSet::new();
-    for name in sandboxes.names()?.iter().filter(|name| name.starts_with(['s', '.']) || name.starts_with(UNFINISHED)) {
-        if let Some(sandbox) = sandboxes.sub(name).ok().filter(|_| name != "latest") {
-            named.extend(stack(&sandbox)?);
+    // In this order: one that is being made may get its name while one looks.
+    for folder in [project.drafts()?, project.sandboxes_folder()?] {
+        for name in folder.names()?.iter().filter(|name| *name != "latest") {
+            if let Ok(sandbox) = folder.sub(name) {
+                named.extend(stack(&sandbox)?);
+            }
         }
     }
     names.iter().filter(|name| !named.contains(*name)).try_for_each(|name| trash::tree(project, &all, name))

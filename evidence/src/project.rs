@@ -21,11 +21,13 @@ const SCHEMA: &str = "sandbox.schema.json";
 /// Where trees go before they are removed, so that nobody finds half of one in its place. An entry
 /// named like a sandbox is not in the ledger yet; every other name is nothing but rubbish.
 const TRASH: &str = "trash";
+/// Sandboxes that are being made. A folder of their own: who looks for what a killed maker left lists nothing else.
+const DRAFTS: &str = "drafts";
 
 /// The project's evidence: `ledger.jsonl`, `sandboxes/`, and for aido's own use `unsealed/` (a mark
 /// for each run that is not sealed, so that leftovers are found without looking at every run),
 /// `kept/` (the same for each sandbox that takes runs), `runs.index` (what lists say of runs that
-/// change no more) and `trash/` (what is being removed).
+/// change no more), `drafts/` (sandboxes that are being made) and `trash/` (what is being removed).
 #[derive(Clone, Debug)]
 pub struct Project {
     folder: Folder,
@@ -88,7 +90,7 @@ impl Project {
         if project.folder.read(".gitignore", 64).ok().as_deref() != Some(ignore_all) {
             project.folder.replace(".gitignore", ignore_all, false)?;
         }
-        for name in [SANDBOXES, UNSEALED, KEPT, TRASH] {
+        for name in [SANDBOXES, UNSEALED, KEPT, DRAFTS, TRASH] {
             project.folder.sub_or_new(name)?;
         }
         Ok(project)
@@ -167,6 +169,10 @@ impl Project {
 
     pub(crate) fn sandboxes_folder(&self) -> Result<Folder> {
         self.folder.sub_or_new(SANDBOXES)
+    }
+
+    pub(crate) fn drafts(&self) -> Result<Folder> {
+        self.folder.sub_or_new(DRAFTS)
     }
 
     pub(crate) fn trash(&self) -> Result<Folder> {

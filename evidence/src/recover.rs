@@ -10,7 +10,7 @@ use crate::id::Id;
 use crate::lock;
 use crate::read::Broken;
 use crate::run::Run;
-use crate::sealing::{Sealed, Sealing, completed, sha256_of, to_disk, whole};
+use crate::sealing::{Sealed, Sealing, completed, end_single, sha256_of, to_disk, whole};
 use crate::signer::Signer;
 use crate::statement::{ClosedBy, Facts};
 use serde::Serialize;
@@ -115,9 +115,9 @@ impl Run {
         files.push((events.into_file(), path));
         to_disk(&files, self.own_folder())?;
         let project = self.sandbox().project();
+        let recovered = self.events()?.flatten().any(|event| event.kind == "interrupted");
         let known = |line| project.ledger().has(line, "run", self.id());
         if !known("run_sealed")? && !known("run_interrupted")? {
-            let recovered = self.events()?.flatten().any(|event| event.kind == "interrupted");
             let line = if recovered { "run_interrupted" } else { "run_sealed" };
             let told = json!({
                 "run": self.id(),
@@ -128,6 +128,7 @@ impl Run {
             });
             project.ledger().append(line, &told)?;
         }
+        end_single(self.sandbox(), if recovered { ClosedBy::Recovery } else { ClosedBy::Writer })?;
         project.unmark(self.id())?;
         Ok(Settled::Done)
     }

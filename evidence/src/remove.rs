@@ -6,7 +6,7 @@ use crate::id::{Id, Of, random_hex};
 use crate::layers;
 use crate::lock;
 use crate::project::Project;
-use crate::sandbox::{Sandbox, UNFINISHED};
+use crate::sandbox::Sandbox;
 use crate::trash;
 use serde_json::json;
 use std::ffi::OsStr;
@@ -66,10 +66,10 @@ fn sweep(project: &Project) -> Result<()> {
         project.ledger().append_durably("sandbox_destroyed", &line)?;
         trash.rename(id.as_str(), &trash, &format!("x{}", random_hex()?))?;
     }
-    let sandboxes = project.sandboxes_folder()?;
-    for name in sandboxes.names()?.iter().filter(|name| name.starts_with(UNFINISHED)) {
-        if is_old(&sandboxes, name)? {
-            sandboxes.rename(name, &trash, &format!("x{}", random_hex()?))?;
+    let drafts = project.drafts()?;
+    for name in drafts.names()? {
+        if is_old(&drafts, &name)? {
+            drafts.rename(&name, &trash, &format!("x{}", random_hex()?))?;
         }
     }
     trash::clear(&trash)

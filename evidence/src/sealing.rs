@@ -9,7 +9,7 @@ use crate::files::{CHANGES, CONFIG, EVENTS, MAX_SEAL, MAX_SUMMARY, ORDER, PLAN, 
 use crate::folder::{Folder, For};
 use crate::id::Id;
 use crate::project::Project;
-use crate::sandbox::{OUTPUTS, Sandbox};
+use crate::sandbox::{Kind, OUTPUTS, Sandbox};
 use crate::signer::Signer;
 use crate::statement::{
     ChainEnd, ClosedBy, Facts, PREDICATE_VERSION, Predicate, STATEMENT_TYPE, SealKey, Statement, Subject,
@@ -62,7 +62,7 @@ pub(crate) struct Log {
 pub struct Unsettled {
     sealed: Sealed,
     closed_by: ClosedBy,
-    project: Project,
+    sandbox: Sandbox,
     folder: Folder,
     /// The first is the run's own, under the lock by which others know that somebody is at it.
     files: Files,
@@ -76,10 +76,27 @@ impl Unsettled {
     /// Returns when all of it is on the disk, the ledger knows of it, and its mark is gone.
     pub fn settle(self) -> Result<Sealed> {
         to_disk(&self.files, &self.folder)?;
-        self.sealed.tell(&self.project, self.closed_by)?;
-        self.project.unmark(&self.sealed.run)?;
+        self.sealed.tell(self.sandbox.project(), self.closed_by)?;
+        end_single(&self.sandbox, self.closed_by)?;
+        self.sandbox.project().unmark(&self.sealed.run)?;
         Ok(self.sealed)
     }
+}
+
+/// A sandbox that was made for one run ends with it.
+pub(crate) fn end_single(sandbox: &Sandbox, closed_by: ClosedBy) -> Result<()> {
+    let single = match sandbox.state() {
+        Ok(state) => state.kind == Kind::Single,
+        // It was destroyed meanwhile, or a power cut took it: nothing of it is to be ended.
+        Err(error) if error.is_missing() => false,
+        Err(Error::Damaged { .. }) => false,
+        Err(error) => return Err(error),
+    };
+    let why = match closed_by {
+        ClosedBy::Writer => "its run ended",
+        ClosedBy::Recovery => "its run was interrupted",
+    };
+    if single { sandbox.end(why).map(drop) } else { Ok(()) }
 }
 
 /// Brings files to the disk, and then their names.
@@ -118,8 +135,8 @@ impl Sealing<'_> {
         files.insert(0, (events.into_file(), path(EVENTS)));
         let kept = self.logs.into_iter().filter_map(|log| Some((log.file?, path(log.name))));
         files.extend(kept);
-        let (closed_by, project) = (self.closed_by, self.sandbox.project().clone());
-        Ok(Unsettled { sealed, closed_by, project, folder: self.folder.clone(), files })
+        let (closed_by, sandbox) = (self.closed_by, self.sandbox.clone());
+        Ok(Unsettled { sealed, closed_by, sandbox, folder: self.folder.clone(), files })
     }
 
     /// The stored form of the seal, and the files that it speaks of beside the events, the summary and known logs.

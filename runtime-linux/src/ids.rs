@@ -4,8 +4,7 @@ use crate::subordinate::{Subordinate, find_helper, ranges};
 use aido_image::Ownership;
 use aido_runtime::{Error, Identity, MountKind, Plan};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 /// A map of ids: `inside outside count`, one extent a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,10 +108,16 @@ impl IdMap {
                 file("gid_map", gids)
             }
             IdMap::Range { uids, gids, caller: (uid, gid) } => {
-                // Both at once: each is a program to be loaded, and reads the user's ranges.
-                let uids = Helper::start("newuidmap", pid, &extents(*uid, rustix::process::geteuid().as_raw(), *uids))?;
-                let gids = Helper::start("newgidmap", pid, &extents(*gid, rustix::process::getegid().as_raw(), *gids));
-                uids.finish().and(gids?.finish())
+                // Both at once: each is a program to be loaded. By a thread, since who starts a program waits until it is.
+                let (uids, gids) = (
+                    extents(*uid, rustix::process::geteuid().as_raw(), *uids),
+                    extents(*gid, rustix::process::getegid().as_raw(), *gids),
+                );
+                std::thread::scope(|scope| {
+                    let other = scope.spawn(|| helper("newgidmap", pid, &gids));
+                    let done = helper("newuidmap", pid, &uids);
+                    done.and(other.join().unwrap_or_else(|_| Err(Error::new("newgidmap was not waited for"))))
+                })
             }
         }
     }
@@ -202,36 +207,22 @@ fn extents(own: u32, caller: u32, range: Subordinate) -> Vec<[u32; 3]> {
     all.into_iter().filter(|[.., count]| *count > 0).collect()
 }
 
-/// A program that writes one of the maps, with the rights that this user lacks.
-struct Helper {
-    program: PathBuf,
-    process: Child,
-}
-
-impl Helper {
-    fn start(name: &str, pid: i32, extents: &[[u32; 3]]) -> Result<Helper, Error> {
-        let program = find_helper(name).ok_or_else(|| Error::new(format!("{name} is gone")))?;
-        let numbers = std::iter::once(pid as u32).chain(extents.iter().flatten().copied()).map(|n| n.to_string());
-        let mut command = Command::new(&program);
-        command.args(numbers).env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let process = command.spawn().map_err(|e| cannot_run(&program, &e))?;
-        Ok(Helper { program, process })
+/// Has a program write one of the maps, with the rights that this user lacks.
+fn helper(name: &str, pid: i32, extents: &[[u32; 3]]) -> Result<(), Error> {
+    let program = find_helper(name).ok_or_else(|| Error::new(format!("{name} is gone")))?;
+    let numbers = std::iter::once(pid as u32).chain(extents.iter().flatten().copied()).map(|n| n.to_string());
+    let mut command = Command::new(&program);
+    let command = command.args(numbers).env_clear().stdin(Stdio::null()).stdout(Stdio::null());
+    match command.output() {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => Err(Error::new(format!(
+            "{} refused the id map: {}",
+            program.display(),
+            String::from_utf8_lossy(&output.stderr).trim()
+        ))
+        .remedy("check this user's lines in /etc/subuid and /etc/subgid, and that newuidmap may change ids (set-uid or file capabilities)")),
+        Err(e) => Err(Error::new(format!("cannot run {}: {e}", program.display()))),
     }
-
-    fn finish(self) -> Result<(), Error> {
-        let Helper { program, process } = self;
-        let done = process.wait_with_output().map_err(|e| cannot_run(&program, &e))?;
-        if done.status.success() {
-            return Ok(());
-        }
-        let (said, program) = (String::from_utf8_lossy(&done.stderr), program.display());
-        Err(Error::new(format!("{program} refused the id map: {}", said.trim()))
-            .remedy("check this user's lines in /etc/subuid and /etc/subgid, and that newuidmap may change ids (set-uid or file capabilities)"))
-    }
-}
-
-fn cannot_run(program: &Path, why: &std::io::Error) -> Error {
-    Error::new(format!("cannot run {}: {why}", program.display()))
 }
 
 #[cfg(test)]

@@ -75,9 +75,12 @@ impl Known {
         }
     }
 
-    pub(crate) fn finish(&mut self, beginnings: &Beginnings, tell: &mut dyn FnMut(Piece<'_>)) {
+    pub(crate) fn finish(&mut self, beginnings: fn() -> &'static Beginnings, tell: &mut dyn FnMut(Piece<'_>)) {
         let held = std::mem::take(&mut self.held);
-        self.pass(beginnings, &held, true, tell);
+        // Making them ready costs a part of a short run's time: where nothing was written they are not needed.
+        if !held.is_empty() {
+            self.pass(beginnings(), &held, true, tell);
+        }
         *self = Known::new();
     }
 

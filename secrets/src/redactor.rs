@@ -154,7 +154,7 @@ impl Redactor {
         let ready = &secrets.0;
         given.finish(&ready.wanted, &mut |piece| told(ready, known, found, piece, out));
         if let Some(known) = known {
-            known.finish(beginnings(), &mut |piece| credential(found, piece, out));
+            known.finish(beginnings, &mut |piece| credential(found, piece, out));
         }
     }
 
@@ -197,7 +197,7 @@ fn told(ready: &Ready, known: &mut Option<Known>, found: &mut Counts, piece: giv
             let (name, marker) = &ready.names[secret];
             if let Some(known) = known {
                 // What was held back for want of more does not go on behind the marker.
-                known.finish(beginnings(), &mut |piece| credential(found, piece, out));
+                known.finish(beginnings, &mut |piece| credential(found, piece, out));
                 known.interrupted();
             }
             *found.entry(Found::Secret(name.clone())).or_default() += 1;

@@ -31,7 +31,6 @@ use crate::{backend, mend, owed, recover};
 use aido_evidence::{Project, Sandbox};
 use aido_runtime::exit;
 use anyhow::Result;
-use clap::Parser;
 use owo_colors::OwoColorize;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -46,7 +45,7 @@ pub fn main() -> ExitCode {
     if let Some(answered) = completions::asked() {
         return answered;
     }
-    let cli = match Cli::try_parse_from(typed()) {
+    let cli = match Cli::read(typed()) {
         Ok(cli) => cli,
         Err(told) => {
             // Help and version are no failures; both go where the parser sends them.
@@ -55,7 +54,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(if failed { exit::AIDO_FAILED } else { 0 });
         }
     };
-    ExitCode::from(folder(cli.project.as_deref()).and_then(|dir| dispatch(&dir, &cli.command)).unwrap_or_else(
+    ExitCode::from(folder(cli.place.project.as_deref()).and_then(|dir| dispatch(&dir, &cli.command)).unwrap_or_else(
         |error| {
             say(&mend::report(&error));
             exit::AIDO_FAILED

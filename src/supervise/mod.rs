@@ -112,7 +112,6 @@ fn folder(project: &Project) -> &Path {
 
 /// Runs the plan and seals the record, whatever comes.
 fn conduct(job: Job, sandbox: &Sandbox, mut recorder: Recorder) -> Result<u8, ()> {
-    let fresh = job.sandbox.is_none();
     recorder.warnings = job.warnings;
     let started = aido_evidence::now();
     let late = Late::begin(&job.later);
@@ -153,10 +152,6 @@ fn conduct(job: Job, sandbox: &Sandbox, mut recorder: Recorder) -> Result<u8, ()
     }
     draft.changes = changes::note(&mut recorder, sandbox, draft.plan, draft.secrets);
     note_late(late, &mut draft.inputs, &mut recorder);
-    if fresh {
-        // Before the seal: whoever is killed in between leaves a run that is closed, and then this is done too.
-        let _ = sandbox.end("its run ended");
-    }
     fault::point("supervise.over");
     match result {
         Ok(outcome) => seal(draft, recorder, outcome, None),

@@ -65,7 +65,7 @@ fn a_run_is_marked_before_it_can_be_seen() {
 fn a_sandbox_is_there_whole_or_not_at_all() {
     let (_dir, project) = project();
     let draft = project.draft(&KEPT).unwrap();
-    let hidden = project.folder().join(format!("sandboxes/.new-{}", draft.id()));
+    let hidden = project.folder().join(format!("drafts/{}", draft.id()));
     assert!(
         hidden.is_dir() && project.sandboxes().unwrap().is_empty() && project.ledger().records().unwrap().is_none()
     );

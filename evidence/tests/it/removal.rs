@@ -88,11 +88,11 @@ fn a_removal_that_was_cut_short_is_ended_and_in_the_ledger() {
     let trash = project.folder().join("trash");
     fs::create_dir_all(trash.join("xabc/deep/er")).unwrap();
     fs::rename(sandbox.folder(), trash.join(sandbox.id().as_str())).unwrap();
-    fs::create_dir(project.folder().join("sandboxes/.new-sabc")).unwrap();
+    fs::create_dir(project.folder().join("drafts/sabc")).unwrap();
     project.sweep().unwrap();
     assert!(fs::read_dir(&trash).unwrap().next().is_none());
     let ledger = whole(project.ledger().records().unwrap().unwrap());
     let last = ledger.last().unwrap();
     assert_eq!((last.kind.as_str(), &last.data["sandbox"]), ("sandbox_destroyed", &json!(sandbox.id())));
-    assert!(project.folder().join("sandboxes/.new-sabc").exists(), "somebody may be making it just now");
+    assert!(project.folder().join("drafts/sabc").exists(), "somebody may be making it just now");
 }
