@@ -3,12 +3,13 @@
 pub(crate) mod docker;
 
 use crate::host::native;
+pub(crate) use crate::host::native::Ahead;
 pub(crate) use crate::host::native::{SCRATCH, apparmor_profile, end_with_the_reader, fault, start_afresh};
 use crate::inputs::Own;
 pub(crate) use crate::settings::Backend;
 use crate::settings::{self, At, BACKEND_VARIABLE, Filesystem, Policy, Settings, Told};
 use aido_evidence::Keyring;
-use aido_runtime::{Error, Isolation, Runtime};
+use aido_runtime::{Error, Isolation, Plan, Runtime};
 use std::path::{Path, PathBuf};
 
 /// Which engine a command uses: what was typed, else what the caller's environment or policy says, else the usual one.
@@ -83,10 +84,23 @@ pub(crate) fn refuse_learning(settings: &Settings, backend: Backend) -> settings
 
 /// The engine for one run; `name` tells it from others.
 pub(crate) fn engine(backend: Backend, name: &str) -> Result<Box<dyn Runtime>, Error> {
+    engine_after(backend, name, None)
+}
+
+/// The same, with what [`ahead`] has begun.
+pub(crate) fn engine_after(backend: Backend, name: &str, ahead: Option<Ahead>) -> Result<Box<dyn Runtime>, Error> {
     Ok(match backend {
-        Backend::Linux => native::engine(name)?,
+        Backend::Linux => native::engine(name, ahead)?,
         Backend::Docker => Box::new(docker::of_the_caller(name)?),
     })
+}
+
+/// Begins what an engine can begin of a plan's sandbox before anything is on record: what goes with this process.
+pub(crate) fn ahead(backend: Backend, plan: &Plan) -> Option<Ahead> {
+    match backend {
+        Backend::Linux => native::ahead(plan),
+        Backend::Docker => None,
+    }
 }
 
 /// The command that says what an engine can hold.

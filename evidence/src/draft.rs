@@ -50,10 +50,10 @@ impl Project {
         draft.folder.make(OUTPUTS)?;
         draft.folder.make(RUNS)?;
         if let Some(config) = new.config {
-            draft.folder.replace("sandbox.yaml", config, false)?;
+            draft.folder.fresh("sandbox.yaml", config)?;
         }
         if let Some(plan) = new.plan {
-            draft.folder.replace("plan.json", plan, false)?;
+            draft.folder.fresh("plan.json", plan)?;
         }
         Ok(draft)
     }

@@ -184,7 +184,7 @@ impl Recording {
 
     /// Stores the plan of this run and ties it to the chain; returns its digest (`sha256:…`).
     pub fn plan(&mut self, bytes: &[u8]) -> Result<String> {
-        self.folder.replace(PLAN, bytes, false)?;
+        self.folder.fresh(PLAN, bytes)?;
         let digest = format!("sha256:{}", sha256_hex(bytes));
         self.event("plan", json!({"digest": digest}))?;
         Ok(digest)

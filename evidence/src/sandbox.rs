@@ -212,5 +212,10 @@ pub(crate) fn one_name<'n>(folder: &Path, name: &'n str) -> Result<&'n str> {
 /// sandbox was promised to somebody, so its state is on the disk before its ID is printed.
 pub(crate) fn write_state(folder: &Folder, state: &State) -> Result<()> {
     let bytes = serde_json::to_vec_pretty(state).map_err(|e| Error::damaged(folder.path(), e))?;
-    folder.replace(STATE, &bytes, state.kind == Kind::Kept)
+    match state.kind {
+        Kind::Kept => folder.replace(STATE, &bytes, true),
+        // In a draft nobody reads it before the draft has its name.
+        Kind::Single if !folder.has(STATE)? => folder.fresh(STATE, &bytes).map(drop),
+        Kind::Single => folder.replace(STATE, &bytes, false),
+    }
 }

@@ -1,8 +1,9 @@
 //! Making the sandbox's first process. One of the places where `unsafe` is allowed.
 
 use crate::facts;
-use crate::sys::Errno;
+use crate::sys::{self, Errno};
 use libc::{c_int, c_long};
+use rustix::process::{Pid, WaitOptions};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// The namespaces of a sandbox, but the cgroup namespace: its root is where the process stands when
@@ -55,7 +56,7 @@ pub(crate) fn clone(cgroup: Option<BorrowedFd<'_>>) -> Result<(Side, bool), Errn
     if !facts::can_end_processes() {
         return Err(Errno(libc::ENOSYS));
     }
-    match clone3(cgroup) {
+    match clone3(NAMESPACES, cgroup) {
         Ok(side) => Ok((side, cgroup.is_some())),
         // Many container hosts hide clone3 behind their filter, older ones by EPERM. What the kernel itself
         // forbids it forbids to `clone` too.
@@ -64,14 +65,65 @@ pub(crate) fn clone(cgroup: Option<BorrowedFd<'_>>) -> Result<(Side, bool), Errn
     }
 }
 
-fn clone3(cgroup: Option<BorrowedFd<'_>>) -> Result<Side, Errno> {
+/// Forks into a new user namespace and nothing else.
+pub(crate) fn holder() -> Result<Side, Errno> {
+    clone3(libc::CLONE_NEWUSER, None)
+}
+
+/// Forks into a user namespace that is there, with new ones of all other kinds. By a process in between, since nobody
+/// comes out of a user namespace again; what it makes is the caller's own child.
+pub(crate) fn clone_within(namespace: BorrowedFd<'_>, cgroup: Option<BorrowedFd<'_>>) -> Result<(Side, bool), Errno> {
+    let (told, tell) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    let between = sys::fork()?;
+    if between == 0 {
+        let flags = (NAMESPACES & !libc::CLONE_NEWUSER) | libc::CLONE_PARENT;
+        let word = match sys::join_user_namespace(namespace).and_then(|()| clone3(flags, cgroup)) {
+            Ok(Side::Child) => return Ok((Side::Child, cgroup.is_some())),
+            Ok(Side::Parent(guard)) => guard.pid,
+            Err(errno) => -errno.0,
+        };
+        let _ = sys::write(tell.as_raw_fd(), &word.to_ne_bytes());
+        sys::leave(0)
+    }
+    drop(tell);
+    let mut word = [0; size_of::<i32>()];
+    let heard = sys::read(told.as_raw_fd(), &mut word);
+    Pid::from_raw(between).and_then(ended);
+    match (heard?, i32::from_ne_bytes(word)) {
+        (4, pid @ 1..) => {
+            // Ours to wait for, so its number is no other's.
+            let pid = Pid::from_raw(pid).ok_or(Errno(libc::ESRCH))?;
+            let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?;
+            Ok((Side::Parent(Guard { pid: pid.as_raw_nonzero().get(), pidfd }), cgroup.is_some()))
+        }
+        (4, errno) => Err(Errno(-errno)),
+        _ => Err(Errno(libc::ESRCH)),
+    }
+}
+
+/// Waits for the end of a child; its exit status, if it has one.
+pub(crate) fn ended(child: Pid) -> Option<i32> {
+    loop {
+        match rustix::process::waitpid(Some(child), WaitOptions::empty()) {
+            Ok(Some((_, status))) => return status.exit_status(),
+            Err(rustix::io::Errno::INTR) => {}
+            _ => return None,
+        }
+    }
+}
+
+fn clone3(namespaces: c_int, cgroup: Option<BorrowedFd<'_>>) -> Result<Side, Errno> {
     let mut pidfd: c_int = -1;
     let mut arguments = CloneArguments {
-        flags: NAMESPACES as u64 | libc::CLONE_PIDFD as u64,
+        flags: namespaces as u64 | libc::CLONE_PIDFD as u64,
         pidfd: &mut pidfd as *mut c_int as u64,
         exit_signal: libc::SIGCHLD as u64,
         ..Default::default()
     };
+    if namespaces & libc::CLONE_PARENT != 0 {
+        // Its parent's parent hears of its end as it would of its parent's.
+        arguments.exit_signal = 0;
+    }
     if let Some(folder) = cgroup {
         arguments.flags |= CLONE_INTO_CGROUP;
         arguments.cgroup = folder.as_raw_fd() as u64;

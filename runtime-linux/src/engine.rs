@@ -1,5 +1,6 @@
 //! The runtime's face: the contract, fulfilled with the kernel's own means.
 
+use crate::ahead::Ahead;
 use crate::alone::{self, View};
 use crate::cgroup::{self, Group};
 use crate::exec::{self, Weaker};
@@ -22,6 +23,7 @@ use aido_runtime::{
     End, Enforced, Error, Event, Gate, Io, Isolation, Layer, Listener, Network, Outcome, Plan, Probe, Root, Runtime,
     Usage,
 };
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -35,12 +37,19 @@ pub const SCRATCH: &str = "scratch";
 pub struct Linux {
     images: Option<PathBuf>,
     name: String,
+    ahead: Cell<Option<Ahead>>,
 }
 
 impl Linux {
     /// `images` is the folder of the image store, where there is one; `name` tells this run's cgroup from others.
     pub fn new(images: Option<PathBuf>, name: impl Into<String>) -> Self {
-        Linux { images, name: name.into() }
+        Linux { images, name: name.into(), ahead: Cell::new(None) }
+    }
+
+    /// Lets it use what was made ready for the next plan that is run.
+    pub fn after(self, ahead: Option<Ahead>) -> Self {
+        self.ahead.set(ahead);
+        self
     }
 
     fn ground(&self, plan: &Plan) -> Result<(Ground, bool), Error> {
@@ -98,8 +107,9 @@ impl Runtime for Linux {
                     let exec = exec::compile(plan, secrets, &ids, weaker, &filters)?;
                     script(plan, &ground, Given { layer: over.as_ref(), gate: gate.as_ref() }, exec, &filters)
                 };
-                let outcome = Conduct { name: &self.name, plan, filters: &filters, apart: Apart::Namespaces(&ids) }
-                    .run(enforced, &scripted, io, listener);
+                let outcome =
+                    Conduct { name: &self.name, plan, filters: &filters, apart: Apart::Namespaces(&ids, &self.ahead) }
+                        .run(enforced, &scripted, io, listener);
                 if let Some(over) = &over {
                     layer::leave(over);
                 }
@@ -240,7 +250,7 @@ impl Conduct<'_> {
     /// Where the places of the plan lie without mounts.
     fn view(&self) -> Option<String> {
         match self.apart {
-            Apart::Namespaces(_) => None,
+            Apart::Namespaces(..) => None,
             // Outputs lie beside it.
             Apart::Alone(outputs) => Some(outputs.with_file_name("view").to_string_lossy().into_owned()),
         }

@@ -92,6 +92,13 @@ impl IdMap {
         }
     }
 
+    /// The extents of users and of groups that helpers write; none where nobody has to.
+    pub(crate) fn written(&self) -> Option<[Vec<[u32; 3]>; 2]> {
+        let IdMap::Range { uids, gids, caller: (uid, gid) } = self else { return None };
+        let (me, mine) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        Some([extents(*uid, me, *uids), extents(*gid, mine, *gids)])
+    }
+
     /// Writes the map of a process that waits for it.
     pub(crate) fn write(&self, pid: i32) -> Result<(), Error> {
         let file = |name: &str, text: &str| {
@@ -107,17 +114,10 @@ impl IdMap {
                 file("uid_map", uids)?;
                 file("gid_map", gids)
             }
-            IdMap::Range { uids, gids, caller: (uid, gid) } => {
-                // Both at once: each is a program to be loaded. By a thread, since who starts a program waits until it is.
-                let (uids, gids) = (
-                    extents(*uid, rustix::process::geteuid().as_raw(), *uids),
-                    extents(*gid, rustix::process::getegid().as_raw(), *gids),
-                );
-                std::thread::scope(|scope| {
-                    let other = scope.spawn(|| helper("newgidmap", pid, &gids));
-                    let done = helper("newuidmap", pid, &uids);
-                    done.and(other.join().unwrap_or_else(|_| Err(Error::new("newgidmap was not waited for"))))
-                })
+            IdMap::Range { .. } => {
+                let [uids, gids] = self.written().unwrap_or_default();
+                helper("newuidmap", pid, &uids)?;
+                helper("newgidmap", pid, &gids)
             }
         }
     }

@@ -8,6 +8,7 @@
 //! `sys` and `clone` only.
 #![cfg(target_os = "linux")]
 
+mod ahead;
 mod alone;
 mod apparmor;
 mod beside;
@@ -55,6 +56,7 @@ mod watch;
 mod weakened_tests;
 mod wire;
 
+pub use ahead::Ahead;
 pub use alone::{adopt_orphans, end_descendants};
 pub use apparmor::apparmor_profile;
 pub use beside::Beside;

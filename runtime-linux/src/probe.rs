@@ -12,6 +12,7 @@ use aido_runtime::{
     Advice, Control, Deadline, Enforced, Error, Identity, Isolation, Limit, Limits, Mount, MountKind, Network,
     PLAN_VERSION, Plan, Probe, Root, Standing, SyscallProfile, Task,
 };
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -56,7 +57,7 @@ fn build(plan: &Plan) -> Result<Enforced, Error> {
     let exec = exec::compile(plan, &BTreeMap::new(), &ids, &Weaker::default(), &filters)?;
     let script = prepare::script(plan, &prepare::host_ground(), prepare::Given::default(), exec, &filters)?;
     let mut enforced = stand::by_construction(plan, &ids, &filters);
-    let live = spawn::build(&script, &Apart::Namespaces(&ids), None, None)?;
+    let live = spawn::build(&script, &Apart::Namespaces(&ids, &Cell::default()), None, None)?;
     let shown = handshake::ready(&live, &script, &filters)
         .and_then(|ready| proof::judge(&ready, &script, &filters, None, &Weaker::default(), &mut enforced));
     live.end();

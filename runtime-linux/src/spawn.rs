@@ -1,5 +1,6 @@
 //! From the script to a finished sandbox that waits for the word to start its task.
 
+use crate::ahead::Ahead;
 use crate::alone;
 use crate::cgroup::{ENTRANCES, Group};
 use crate::child::{self, Ends};
@@ -17,6 +18,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, send, socketpair};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
+use std::cell::Cell;
 use std::io::IoSliceMut;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -57,7 +59,8 @@ impl Live {
 
 /// How the task is to be kept apart.
 pub(crate) enum Apart<'a> {
-    Namespaces(&'a IdMap),
+    /// By namespaces; the user namespace may have been made ready before.
+    Namespaces(&'a IdMap, &'a Cell<Option<Ahead>>),
     /// By Landlock alone; outputs are collected from this folder.
     Alone(&'a Path),
 }
@@ -94,17 +97,23 @@ pub(crate) fn build(
     };
     // It comes in by itself where it can.
     let outside = group.filter(|_| entrances.is_empty());
+    let mut namespace = None;
     let (guard, in_group) = match how {
         Apart::Alone(_) => (alone::fork(script, &ends, outside)?, true),
-        Apart::Namespaces(_) => match clone::clone(group.and_then(Group::clone_into)).map_err(clone_refused)? {
-            (Side::Child, _) => child::main(script, &ends),
-            (Side::Parent(guard), in_group) => (guard, in_group),
+        Apart::Namespaces(ids, ahead) => match born(ids, ahead, group.and_then(Group::clone_into))? {
+            (Side::Child, ..) => child::main(script, &ends),
+            (Side::Parent(guard), in_group, within) => {
+                namespace = within;
+                (guard, in_group)
+            }
         },
     };
     drop((control_end, started_end, stdout_end, stderr_end, stdin_end, entrances));
     fault::point("supervise.cloned");
     let built = match how {
-        Apart::Namespaces(ids) => hand_over(&guard, script, ids, outside.filter(|_| !in_group), &control),
+        Apart::Namespaces(ids, _) => {
+            hand_over(&guard, script, (ids, namespace), outside.filter(|_| !in_group), &control)
+        }
         Apart::Alone(outputs) => hand_over_alone(script, outputs, &control),
     };
     let built = built.and_then(|handed| {
@@ -121,6 +130,32 @@ pub(crate) fn build(
             Err(error)
         }
     }
+}
+
+/// The sandbox's first process: in the namespace that was made ready, which comes along with it, or in one of its own.
+fn born(
+    ids: &IdMap,
+    ahead: &Cell<Option<Ahead>>,
+    group: Option<BorrowedFd<'_>>,
+) -> Result<(Side, bool, Option<OwnedFd>), Error> {
+    if let Some(mut ahead) = ahead.take()
+        && let Some(namespace) = ahead.ready(ids)
+    {
+        // What a host refuses on this way it refuses on the usual one, too, where it is said.
+        match clone::clone_within(namespace, group) {
+            Ok((Side::Child, in_group)) => {
+                std::mem::forget(ahead);
+                return Ok((Side::Child, in_group, None));
+            }
+            Ok((Side::Parent(guard), in_group)) => {
+                let namespace = ahead.taken().map_err(clone_refused);
+                return namespace.map(|namespace| (Side::Parent(guard), in_group, Some(namespace)));
+            }
+            Err(_) => {}
+        }
+    }
+    let (side, in_group) = clone::clone(group).map_err(clone_refused)?;
+    Ok((side, in_group, None))
 }
 
 /// Kills the guard, and with it everything in the sandbox, and waits until it is gone.
@@ -148,17 +183,23 @@ struct Handed {
 fn hand_over(
     guard: &Guard,
     script: &Script,
-    ids: &IdMap,
+    (ids, mapped): (&IdMap, Option<OwnedFd>),
     group: Option<&Group>,
     control: &OwnedFd,
 ) -> Result<Handed, Error> {
-    let path = format!("/proc/{}/ns/user", guard.pid);
-    let user_namespace =
-        std::fs::File::open(&path).map_err(|e| Error::new(format!("cannot open the sandbox's user namespace: {e}")))?;
     if let Some(group) = group {
         group.add(guard.pid).map_err(not_entered)?;
     }
-    ids.write(guard.pid)?;
+    let user_namespace = match mapped {
+        Some(mapped) => mapped,
+        None => {
+            let path = format!("/proc/{}/ns/user", guard.pid);
+            let opened = std::fs::File::open(&path);
+            let opened = opened.map_err(|e| Error::new(format!("cannot open the sandbox's user namespace: {e}")))?;
+            ids.write(guard.pid)?;
+            opened.into()
+        }
+    };
     order(control, Order::Build)?;
     let mut doors = Doors::default();
     let [Some(outputs), Some(root), terminal] = built(control.as_fd(), script, &mut doors)? else {
@@ -168,7 +209,7 @@ fn hand_over(
         return Err(out_of_turn());
     }
     let doors = script.doors.as_ref().map(|_| doors);
-    Ok(Handed { outputs, root, user_namespace: Some(user_namespace.into()), terminal, doors })
+    Ok(Handed { outputs, root, user_namespace: Some(user_namespace), terminal, doors })
 }
 
 fn hand_over_alone(script: &Script, outputs: &Path, control: &OwnedFd) -> Result<Handed, Error> {

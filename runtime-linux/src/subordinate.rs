@@ -4,6 +4,7 @@ use crate::cause::Cause;
 use crate::facts::Facts;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// A range that `/etc/subuid` or `/etc/subgid` gives to the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +40,13 @@ enum Lack {
 
 /// The ranges of users and of groups, where both can be used.
 pub(crate) fn ranges() -> Option<(Subordinate, Subordinate)> {
-    look().ok()
+    // Asked several times on the way of a run, and some thirty calls each. It is another question for another user.
+    static FOUND: OnceLock<(u32, Option<(Subordinate, Subordinate)>)> = OnceLock::new();
+    let user = rustix::process::geteuid().as_raw();
+    match FOUND.get_or_init(|| (user, look().ok())) {
+        (of, found) if *of == user => *found,
+        _ => look().ok(),
+    }
 }
 
 fn look() -> Result<(Subordinate, Subordinate), Lack> {

@@ -5,17 +5,21 @@ use aido_runtime::Error;
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
 use serde::{Deserialize, Serialize};
+use std::cell::RefCell;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// One end of the link.
-pub(crate) struct Link(OwnedFd);
+pub(crate) struct Link(OwnedFd, RefCell<Vec<u8>>);
+
+/// The longest packet.
+const LONGEST: usize = 1 << 16;
 
 impl Link {
     pub(crate) fn pair() -> Result<(Link, Link), Error> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let (one, other) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)
             .map_err(|e| Error::new(format!("cannot make a socket pair: {e}")))?;
-        Ok((Link(one), Link(other)))
+        Ok((Link(one, RefCell::default()), Link(other, RefCell::default())))
     }
 
     /// Says something. Lost when the other end is gone, or so far behind that it has enough to read.
@@ -39,7 +43,9 @@ impl Link {
 
     /// The next thing said; never blocks.
     pub(crate) fn hear<T: for<'a> Deserialize<'a>>(&self) -> Heard<T> {
-        let mut packet = vec![0; 1 << 16];
+        // Made once: there is a look for each turn of a loop.
+        let mut packet = self.1.borrow_mut();
+        packet.resize(LONGEST, 0);
         let mut next = || recv(self.0.as_raw_fd(), &mut packet, MsgFlags::empty());
         let got = match next() {
             // The other end was closed before it had read everything. That is told once, ahead of what it had said.

@@ -10,7 +10,7 @@ pub(crate) mod news;
 mod record;
 pub(crate) mod stop;
 
-use crate::backend::{self, Backend, SCRATCH, fault};
+use crate::backend::{self, Ahead, Backend, SCRATCH, fault};
 use crate::host::late::Late;
 pub(crate) use crate::host::{link, start};
 use crate::inputs::{Entry, InputDigest};
@@ -61,8 +61,9 @@ pub(crate) struct Job {
 
 /// The supervisor's whole life; the exit status of the run where it is sealed.
 pub(crate) fn supervise(mut job: Job, link: Link) -> Result<u8, ()> {
+    let ahead = backend::ahead(job.backend, &job.plan);
     let begun = begin(&mut job);
-    let (sandbox, recording) = match begun {
+    let (sandbox, recording, plan) = match begun {
         Ok(begun) => begun,
         Err(error) => {
             link.insist(&News::Failed { what: error.what, remedy: error.remedy, ran: false });
@@ -72,12 +73,13 @@ pub(crate) fn supervise(mut job: Job, link: Link) -> Result<u8, ()> {
     link.insist(&News::Begun { run: recording.id().to_string(), sandbox: sandbox.id().to_string() });
     fault::point("supervise.begun");
     match Recorder::new(recording, link, &job) {
-        Ok(recorder) => conduct(job, &sandbox, recorder),
+        Ok(recorder) => conduct(job, (&sandbox, &plan), recorder, ahead),
         Err(_) => Err(()),
     }
 }
 
-fn begin(job: &mut Job) -> Result<(Sandbox, Recording), Error> {
+/// The sandbox, the run's record, and the plan as it is stored.
+fn begin(job: &mut Job) -> Result<(Sandbox, Recording, Vec<u8>), Error> {
     let failed = |e: aido_evidence::Error| mend::evidence(&e);
     let (name, plan) = redact::stored_plan(&job.kept_out, &job.plan)?;
     // Nobody reads it again: only a sandbox that is kept is asked what it was made with.
@@ -102,7 +104,7 @@ fn begin(job: &mut Job) -> Result<(Sandbox, Recording), Error> {
     fault::point("supervise.sandbox");
     let recording = sandbox.begin_run(job.plan.limits.output.value, signer).map_err(failed)?;
     job.warnings.extend(job.project.take_notes());
-    Ok((sandbox, recording))
+    Ok((sandbox, recording, plan))
 }
 
 /// The project that the evidence is of.
@@ -111,11 +113,16 @@ fn folder(project: &Project) -> &Path {
 }
 
 /// Runs the plan and seals the record, whatever comes.
-fn conduct(job: Job, sandbox: &Sandbox, mut recorder: Recorder) -> Result<u8, ()> {
+fn conduct(
+    job: Job,
+    (sandbox, plan): (&Sandbox, &[u8]),
+    mut recorder: Recorder,
+    ahead: Option<Ahead>,
+) -> Result<u8, ()> {
     recorder.warnings = job.warnings;
     let started = aido_evidence::now();
     let late = Late::begin(&job.later);
-    let engine = backend::engine(job.backend, recorder.recording.id().as_str());
+    let engine = backend::engine_after(job.backend, recorder.recording.id().as_str(), ahead);
     fault::point("supervise.engine");
     let mut draft = Draft {
         sandbox: sandbox.id().to_string(),
@@ -130,7 +137,7 @@ fn conduct(job: Job, sandbox: &Sandbox, mut recorder: Recorder) -> Result<u8, ()
         started,
     };
     let mut before = None;
-    let result = prepare(&mut draft, &mut recorder).and_then(|()| {
+    let result = prepare(&mut draft, plan, &mut recorder).and_then(|()| {
         changes::begin(sandbox, &job.plan)?;
         before = mutations::before(&job.plan, sandbox, &mut recorder)?;
         let outputs = sandbox.fresh_outputs().map_err(|e| mend::evidence(&e))?;
@@ -189,9 +196,8 @@ fn note_late(late: Late, inputs: &mut [InputDigest], recorder: &mut Recorder) {
 }
 
 /// What is on record before anything starts.
-fn prepare(draft: &mut Draft<'_>, recorder: &mut Recorder) -> Result<(), Error> {
-    let (_, plan) = redact::stored_plan(draft.secrets, draft.plan)?;
-    draft.plan_digest = Some(recorder.recording.plan(&plan).map_err(|e| mend::evidence(&e))?);
+fn prepare(draft: &mut Draft<'_>, plan: &[u8], recorder: &mut Recorder) -> Result<(), Error> {
+    draft.plan_digest = Some(recorder.recording.plan(plan).map_err(|e| mend::evidence(&e))?);
     fault::point("supervise.plan");
     let mut writer = serde_json::to_value(Process::me()).unwrap_or_default();
     writer["backend"] = json!(draft.backend);

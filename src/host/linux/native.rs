@@ -1,7 +1,8 @@
 //! The Linux engine, and how this program begins.
 
 use crate::backend::{self, Backend};
-use aido_runtime::{Error, Runtime};
+use aido_runtime::{Error, Plan, Runtime};
+pub(crate) use aido_runtime_linux::Ahead;
 use std::path::{Path, PathBuf};
 
 pub(crate) use aido_runtime_linux::{SCRATCH, apparmor_profile, end_descendants, end_with_the_reader, fault};
@@ -13,9 +14,14 @@ pub(crate) const USUAL: Backend = Backend::Linux;
 pub(crate) const HOLDS_NETWORK: bool = true;
 
 /// The engine that needs no other.
-pub(crate) fn engine(name: &str) -> Result<Box<dyn Runtime>, Error> {
+pub(crate) fn engine(name: &str, ahead: Option<Ahead>) -> Result<Box<dyn Runtime>, Error> {
     // A run on the host root needs no image store, and so no home folder.
-    Ok(Box::new(aido_runtime_linux::Linux::new(images().ok(), name)))
+    Ok(Box::new(aido_runtime_linux::Linux::new(images().ok(), name).after(ahead)))
+}
+
+/// Begins what takes longest of a sandbox before its record is begun.
+pub(crate) fn ahead(plan: &Plan) -> Option<Ahead> {
+    Ahead::begin(plan)
 }
 
 /// This program, whatever lies at its path by now.

@@ -1,7 +1,7 @@
 //! How this program begins where there is no engine of its own.
 
 use crate::backend::Backend;
-use aido_runtime::{Error, Runtime};
+use aido_runtime::{Error, Plan, Runtime};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
@@ -15,8 +15,15 @@ pub(crate) const SCRATCH: &str = "scratch";
 pub(crate) const HOLDS_NETWORK: bool = false;
 
 /// The engine that needs no other: Linux' own.
-pub(crate) fn engine(_name: &str) -> Result<Box<dyn Runtime>, Error> {
+pub(crate) fn engine(_name: &str, _ahead: Option<Ahead>) -> Result<Box<dyn Runtime>, Error> {
     Err(Error::new("the backend `linux` needs Linux").remedy("use a Docker-compatible engine: --backend docker"))
+}
+
+/// What of a sandbox could be begun before its record; here there is nothing.
+pub(crate) enum Ahead {}
+
+pub(crate) fn ahead(_plan: &Plan) -> Option<Ahead> {
+    None
 }
 
 /// Places where tests stop Linux' aido. Here there are none.
