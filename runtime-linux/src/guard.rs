@@ -14,9 +14,9 @@ pub(crate) fn guard(script: &Script, control: RawFd, task: i32) -> ! {
         sys::leave(1)
     }
     let Ok(children) = sys::child_watch() else { sys::leave(1) };
+    confine(script);
     // What built the sandbox is not needed any more.
     sys::let_go();
-    confine(script);
     let started = now_ms();
     loop {
         while let Some((pid, status)) = sys::reap() {

@@ -63,4 +63,4 @@ pub use beside::Beside;
 pub use engine::{Linux, SCRATCH};
 pub use ids::image_ownership;
 pub use mapped::{with_image_ids, with_image_ids_and_caller, with_image_rights, with_image_rights_and_caller};
-pub use sys::{Rest, end_with_the_reader, start_afresh};
+pub use sys::{Rest, end_with_the_reader, share_one_heap, start_afresh};

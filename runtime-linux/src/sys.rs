@@ -14,8 +14,8 @@ pub(crate) use io::{
     close, close_all_but, close_from, drain, place, place_for_now, read, send, take_terminal, wait_readable, write,
 };
 pub(crate) use net::{NOBODY, knock, loopback_up, reach_out};
-pub use pages::Rest;
 pub(crate) use pages::let_go;
+pub use pages::{Rest, share_one_heap};
 
 use libc::{c_char, c_int, c_long, c_ulong};
 use std::ffi::CStr;
@@ -237,12 +237,8 @@ pub(crate) fn child_watch() -> Result<RawFd> {
 
 /// Collects one ended child: its number and wait status.
 pub(crate) fn reap() -> Option<(i32, i32)> {
-    let mut status = 0;
-    // SAFETY: the status is a local.
-    match unsafe { libc::waitpid(-1, &mut status, libc::WNOHANG) } {
-        pid if pid > 0 => Some((pid, status)),
-        _ => None,
-    }
+    let (child, status) = rustix::process::wait(rustix::process::WaitOptions::NOHANG).ok()??;
+    Some((child.as_raw_nonzero().get(), status.as_raw() as i32))
 }
 
 pub(crate) fn signal(pid: i32, signal: i32) {

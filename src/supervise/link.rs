@@ -5,21 +5,20 @@ use aido_runtime::Error;
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
 use serde::{Deserialize, Serialize};
-use std::cell::RefCell;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// One end of the link.
-pub(crate) struct Link(OwnedFd, RefCell<Vec<u8>>);
+pub(crate) struct Link(OwnedFd);
 
-/// The longest packet.
-const LONGEST: usize = 1 << 16;
+/// What most packets fit into.
+const SHORT: usize = 512;
 
 impl Link {
     pub(crate) fn pair() -> Result<(Link, Link), Error> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let (one, other) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)
             .map_err(|e| Error::new(format!("cannot make a socket pair: {e}")))?;
-        Ok((Link(one, RefCell::default()), Link(other, RefCell::default())))
+        Ok((Link(one), Link(other)))
     }
 
     /// Says something. Lost when the other end is gone, or so far behind that it has enough to read.
@@ -43,15 +42,18 @@ impl Link {
 
     /// The next thing said; never blocks.
     pub(crate) fn hear<T: for<'a> Deserialize<'a>>(&self) -> Heard<T> {
-        // Made once: there is a look for each turn of a loop.
-        let mut packet = self.1.borrow_mut();
-        packet.resize(LONGEST, 0);
-        let mut next = || recv(self.0.as_raw_fd(), &mut packet, MsgFlags::empty());
-        let got = match next() {
+        // Most are short; the length of one that is not is known without taking it.
+        let mut short = [0; SHORT];
+        let peek = MsgFlags::MSG_PEEK | MsgFlags::MSG_TRUNC;
+        let next = |room: &mut [u8], flags| match recv(self.0.as_raw_fd(), room, flags) {
             // The other end was closed before it had read everything. That is told once, ahead of what it had said.
-            Err(Errno::ECONNRESET) => next(),
+            Err(Errno::ECONNRESET) => recv(self.0.as_raw_fd(), room, flags),
             other => other,
         };
+        let got = next(&mut short, peek);
+        let mut long = vec![0; got.map_or(0, |length| if length > SHORT { length } else { 0 })];
+        let packet = if long.is_empty() { &mut short[..] } else { &mut long[..] };
+        let got = got.and_then(|_| next(packet, MsgFlags::empty()));
         match got {
             Ok(0) => Heard::Gone,
             Ok(length) => match serde_json::from_slice(packet.get(..length).unwrap_or(&[])) {

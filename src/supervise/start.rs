@@ -37,6 +37,7 @@ pub(crate) fn start(job: Job, input: Option<OwnedFd>) -> Result<Supervisor, Erro
             // What is the command line's alone.
             drop((link, input));
             silence();
+            native::share_one_heap();
             fault::point("supervise.forked");
             let status = supervise(job, theirs).unwrap_or(aido_runtime::exit::AIDO_FAILED);
             std::process::exit(i32::from(status))

@@ -2,7 +2,8 @@
 
 use super::{Errno, Result, check};
 use libc::c_long;
-use std::os::fd::RawFd;
+use rustix::event::{PollFd, PollFlags, Timespec};
+use std::os::fd::{BorrowedFd, RawFd};
 
 /// Puts `from` on the number `to`, which stays open over an exec.
 pub(crate) fn place(from: RawFd, to: RawFd) -> Result<()> {
@@ -108,12 +109,23 @@ pub(crate) fn send(socket: RawFd, packet: &[u8], descriptors: &[RawFd]) -> Resul
 
 /// Waits for readability of up to two descriptors: which of them are ready.
 pub(crate) fn wait_readable(fds: [RawFd; 2], timeout_ms: i32) -> Result<[bool; 2]> {
-    let mut polled = fds.map(|fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 });
-    // SAFETY: the array is ours and its length is given.
-    match check(unsafe { libc::poll(polled.as_mut_ptr(), 2, timeout_ms) } as c_long) {
-        Ok(_) => Ok(polled.map(|p| p.revents != 0)),
-        Err(Errno(libc::EINTR)) => Ok([false, false]),
-        Err(errno) => Err(errno),
+    let mut ready = [false; 2];
+    // SAFETY: the descriptors are the caller's and stay open for as long as the call takes; a number below zero, which
+    // stands for none, is not borrowed: the first one is looked at twice.
+    let [first, second] = fds.map(|fd| unsafe { BorrowedFd::borrow_raw(if fd < 0 { fds[0] } else { fd }) });
+    let mut polled = [PollFd::from_borrowed_fd(first, PollFlags::IN), PollFd::from_borrowed_fd(second, PollFlags::IN)];
+    let left = i64::from(timeout_ms);
+    let timeout = Timespec { tv_sec: left / 1000, tv_nsec: left % 1000 * 1_000_000 };
+    // By no function of the C library's: its pages would be the only ones of it that a guard holds while it waits.
+    match rustix::event::poll(&mut polled, (left >= 0).then_some(&timeout)) {
+        Ok(_) => {
+            for ((ready, polled), fd) in ready.iter_mut().zip(&polled).zip(fds) {
+                *ready = fd >= 0 && !polled.revents().is_empty();
+            }
+            Ok(ready)
+        }
+        Err(rustix::io::Errno::INTR) => Ok(ready),
+        Err(errno) => Err(errno.into()),
     }
 }
 

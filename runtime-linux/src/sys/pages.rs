@@ -4,6 +4,7 @@ use libc::{c_int, c_void, dl_phdr_info, size_t};
 use nix::poll::{PollFd, PollTimeout, poll};
 use rustix::param::page_size;
 use std::cell::Cell;
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -30,16 +31,37 @@ impl Rest {
         if ready > 0 {
             return Ok(ready);
         }
-        trim();
-        let_go();
         // The rest of it from here: going round once more would bring half of the pages back.
         let left = match i32::from(timeout) {
-            ms if ms > i32::from(QUIET_MS) => PollTimeout::try_from(ms - i32::from(QUIET_MS)).unwrap_or(timeout),
-            _ => timeout,
+            ms if ms > i32::from(QUIET_MS) => Some(i64::from(ms) - i64::from(QUIET_MS)),
+            ms if ms < 0 => None,
+            ms => Some(i64::from(ms)),
         };
-        let ready = poll(polled, left)?;
+        let ready = if held_back(polled, left)? { poll(polled, PollTimeout::ZERO)? } else { 0 };
         self.resting.set(ready == 0);
         Ok(ready)
+    }
+}
+
+/// Waits with the pages let go of; whether something happened. Between the two no function is called that lies elsewhere:
+/// one is enough to have 64 KiB around it mapped again.
+#[inline(never)]
+fn held_back(polled: &[PollFd<'_>], left_ms: Option<i64>) -> nix::Result<bool> {
+    let events = |fd: &PollFd<'_>| rustix::event::PollFlags::from_bits_retain(fd.events().bits() as u16);
+    let mut waits: Vec<_> = polled
+        .iter()
+        .map(|fd| {
+            // SAFETY: a copy of the number for a wait that ends before the borrow that it is copied from.
+            let same = unsafe { std::os::fd::BorrowedFd::borrow_raw(fd.as_fd().as_raw_fd()) };
+            rustix::event::PollFd::from_borrowed_fd(same, events(fd))
+        })
+        .collect();
+    let left = left_ms.map(|ms| rustix::event::Timespec { tv_sec: ms / 1000, tv_nsec: ms % 1000 * 1_000_000 });
+    trim();
+    let_go();
+    match rustix::event::poll(&mut waits, left.as_ref()) {
+        Ok(ready) => Ok(ready > 0),
+        Err(errno) => Err(nix::errno::Errno::from_raw(errno.raw_os_error())),
     }
 }
 
@@ -77,9 +99,18 @@ pub(crate) fn let_go() {
         if length > 0 {
             // SAFETY: whole pages of a segment that is mapped from the program's file without the right to write, so each
             // holds what the file holds. The file of a running program cannot be written to; what is touched next is read again.
-            unsafe { libc::madvise(first as *mut c_void, length, libc::MADV_DONTNEED) };
+            let _ = unsafe { rustix::mm::madvise(first as *mut c_void, length, rustix::mm::Advice::LinuxDontNeed) };
         }
     }
+}
+
+/// Lets all threads of this process share one heap: each would have its own, for a few bytes.
+pub fn share_one_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: the allocator's own function, with a number.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1)
+    };
 }
 
 /// Gives freed memory back to the kernel.

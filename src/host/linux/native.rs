@@ -5,7 +5,9 @@ use aido_runtime::{Error, Plan, Runtime};
 pub(crate) use aido_runtime_linux::Ahead;
 use std::path::{Path, PathBuf};
 
-pub(crate) use aido_runtime_linux::{SCRATCH, apparmor_profile, end_descendants, end_with_the_reader, fault};
+pub(crate) use aido_runtime_linux::{
+    SCRATCH, apparmor_profile, end_descendants, end_with_the_reader, fault, share_one_heap,
+};
 
 /// The engine that is meant where nobody names one.
 pub(crate) const USUAL: Backend = Backend::Linux;
