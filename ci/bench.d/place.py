@@ -1,6 +1,5 @@
 """Where a benchmark happens: folders, processes, a user; what every section needs."""
 import contextlib
-import json
 import os
 import pathlib
 import pwd

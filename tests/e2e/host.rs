@@ -14,6 +14,16 @@ macro_rules! skip {
     }};
 }
 
+/// What `ci/images` built.
+macro_rules! images {
+    () => {
+        match crate::host::images() {
+            Some(images) => images,
+            None => skip!("AIDO_IMAGES is not set: run ci/test"),
+        }
+    };
+}
+
 pub(crate) fn left_out(why: &str) {
     assert!(env::var_os("AIDO_MUST_WORK").is_none_or(|v| v != "1"), "nothing may be skipped here: {why}");
     eprintln!("SKIPPED: {why}");

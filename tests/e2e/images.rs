@@ -6,15 +6,6 @@ use crate::project::Project;
 use crate::relay::Relay;
 use std::path::Path;
 
-macro_rules! images {
-    () => {
-        match host::images() {
-            Some(images) => images,
-            None => skip!("AIDO_IMAGES is not set: run ci/test"),
-        }
-    };
-}
-
 macro_rules! registry {
     () => {
         match host::registry() {

@@ -8,15 +8,6 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-macro_rules! images {
-    () => {
-        match host::images() {
-            Some(images) => images,
-            None => skip!("AIDO_IMAGES is not set: run ci/test"),
-        }
-    };
-}
-
 /// The output of a program, in a file below the project's home.
 fn made(p: &Project, name: &str, command: &[&str]) -> PathBuf {
     let path = p.home().join(name);

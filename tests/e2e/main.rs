@@ -20,6 +20,7 @@ mod session;
 #[macro_use]
 mod world;
 
+mod ahead;
 mod applied;
 mod cloned;
 mod completed;

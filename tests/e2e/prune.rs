@@ -1,20 +1,10 @@
 //! What is taken out of the store, and what stays.
 
-use crate::host;
 use crate::output::find;
 use crate::project::Project;
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
-
-macro_rules! images {
-    () => {
-        match host::images() {
-            Some(images) => images,
-            None => skip!("AIDO_IMAGES is not set: run ci/test"),
-        }
-    };
-}
 
 fn listed(p: &Project) -> Vec<Value> {
     p.aido(["image", "list", "--json"]).ok().json().as_array().unwrap().clone()

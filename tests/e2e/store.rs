@@ -1,21 +1,11 @@
 //! The image store given a close look, and images given away.
 
-use crate::host;
 use crate::output::find;
 use crate::project::Project;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-macro_rules! images {
-    () => {
-        match host::images() {
-            Some(images) => images,
-            None => skip!("AIDO_IMAGES is not set: run ci/test"),
-        }
-    };
-}
 
 /// Brings an image in under a name.
 fn import(p: &Project, images: &Path, image: &str, name: &str) -> String {
