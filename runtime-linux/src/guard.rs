@@ -17,7 +17,7 @@ pub(crate) fn guard(script: &Script, control: RawFd, task: i32) -> ! {
     confine(script);
     // What built the sandbox is not needed any more.
     sys::let_go();
-    let started = now_ms();
+    let started = sys::now_ms();
     loop {
         while let Some((pid, status)) = sys::reap() {
             if pid == task {
@@ -25,7 +25,7 @@ pub(crate) fn guard(script: &Script, control: RawFd, task: i32) -> ! {
                 sys::leave(0)
             }
         }
-        let left = i64::from(script.backstop_ms) - (now_ms() - started);
+        let left = i64::from(script.backstop_ms) - (sys::now_ms() - started);
         let (Ok([order, child]), true) = (sys::wait_readable([0, children], left.max(0) as i32), left > 0) else {
             sys::leave(124)
         };
@@ -55,9 +55,4 @@ fn obey(task: i32) {
         // The supervisor is gone, or out of its mind: end everything.
         _ => sys::leave(1),
     }
-}
-
-fn now_ms() -> i64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    now.tv_sec * 1000 + now.tv_nsec / 1_000_000
 }

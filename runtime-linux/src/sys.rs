@@ -11,7 +11,8 @@ mod pages;
 pub(crate) mod wall;
 
 pub(crate) use io::{
-    close, close_all_but, close_from, drain, place, place_for_now, read, send, take_terminal, wait_readable, write,
+    close, close_all_but, close_from, drain, now_ms, place, place_for_now, read, send, take_terminal, wait_readable,
+    write,
 };
 pub(crate) use net::{NOBODY, knock, loopback_up, reach_out};
 pub(crate) use pages::let_go;

@@ -23,6 +23,12 @@ pub(crate) fn is_held(pid: i32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "aido-fault")
 }
 
+/// Who waits at a fault point for a command of this folder, whoever its parent is by now.
+pub(crate) fn held_in(folder: &std::path::Path) -> Option<i32> {
+    let there = |pid: &i32| fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == folder);
+    pids().into_iter().find(|pid| is_held(*pid) && there(pid))
+}
+
 /// Processes with all of these in their arguments.
 pub(crate) fn with_arguments(words: &[&str]) -> Vec<i32> {
     let line = |pid: &i32| fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();

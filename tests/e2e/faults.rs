@@ -67,7 +67,11 @@ fn strike(case: Case) -> Result<Option<Duration>, String> {
     args.extend(["--", "sh", "-c", &script]);
     let mut run = start(&ground.project, case.point, &args);
     let me = run.id() as i32;
-    let Some(held) = until(Duration::from_secs(40), || Family::of(me).held()) else {
+    // Who has told how a run ended goes on without the command line.
+    let last = ["supervise.told", "supervise.settled"].contains(&case.point);
+    let path = ground.project.path().canonicalize().unwrap();
+    let held = || if last { family::held_in(&path) } else { Family::of(me).held() };
+    let Some(held) = until(Duration::from_secs(40), held) else {
         send(me, Signal::SIGKILL);
         let _ = run.wait();
         return Err(format!("{what}: never came to the point"));
@@ -75,6 +79,7 @@ fn strike(case: Case) -> Result<Option<Duration>, String> {
     let family = Family::of(me);
     let victim = match case.victim {
         Victim::CommandLine => Some(me),
+        Victim::Supervisor if last => Some(held),
         Victim::Supervisor => family.supervisor(),
         Victim::Guard => family.guard(),
     };
@@ -91,15 +96,11 @@ fn strike(case: Case) -> Result<Option<Duration>, String> {
     if !stopped && !ended(&mut run, patience) {
         return Err(format!("{what}: the command line did not come back in {patience:?}: {}", Family::of(me).words()));
     }
-    if (case.signal, case.victim) == (Signal::SIGSTOP, Victim::Supervisor)
-        && ["supervise.told", "supervise.settled"].contains(&case.point)
-    {
-        // Nobody waits for who brings a sealed run to the disk; it goes on where it was stopped.
-        victim
-            .into_iter()
-            .for_each(|pid| [Signal::SIGCONT, Signal::SIGUSR1].iter().for_each(|signal| send(pid, *signal)));
+    if last && (case.signal, case.victim) == (Signal::SIGSTOP, Victim::Supervisor) {
+        // Nobody waits for it; it goes on where it was stopped.
+        [Signal::SIGCONT, Signal::SIGUSR1].iter().for_each(|signal| send(held, *signal));
     }
-    let all = family.pids();
+    let all: Vec<i32> = family.pids().into_iter().chain([held]).collect();
     let rest = |pid: &i32| (*pid != me || !stopped) && family::lives(*pid);
     let gone = until(patience.saturating_sub(began.elapsed()).max(Duration::from_secs(10)), || {
         (alive(&mark).iter().all(|line| stopped && line.starts_with(&format!("{me}:")))

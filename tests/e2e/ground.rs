@@ -61,9 +61,10 @@ impl Ground {
             .map_err(|e| format!("{what}: ledger: {e}"))?;
         let names = |entry: fs::DirEntry| entry.path().display().to_string();
         let marks = |name: &str| fs::read_dir(aido.join(name)).into_iter().flatten().flatten().map(names);
-        let left: Vec<String> = marks("unsealed").chain(marks("trash")).collect();
-        if !left.is_empty() {
-            return Err(format!("{what}: marks or rubbish are left: {left:?}; the command said{runs}"));
+        let left = || -> Vec<String> { marks("unsealed").chain(marks("trash")).collect() };
+        // Nobody waits for a sealed run to reach the disk.
+        if until(Duration::from_secs(20), || left().is_empty().then_some(())).is_none() {
+            return Err(format!("{what}: marks or rubbish are left: {:?}; the command said{runs}", left()));
         }
         for run in runs.json().as_array().unwrap() {
             self.check_run(run).map_err(|e| format!("{what}: {e}"))?;

@@ -114,19 +114,29 @@ pub(crate) fn wait_readable(fds: [RawFd; 2], timeout_ms: i32) -> Result<[bool; 2
     // stands for none, is not borrowed: the first one is looked at twice.
     let [first, second] = fds.map(|fd| unsafe { BorrowedFd::borrow_raw(if fd < 0 { fds[0] } else { fd }) });
     let mut polled = [PollFd::from_borrowed_fd(first, PollFlags::IN), PollFd::from_borrowed_fd(second, PollFlags::IN)];
-    let left = i64::from(timeout_ms);
-    let timeout = Timespec { tv_sec: left / 1000, tv_nsec: left % 1000 * 1_000_000 };
-    // By no function of the C library's: its pages would be the only ones of it that a guard holds while it waits.
-    match rustix::event::poll(&mut polled, (left >= 0).then_some(&timeout)) {
-        Ok(_) => {
-            for ((ready, polled), fd) in ready.iter_mut().zip(&polled).zip(fds) {
-                *ready = fd >= 0 && !polled.revents().is_empty();
+    let until = now_ms() + i64::from(timeout_ms);
+    loop {
+        let left = (until - now_ms()).max(0);
+        let timeout = Timespec { tv_sec: left / 1000, tv_nsec: left % 1000 * 1_000_000 };
+        // By no function of the C library's: its pages would be the only ones of it that a guard holds while it waits.
+        match rustix::event::poll(&mut polled, (timeout_ms >= 0).then_some(&timeout)) {
+            Ok(_) => {
+                for ((ready, polled), fd) in ready.iter_mut().zip(&polled).zip(fds) {
+                    *ready = fd >= 0 && !polled.revents().is_empty();
+                }
+                return Ok(ready);
             }
-            Ok(ready)
+            // `ppoll` is not begun again by the kernel where it cannot write the time that is left.
+            Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
         }
-        Err(rustix::io::Errno::INTR) => Ok(ready),
-        Err(errno) => Err(errno.into()),
     }
+}
+
+/// Milliseconds since the machine was started, those that it slept included.
+pub(crate) fn now_ms() -> i64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    now.tv_sec * 1000 + now.tv_nsec / 1_000_000
 }
 
 /// Takes what a [`child_watch`] has to say, so that it is silent until the next change.
