@@ -136,7 +136,7 @@ impl Project {
     }
 
     pub(crate) fn unmark(&self, run: &Id) -> Result<()> {
-        self.folder.sub_or_new(UNSEALED)?.unlink(run.as_str())
+        self.unsealed()?.map_or(Ok(()), |marks| marks.unlink(run.as_str()))
     }
 
     /// Marks a sandbox as one that takes runs.

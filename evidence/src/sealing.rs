@@ -76,9 +76,13 @@ impl Unsettled {
     /// Returns when all of it is on the disk, the ledger knows of it, and its mark is gone.
     pub fn settle(self) -> Result<Sealed> {
         to_disk(&self.files, &self.folder)?;
-        self.sealed.tell(self.sandbox.project(), self.closed_by)?;
-        end_single(&self.sandbox, self.closed_by)?;
-        self.sandbox.project().unmark(&self.sealed.run)?;
+        let project = self.sandbox.project();
+        // Its writer makes nothing new here, for whoever removes all of it meanwhile: a ledger that is gone is missed by
+        // the next one who appends to it.
+        if self.closed_by == ClosedBy::Recovery || project.own_folder().has(crate::ledger::NAME)? {
+            self.sealed.tell(project, self.closed_by)?;
+        }
+        project.unmark(&self.sealed.run)?;
         Ok(self.sealed)
     }
 }
@@ -135,6 +139,7 @@ impl Sealing<'_> {
         files.insert(0, (events.into_file(), path(EVENTS)));
         let kept = self.logs.into_iter().filter_map(|log| Some((log.file?, path(log.name))));
         files.extend(kept);
+        end_single(self.sandbox, self.closed_by)?;
         let (closed_by, sandbox) = (self.closed_by, self.sandbox.clone());
         Ok(Unsettled { sealed, closed_by, sandbox, folder: self.folder.clone(), files })
     }

@@ -111,22 +111,25 @@ pub(crate) fn send(socket: RawFd, packet: &[u8], descriptors: &[RawFd]) -> Resul
 pub(crate) fn wait_readable(fds: [RawFd; 2], timeout_ms: i32) -> Result<[bool; 2]> {
     let mut ready = [false; 2];
     // SAFETY: the descriptors are the caller's and stay open for as long as the call takes; a number below zero, which
-    // stands for none, is not borrowed: the first one is looked at twice.
+    // stands for none, is not borrowed.
     let [first, second] = fds.map(|fd| unsafe { BorrowedFd::borrow_raw(if fd < 0 { fds[0] } else { fd }) });
-    let mut polled = [PollFd::from_borrowed_fd(first, PollFlags::IN), PollFd::from_borrowed_fd(second, PollFlags::IN)];
+    let mut both = [PollFd::from_borrowed_fd(first, PollFlags::IN), PollFd::from_borrowed_fd(second, PollFlags::IN)];
+    // Never the same one twice: what comes between two looks at it would be seen by the second alone.
+    let wanted = if fds[1] < 0 { 1 } else { 2 };
+    let polled = both.get_mut(..wanted).unwrap_or_default();
     let until = now_ms() + i64::from(timeout_ms);
     loop {
         let left = (until - now_ms()).max(0);
         let timeout = Timespec { tv_sec: left / 1000, tv_nsec: left % 1000 * 1_000_000 };
         // By no function of the C library's: its pages would be the only ones of it that a guard holds while it waits.
-        match rustix::event::poll(&mut polled, (timeout_ms >= 0).then_some(&timeout)) {
+        match rustix::event::poll(polled, (timeout_ms >= 0).then_some(&timeout)) {
             Ok(_) => {
-                for ((ready, polled), fd) in ready.iter_mut().zip(&polled).zip(fds) {
-                    *ready = fd >= 0 && !polled.revents().is_empty();
+                for (ready, polled) in ready.iter_mut().zip(polled.iter()) {
+                    *ready = !polled.revents().is_empty();
                 }
                 return Ok(ready);
             }
-            // `ppoll` is not begun again by the kernel where it cannot write the time that is left.
+            // A signal is no reason to wait for less.
             Err(rustix::io::Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
         }
