@@ -6,6 +6,7 @@ mod evidence;
 mod help;
 mod image;
 mod key;
+mod quick;
 mod runs;
 mod sandbox;
 mod setup;
@@ -29,7 +30,6 @@ use crate::settings::{Backend, Overrides};
 use aido_runtime::{Control, Isolation};
 use clap::{Args, Parser, Subcommand, ValueHint};
 use help::RUN_HELP;
-use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// Run AI-generated code in disposable sandboxes, and keep evidence of it
@@ -48,35 +48,6 @@ pub(crate) struct Place {
     /// Work in this folder instead of the current one; every other path is relative to it
     #[arg(short = 'C', long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) project: Option<PathBuf>,
-}
-
-/// What is typed most often, and what a person or a loop waits for: all options of all other commands need not be made
-/// for it, which takes a part of a short run's time.
-#[derive(Debug, Parser)]
-#[command(name = "aido", disable_help_subcommand = true)]
-struct Quick {
-    #[command(flatten)]
-    place: Place,
-
-    #[command(subcommand)]
-    command: Quickly,
-}
-
-#[derive(Debug, Subcommand)]
-enum Quickly {
-    Run(Box<Run>),
-}
-
-impl Cli {
-    /// Reads a command line. What is no plain `aido run …` is read, or refused, with all that can be typed in mind.
-    pub(crate) fn read(typed: Vec<OsString>) -> Result<Cli, clap::Error> {
-        if typed.get(1).is_some_and(|first| first == "run")
-            && let Ok(Quick { place, command: Quickly::Run(run) }) = Quick::try_parse_from(&typed)
-        {
-            return Ok(Cli { place, command: Command::Run(run) });
-        }
-        Cli::try_parse_from(typed)
-    }
 }
 
 const START: &str = "\

@@ -48,8 +48,7 @@ pub(crate) fn sweep(project: &Project) -> Vec<String> {
 /// A sealed run whose supervisor was stopped on the way to the disk: nobody waits for it, and it shall not stay for ever.
 fn settle_overdue(run: &Run) -> Vec<String> {
     const PATIENCE: Duration = Duration::from_secs(60);
-    let sealed =
-        run.open_part("summary.json").and_then(|file| Ok(file.metadata().and_then(|meta| meta.modified()).ok()));
+    let sealed = run.open_part("summary.json").map(|file| file.metadata().and_then(|meta| meta.modified()).ok());
     let overdue = sealed.ok().flatten().is_some_and(|at| at.elapsed().is_ok_and(|since| since > PATIENCE));
     let held = overdue.then(|| stop::writer(run)?.hold().filter(|held| held.is_stopped())).flatten();
     if let Some(held) = held {

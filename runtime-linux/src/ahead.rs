@@ -66,7 +66,7 @@ impl Ahead {
 
     /// What is left of it when the sandbox's first process is in it. The holder goes.
     pub(crate) fn taken(&self) -> Result<OwnedFd, Errno> {
-        Ok(self.namespace.as_fd().try_clone_to_owned().map_err(|e| Errno(e.raw_os_error().unwrap_or(libc::EMFILE)))?)
+        self.namespace.as_fd().try_clone_to_owned().map_err(|e| Errno(e.raw_os_error().unwrap_or(libc::EMFILE)))
     }
 }
 

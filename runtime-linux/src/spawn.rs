@@ -97,23 +97,18 @@ pub(crate) fn build(
     };
     // It comes in by itself where it can.
     let outside = group.filter(|_| entrances.is_empty());
-    let mut namespace = None;
-    let (guard, in_group) = match how {
-        Apart::Alone(_) => (alone::fork(script, &ends, outside)?, true),
+    let (guard, in_group, namespace) = match how {
+        Apart::Alone(_) => (alone::fork(script, &ends, outside)?, true, None),
         Apart::Namespaces(ids, ahead) => match born(ids, ahead, group.and_then(Group::clone_into))? {
             (Side::Child, ..) => child::main(script, &ends),
-            (Side::Parent(guard), in_group, within) => {
-                namespace = within;
-                (guard, in_group)
-            }
+            (Side::Parent(guard), in_group, namespace) => (guard, in_group, namespace),
         },
     };
     drop((control_end, started_end, stdout_end, stderr_end, stdin_end, entrances));
     fault::point("supervise.cloned");
+    let outside = outside.filter(|_| !in_group);
     let built = match how {
-        Apart::Namespaces(ids, _) => {
-            hand_over(&guard, script, (ids, namespace), outside.filter(|_| !in_group), &control)
-        }
+        Apart::Namespaces(ids, _) => hand_over(&guard, script, (ids, namespace), outside, &control),
         Apart::Alone(outputs) => hand_over_alone(script, outputs, &control),
     };
     let built = built.and_then(|handed| {

@@ -239,7 +239,7 @@ pub(crate) fn child_watch() -> Result<RawFd> {
 /// Collects one ended child: its number and wait status.
 pub(crate) fn reap() -> Option<(i32, i32)> {
     let (child, status) = rustix::process::wait(rustix::process::WaitOptions::NOHANG).ok()??;
-    Some((child.as_raw_nonzero().get(), status.as_raw() as i32))
+    Some((child.as_raw_nonzero().get(), status.as_raw()))
 }
 
 pub(crate) fn signal(pid: i32, signal: i32) {

@@ -21,7 +21,7 @@ use crate::reached::Tally;
 use crate::redact;
 use crate::root;
 use crate::summary::{self, Bytes, Changed, SUMMARY_VERSION, Streams, Summary};
-use aido_evidence::{Kind, NewSandbox, Project, Recording, Sandbox, Signer, Stream};
+use aido_evidence::{Kind, NewSandbox, Project, Recording, Sandbox, Signer, Stream, Unsettled};
 use aido_runtime::{End, Error, Io, Isolation, Outcome, Plan, Usage, Window};
 use aido_secrets::Secrets;
 pub(crate) use changes::Found;
@@ -284,15 +284,17 @@ fn seal(draft: Draft<'_>, mut recorder: Recorder, outcome: Outcome, error: Optio
         }
     };
     fault::point("supervise.sealed");
-    let failed = matches!(news, News::Failed { .. });
+    leave(link, &news, sealed.ok());
+    if matches!(news, News::Failed { .. }) { Err(()) } else { Ok(exit_code) }
+}
+
+/// The last word, and what comes after it.
+fn leave(link: Option<Link>, news: &News, sealed: Option<Unsettled>) {
     if let Some(link) = link {
-        link.insist(&news);
+        link.insist(news);
     }
     fault::point("supervise.told");
     // Nobody waits for the disk. What does not get there keeps its mark, and the next command looks at it again.
-    if let Ok(unsettled) = sealed {
-        let _ = unsettled.settle();
-    }
+    let _ = sealed.map(Unsettled::settle);
     fault::point("supervise.settled");
-    if failed { Err(()) } else { Ok(exit_code) }
 }

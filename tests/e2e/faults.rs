@@ -62,9 +62,8 @@ fn strike(case: Case) -> Result<Option<Duration>, String> {
     let ground = Ground::new();
     let mark = marker();
     let script = task(case.point, &mark);
-    let mut args = vec!["run", "--quiet", "--ttl", TTL];
-    args.extend(case.alone.then_some("--isolation=landlock"));
-    args.extend(["--", "sh", "-c", &script]);
+    let isolation = if case.alone { "--isolation=landlock" } else { "--isolation=full" };
+    let args = ["run", "--quiet", "--ttl", TTL, isolation, "--", "sh", "-c", &script];
     let mut run = start(&ground.project, case.point, &args);
     let me = run.id() as i32;
     // Who has told how a run ended goes on without the command line.
