@@ -94,12 +94,10 @@ impl Project {
                 Marked::Gone => marks.unlink(&name)?,
                 Marked::Beginning => {}
                 Marked::There(run) => match run.status()? {
-                    // Sealed in the last moment of its writer, who may have died before the ledger knew, or with the
-                    // whole machine before it was on the disk.
+                    // Sealed in the last moment of its writer, who may have died before the ledger knew.
                     Status::Sealed => match run.settle()? {
                         Settled::Done => {}
                         Settled::ByItsWriter => found.push((run, Status::Sealed)),
-                        Settled::Torn => found.push((run, Status::Interrupted)),
                     },
                     open => found.push((run, open)),
                 },

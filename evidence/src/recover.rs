@@ -5,7 +5,7 @@ use crate::checkpoint::KEY;
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::files::{EVENTS, SEAL, SUMMARY, Stream};
-use crate::folder::For;
+use crate::folder::{For, present};
 use crate::id::Id;
 use crate::lock;
 use crate::read::Broken;
@@ -14,7 +14,7 @@ use crate::sealing::{Sealed, Sealing, completed, end_single, sha256_of, to_disk,
 use crate::signer::Signer;
 use crate::statement::{ClosedBy, Facts};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
@@ -44,8 +44,6 @@ pub enum Settled {
     Done,
     /// Whoever sealed it is about to do that.
     ByItsWriter,
-    /// A power cut took a part of it, so that it is not sealed, and is to be closed as interrupted.
-    Torn,
 }
 
 impl Run {
@@ -103,15 +101,15 @@ impl Run {
         if !locked(&file, &path)? {
             return Ok(Settled::ByItsWriter);
         }
+        // What lies here under this name is another run: nothing is said of it.
+        if self.begun().is_none_or(|begun| begun.data.get("run").and_then(Value::as_str) != Some(self.id().as_str())) {
+            return Ok(Settled::ByItsWriter);
+        }
         self.own_folder().remove_unfinished()?;
         let mut events = Appender::resume(file, path.clone())?;
         let head = events.head()?.to_owned();
-        let Some(mut files) = whole(self.sandbox(), self.own_folder(), self.id(), &head, SUMMARY)? else {
-            // The seal last: without a summary nobody takes the run for a sealed one.
-            self.own_folder().unlink(SUMMARY)?;
-            self.own_folder().unlink(SEAL)?;
-            return Ok(Settled::Torn);
-        };
+        // Whatever it is like by now: what was seen of it is not to be lost.
+        let mut files = whole(self.sandbox(), self.own_folder(), self.id(), &head, SUMMARY)?.unwrap_or_default();
         files.push((events.into_file(), path));
         to_disk(&files, self.own_folder())?;
         let project = self.sandbox().project();
@@ -131,6 +129,32 @@ impl Run {
         end_single(self.sandbox(), if recovered { ClosedBy::Recovery } else { ClosedBy::Writer })?;
         project.unmark(self.id())?;
         Ok(Settled::Done)
+    }
+
+    /// After a restart: takes the seal from a run of which a power cut took a part, so that it is none, and the run is
+    /// closed as interrupted. At no other time does a seal go that does not fit: whoever changed what it speaks of would
+    /// have it removed.
+    pub(crate) fn unseal_if_torn(&self) -> Result<()> {
+        if !self.is_sealed()? || self.alive()? {
+            return Ok(());
+        }
+        let whole = match present(self.own_folder().file(EVENTS, For::Reading))? {
+            // One in which no record is found holds nothing that was sealed.
+            Some(file) => match Appender::resume(file, self.folder().join(EVENTS)) {
+                Ok(mut events) => {
+                    let head = events.head()?.to_owned();
+                    whole(self.sandbox(), self.own_folder(), self.id(), &head, SUMMARY)?.is_some()
+                }
+                Err(_) => false,
+            },
+            None => false,
+        };
+        if !whole {
+            // The seal last: without a summary nobody takes the run for a sealed one.
+            self.own_folder().unlink(SUMMARY)?;
+            self.own_folder().unlink(SEAL)?;
+        }
+        Ok(())
     }
 
     /// Whether it began since the machine was started; true where its record does not say.

@@ -19,6 +19,10 @@ impl Project {
         for run in self.runs()? {
             // A ledger that does not hold says nothing of what it lacks.
             let told = closed.as_ref().is_none_or(|closed| closed.contains(run.id().as_str()));
+            // The ledger tells of it when all of it is on the disk, and then its mark goes.
+            if !told || self.unsealed()?.is_some_and(|marks| marks.has(run.id().as_str()).unwrap_or(false)) {
+                run.unseal_if_torn()?;
+            }
             if !told || !run.is_sealed()? {
                 self.mark_unsealed(run.id(), run.sandbox().id())?;
             }

@@ -351,3 +351,36 @@ fn a_run_on_its_way_to_the_disk_is_in_nobodys_way() {
     unsettled.settle().unwrap();
     assert!(mark.symlink_metadata().is_err() && project.open_runs().unwrap().is_empty());
 }
+
+/// Nobody has a seal removed by changing what it speaks of and marking the run, and nothing is told of a run that lies
+/// under another one's name.
+#[test]
+fn a_seal_that_does_not_fit_stays_whoever_marks_its_run() {
+    let (_dir, project) = project();
+    let runs: Vec<Run> = (0..2)
+        .map(|_| {
+            let mut recording = begin(&project.new_sandbox(&NEW).unwrap(), 100).unwrap();
+            recording.output(Stream::Stdout, b"out\n").unwrap();
+            project.run(seal(recording, &json!({"sealed": 1})).run.as_str()).unwrap()
+        })
+        .collect();
+    let (first, second) = (&runs[0], &runs[1]);
+    // What a restart of the machine may have done was looked at by an earlier command.
+    project.sweep().unwrap();
+    fs::write(first.folder().join("stdout.log"), "what somebody else wrote\n").unwrap();
+    fs::remove_dir_all(second.folder()).unwrap();
+    fs::create_dir(second.folder()).unwrap();
+    for file in fs::read_dir(first.folder()).unwrap().flatten() {
+        fs::copy(file.path(), second.folder().join(file.file_name())).unwrap();
+    }
+    let seal_of = |run: &Run| fs::read(run.folder().join("seal.json")).unwrap();
+    let (sealed, ledger) = (seal_of(first), fs::read(project.folder().join("ledger.jsonl")).unwrap());
+    for run in &runs {
+        point(run.sandbox().id().as_str(), project.folder().join("unsealed").join(run.id().as_str()));
+    }
+    project.sweep().unwrap();
+    assert!(project.interrupted().unwrap().is_empty());
+    assert_eq!((seal_of(first), seal_of(second)), (sealed.clone(), sealed));
+    assert_eq!(fs::read(project.folder().join("ledger.jsonl")).unwrap(), ledger);
+    assert!(!first.verify(&crate::verify::trust(&project)).unwrap().verified);
+}
