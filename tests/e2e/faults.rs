@@ -95,9 +95,9 @@ fn strike(case: Case) -> Result<Option<Duration>, String> {
     if !stopped && !ended(&mut run, patience) {
         return Err(format!("{what}: the command line did not come back in {patience:?}: {}", Family::of(me).words()));
     }
-    if last && (case.signal, case.victim) == (Signal::SIGSTOP, Victim::Supervisor) {
-        // Nobody waits for it; it goes on where it was stopped.
-        [Signal::SIGCONT, Signal::SIGUSR1].iter().for_each(|signal| send(held, *signal));
+    if (last || case.point == "run.ended") && (case.signal, case.victim) == (Signal::SIGSTOP, Victim::Supervisor) {
+        // Nobody waits for who brings a sealed run to the disk; it goes on where it was stopped.
+        victim.into_iter().for_each(|pid| [Signal::SIGCONT, Signal::SIGUSR1].iter().for_each(|s| send(pid, *s)));
     }
     let all: Vec<i32> = family.pids().into_iter().chain([held]).collect();
     let rest = |pid: &i32| (*pid != me || !stopped) && family::lives(*pid);
