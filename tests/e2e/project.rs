@@ -90,7 +90,21 @@ impl Project {
     }
 
     pub(crate) fn last_run(&self) -> PathBuf {
-        newest(&self.last_sandbox().join("runs"))
+        let run = newest(&self.last_sandbox().join("runs"));
+        self.settled(&run);
+        run
+    }
+
+    /// Waits until a run that is sealed is on the disk, as whoever changes its record by hand does: the ledger hears of it
+    /// then.
+    fn settled(&self, run: &Path) {
+        let id = fs::canonicalize(run).ok().and_then(|real| real.file_name().map(OsStr::to_owned)).unwrap_or_default();
+        let mark = self.path().join(".aido/unsealed").join(id);
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        while run.join("summary.json").exists() && mark.symlink_metadata().is_ok() && std::time::Instant::now() < until
+        {
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
     }
 
     #[track_caller]
