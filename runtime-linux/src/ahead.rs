@@ -63,11 +63,6 @@ impl Ahead {
         }
         whole.then(|| self.namespace.as_fd())
     }
-
-    /// What is left of it when the sandbox's first process is in it. The holder goes.
-    pub(crate) fn taken(&self) -> Result<OwnedFd, Errno> {
-        self.namespace.as_fd().try_clone_to_owned().map_err(|e| Errno(e.raw_os_error().unwrap_or(libc::EMFILE)))
-    }
 }
 
 impl Drop for Ahead {

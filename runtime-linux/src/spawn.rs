@@ -135,6 +135,7 @@ fn born(
 ) -> Result<(Side, bool, Option<OwnedFd>), Error> {
     if let Some(mut ahead) = ahead.take()
         && let Some(namespace) = ahead.ready(ids)
+        && let Ok(ours) = namespace.try_clone_to_owned()
     {
         // What a host refuses on this way it refuses on the usual one, too, where it is said.
         match clone::clone_within(namespace, group) {
@@ -142,10 +143,7 @@ fn born(
                 std::mem::forget(ahead);
                 return Ok((Side::Child, in_group, None));
             }
-            Ok((Side::Parent(guard), in_group)) => {
-                let namespace = ahead.taken().map_err(clone_refused);
-                return namespace.map(|namespace| (Side::Parent(guard), in_group, Some(namespace)));
-            }
+            Ok((Side::Parent(guard), in_group)) => return Ok((Side::Parent(guard), in_group, Some(ours))),
             Err(_) => {}
         }
     }
