@@ -31,7 +31,7 @@ pub struct Captured {
 /// Writes one run, and holds the lock on its `events.log` for as long as it lives: that lock is how
 /// others know that the run is alive. It goes with the process, whatever ends it.
 ///
-/// Nothing is synced to the disk before [`Recording::seal`]: what was written survives the death of
+/// Nothing is synced to the disk before [`crate::Unsettled::settle`]: what was written survives the death of
 /// this process, and after a power cut nothing of the run is left to be ended.
 #[derive(Debug)]
 pub struct Recording {

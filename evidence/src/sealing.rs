@@ -56,7 +56,7 @@ pub(crate) struct Log {
 }
 
 /// A run that is complete and that others can read; its files may still be on their way to the disk. Until they are
-/// there its mark stays, so that whoever finds the mark looks whether all of it came through a power cut.
+/// there its mark stays, so that the first command after a power cut looks whether all of it came through.
 #[derive(Debug)]
 #[must_use = "until it is settled its mark stays"]
 pub struct Unsettled {

@@ -71,7 +71,8 @@ pub(crate) fn holder() -> Result<Side, Errno> {
 }
 
 /// Forks into a user namespace that is there, with new ones of all other kinds. By a process in between, since nobody
-/// comes out of a user namespace again; what it makes is the caller's own child.
+/// comes out of a user namespace again; what it makes is the caller's own child. ECHILD: that process is gone without
+/// having told what it made.
 pub(crate) fn clone_within(namespace: BorrowedFd<'_>, cgroup: Option<BorrowedFd<'_>>) -> Result<(Side, bool), Errno> {
     let (told, tell) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     let between = sys::fork()?;
@@ -93,11 +94,16 @@ pub(crate) fn clone_within(namespace: BorrowedFd<'_>, cgroup: Option<BorrowedFd<
         (4, pid @ 1..) => {
             // Ours to wait for, so its number is no other's.
             let pid = Pid::from_raw(pid).ok_or(Errno(libc::ESRCH))?;
-            let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?;
+            let held = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty());
+            // One that cannot be held must not be there beside the next one, which hears the same orders.
+            let pidfd = held.inspect_err(|_| {
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+                ended(pid);
+            })?;
             Ok((Side::Parent(Guard { pid: pid.as_raw_nonzero().get(), pidfd }), cgroup.is_some()))
         }
         (4, errno) => Err(Errno(-errno)),
-        _ => Err(Errno(libc::ESRCH)),
+        _ => Err(Errno(libc::ECHILD)),
     }
 }
 

@@ -137,13 +137,15 @@ fn born(
         && let Some(namespace) = ahead.ready(ids)
         && let Ok(ours) = namespace.try_clone_to_owned()
     {
-        // What a host refuses on this way it refuses on the usual one, too, where it is said.
+        // What a host refuses on this way it refuses on the usual one, too, where it is said. What may have been made is
+        // not made a second time.
         match clone::clone_within(namespace, group) {
             Ok((Side::Child, in_group)) => {
                 std::mem::forget(ahead);
                 return Ok((Side::Child, in_group, None));
             }
             Ok((Side::Parent(guard), in_group)) => return Ok((Side::Parent(guard), in_group, Some(ours))),
+            Err(Errno(libc::ECHILD)) => return Err(Error::new("who made the sandbox's first process was killed")),
             Err(_) => {}
         }
     }

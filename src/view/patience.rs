@@ -7,8 +7,7 @@ use aido_runtime::{Deadline, Error};
 
 /// After limit and grace the supervisor kills; so long it may take to do so and to say it.
 pub(crate) const MARGIN_MS: u64 = 10_000;
-/// While it brings outputs out and seals, it says every second that it is at it; syncing to a slow disk
-/// says nothing.
+/// While it brings outputs out it says every second that it is at it; sealing says nothing.
 const SILENCE_MS: u64 = 30_000;
 
 /// Who looks at the clock so much later did not run in between.
