@@ -49,8 +49,8 @@ impl IdMap {
                 return Ok(IdMap::Same { uids, gids, swapped });
             }
         }
-        match ranges() {
-            Some((uids, gids)) if image => {
+        match image.then(ranges).flatten() {
+            Some((uids, gids)) => {
                 let caller = owner.map_or((0, 0), |_| (identity.uid, identity.gid));
                 Ok(IdMap::Range { uids, gids, caller })
             }

@@ -8,6 +8,7 @@ use crate::script::Script;
 use crate::seccomp::{self, Filters};
 use crate::sys;
 use aido_runtime::{Control, Enforced, Error};
+use std::io::Read;
 
 /// Compares what was tried, and what the kernel says of the task's process, with what must be; adds it to the
 /// controls that it proves.
@@ -71,8 +72,11 @@ struct Status(String);
 impl Status {
     fn of(pid: i32) -> Result<Status, Error> {
         let path = format!("/proc/{pid}/status");
-        std::fs::read_to_string(&path)
-            .map(Status)
+        let mut text = String::with_capacity(4096);
+        // As a stream: by pieces that grow, as for a file of a known length, the kernel would make it up eight times.
+        std::fs::File::open(&path)
+            .and_then(|file| file.take(u64::MAX).read_to_string(&mut text))
+            .map(|_| Status(text))
             .map_err(|e| Error::new(format!("cannot look at the task's process: {path}: {e}")))
     }
 

@@ -124,7 +124,10 @@ pub(crate) fn watch(
     watch.seen.wall = watch.started_at.elapsed();
     if let Some(group) = group {
         watch.seen.out_of_memory |= group.oom_kills() > 0;
-        group.kill();
+        // Without a PID namespace nothing but the group has all that the task started.
+        if live.user_namespace.is_none() {
+            group.kill();
+        }
     }
     live.end();
     let meter = watch.meter.take();

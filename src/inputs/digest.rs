@@ -197,8 +197,10 @@ fn look(root: &Path, names: Vec<(u8, PathBuf)>, most: usize) -> Vec<Seen> {
         let metadata = root.join(&path).symlink_metadata().ok()?;
         Some(Seen { letter, path, metadata })
     };
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(most);
-    if threads == 1 || names.len() <= TREE_ENTRIES {
+    // How many there are is some twenty system calls.
+    let many = most > 1 && names.len() > TREE_ENTRIES;
+    let threads = if many { std::thread::available_parallelism().map_or(1, usize::from).min(most) } else { 1 };
+    if threads == 1 {
         return names.into_iter().filter_map(one).collect();
     }
     let part = names.len().div_ceil(threads);

@@ -13,7 +13,8 @@ pub(super) fn read(group: &Path, file: &str) -> io::Result<String> {
 /// and such a file says that it is empty. Names in it may be of any bytes; those that are no UTF-8 are none of ours.
 pub(super) fn text(path: &Path) -> io::Result<String> {
     let mut text = Vec::with_capacity(8192);
-    fs::File::open(path)?.read_to_end(&mut text)?;
+    // As a stream: nobody asks such a file how long it is.
+    fs::File::open(path)?.take(u64::MAX).read_to_end(&mut text)?;
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 

@@ -283,9 +283,15 @@ impl Group {
         .to_json()
     }
 
-    /// Takes the folders away. The group must be empty. A scope ends with this process.
+    /// Takes the folders away, and ends what is still in them. A scope ends with this process.
     pub(crate) fn remove(self) -> io::Result<()> {
-        ending::remove(&self.task_folders())
+        let folders = self.task_folders();
+        // The kernel removes no group that somebody is in, so that one that goes held nobody.
+        if folders.iter().all(|folder| std::fs::remove_dir(folder).is_ok()) {
+            return Ok(());
+        }
+        ending::kill(&folders);
+        ending::remove(&folders)
     }
 
     fn task_folders(&self) -> Vec<PathBuf> {

@@ -104,14 +104,14 @@ impl Groups {
 pub(super) fn probe(map: &Map, controller: &str) -> Result<PathBuf, Lack> {
     let spot = map.v1(controller)?;
     let writable = |dir: &PathBuf| accessat(CWD, dir, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).is_ok();
-    parents(&spot).into_iter().find(writable).ok_or_else(|| not_allowed(&spot, controller, "no write permission"))
+    parents(&spot).find(writable).ok_or_else(|| not_allowed(&spot, controller, "no write permission"))
 }
 
 /// Where [`Groups::make`] may make groups of this name.
 pub(super) fn places(map: &Map, name: &str) -> Vec<PathBuf> {
     let controllers = CONTROLLERS.iter().map(|(_, controller)| *controller).chain(["cpuacct"]);
-    let spots = controllers.filter_map(|controller| map.v1(controller).ok());
-    let mut all: Vec<_> = spots.flat_map(|spot| parents(&spot)).map(|parent| parent.join(name)).collect();
+    let spots = controllers.filter_map(|controller| map.v1(controller).ok()).collect::<Vec<_>>();
+    let mut all: Vec<_> = spots.iter().flat_map(parents).map(|parent| parent.join(name)).collect();
     all.sort();
     all.dedup();
     all
@@ -134,12 +134,13 @@ fn make(map: &Map, controller: &str, name: &str) -> Result<PathBuf, Lack> {
 }
 
 /// Where a new group may stand: below this process's own, or below a group called `aido.UID` that
-/// root made for this user there or further up. Version 1 asks for no more than the right to write.
-fn parents(spot: &Spot) -> Vec<PathBuf> {
+/// root made for this user there or further up, which is looked for only where the first will not do. Version 1 asks for
+/// no more than the right to write.
+fn parents(spot: &Spot) -> impl Iterator<Item = PathBuf> {
     let given = format!("aido.{}", nix::unistd::geteuid());
     let above = spot.own.ancestors().take_while(|dir| dir.starts_with(&spot.top));
-    let granted = above.map(|dir| dir.join(&given)).filter(|dir| dir.is_dir());
-    std::iter::once(spot.own.clone()).chain(granted).collect()
+    let granted = above.map(move |dir| dir.join(&given)).filter(|dir| dir.is_dir());
+    std::iter::once(spot.own.clone()).chain(granted)
 }
 
 fn not_allowed(spot: &Spot, controller: &str, why: &str) -> Lack {
@@ -181,9 +182,11 @@ fn written(folder: &Path, file: &str, value: u64, good: impl Fn(u64) -> bool) ->
 fn memory(folder: &Path, value: u64) -> Result<Standing, String> {
     let page = |got| rounded(value, got);
     let by = format!("cgroup v1 {}", written(folder, "memory.limit_in_bytes", value, page)?);
-    let swap = match knob::has(folder, "memory.memsw.limit_in_bytes") {
-        true => written(folder, "memory.memsw.limit_in_bytes", value, page),
-        false => written(folder, "memory.swappiness", 0, |got| got == 0),
+    let swap = match written(folder, "memory.memsw.limit_in_bytes", value, page) {
+        Err(_) if !knob::has(folder, "memory.memsw.limit_in_bytes") => {
+            written(folder, "memory.swappiness", 0, |got| got == 0)
+        }
+        told => told,
     };
     Ok(match swap {
         Ok(swap) => Standing::in_force(format!("{by} {swap}")),
