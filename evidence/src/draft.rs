@@ -7,7 +7,7 @@ use crate::id::{Id, Of};
 use crate::layers::{self, Handed};
 use crate::project::Project;
 use crate::sandbox::write_state;
-use crate::sandbox::{Deadline, Keeper, Kind, NewSandbox, OUTPUTS, RUNS, STATE_VERSION, Sandbox, State};
+use crate::sandbox::{Deadline, Keeper, Kind, LATEST, NewSandbox, OUTPUTS, RUNS, STATE_VERSION, Sandbox, State};
 use crate::trash;
 use serde_json::json;
 
@@ -22,6 +22,7 @@ pub struct Draft {
 }
 
 impl Project {
+    /// One for a single run, which gives both their link `latest` ([`crate::Recording::make_latest`]).
     pub fn new_sandbox(&self, new: &NewSandbox) -> Result<Sandbox> {
         self.draft(new)?.publish(None)
     }
@@ -100,7 +101,9 @@ impl Draft {
         let all = self.project.sandboxes_folder()?;
         self.drafts.rename(id.as_str(), &all, id.as_str())?;
         self.published = true;
-        all.replace_link("latest", id.as_str())?;
+        if kind == Kind::Kept {
+            all.replace_link(LATEST, id.as_str())?;
+        }
         let folder = all.sub(id.as_str())?;
         Ok(Sandbox::at(self.project.clone(), id, folder))
     }

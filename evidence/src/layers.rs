@@ -8,7 +8,7 @@ use crate::folder::{Folder, present};
 use crate::id::random_hex;
 use crate::lock;
 use crate::project::Project;
-use crate::sandbox::Sandbox;
+use crate::sandbox::{LATEST, Sandbox};
 use crate::trash;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -155,7 +155,7 @@ pub(crate) fn collect(project: &Project) -> Result<()> {
     let mut named = BTreeSet::new();
     // In this order: one that is being made may get its name while one looks.
     for folder in [project.drafts()?, project.sandboxes_folder()?] {
-        for name in folder.names()?.iter().filter(|name| *name != "latest") {
+        for name in folder.names()?.iter().filter(|name| *name != LATEST) {
             if let Ok(sandbox) = folder.sub(name) {
                 named.extend(stack(&sandbox)?);
             }

@@ -11,6 +11,7 @@ mod bundle;
 mod chain;
 mod checkpoint;
 mod clock;
+mod digesting;
 mod draft;
 mod dsse;
 mod ending;

@@ -1,9 +1,10 @@
 //! The only writer of one run.
 
 use crate::append::Appender;
-use crate::chain::{TORN, hex, sha256_hex};
+use crate::chain::{TORN, sha256_hex};
 use crate::checkpoint::{self, CHECKPOINT, KEY, OUTPUT};
 use crate::clock;
+use crate::digesting::Digesting;
 use crate::error::{Error, Result};
 use crate::fault;
 use crate::files::{CHANGES, EVENTS, PLAN, Stream};
@@ -11,13 +12,12 @@ use crate::folder::{Folder, For};
 use crate::id::{Id, Of};
 use crate::lock;
 use crate::order::Noted;
-use crate::sandbox::{RUNS, Sandbox, UNFINISHED};
+use crate::sandbox::{LATEST, RUNS, Sandbox, UNFINISHED};
 use crate::sealing::{Log, Sealing, Unsettled};
 use crate::signer::Signer;
 use crate::statement::{ClosedBy, Facts};
 use serde::Serialize;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::path::Path;
 
@@ -52,7 +52,7 @@ struct Capture {
     file: File,
     count: Captured,
     /// Over what was kept.
-    hasher: Sha256,
+    digest: Digesting,
     /// A write failed: nothing more is kept, so that the log has no hole.
     failed: bool,
 }
@@ -95,10 +95,16 @@ impl Recording {
         project.mark_unsealed(&id, sandbox.id())?;
         runs.rename(&hidden, runs, id.as_str())?;
         project.ledger().append("run_begun", &json!({"run": id, "sandbox": sandbox.id()}))?;
-        runs.replace_link("latest", id.as_str())?;
         let folder = runs.sub(id.as_str())?;
         let (sandbox, order, signed) = (sandbox.clone(), Noted::default(), Signed::default());
         Ok(Recording { id, sandbox, folder, events, limit, stdout, stderr, order, signer, signed })
+    }
+
+    /// Points the links `latest` at this run and at its sandbox. Nothing waits for them, so there is a better time for it
+    /// than before the sandbox is built.
+    pub fn make_latest(&self) -> Result<()> {
+        self.sandbox.own_folder().sub(RUNS)?.replace_link(LATEST, self.id.as_str())?;
+        self.sandbox.project().sandboxes_folder()?.replace_link(LATEST, self.sandbox.id().as_str())
     }
 
     pub fn id(&self) -> &Id {
@@ -133,6 +139,12 @@ impl Recording {
         let written = capture.keep(bytes, limit, &path);
         written.map_err(|e| Error::io("keep output in", &path, e))?;
         Ok(Captured { kept: capture.count.kept - before.kept, dropped: capture.count.dropped - before.dropped })
+    }
+
+    /// No more output is expected: what works beside this thread ends. To be called before this process forks.
+    pub fn rest(&mut self) {
+        self.stdout.digest.rest();
+        self.stderr.digest.rest();
     }
 
     /// What was kept and dropped of a stream so far.
@@ -218,7 +230,7 @@ impl Recording {
 
 impl Capture {
     fn new(file: File) -> Capture {
-        Capture { file, count: Captured::default(), hasher: Sha256::new(), failed: false }
+        Capture { file, count: Captured::default(), digest: Digesting::new(), failed: false }
     }
 
     fn log(self, stream: Stream) -> Log {
@@ -229,7 +241,7 @@ impl Capture {
 
     /// Of what was kept so far.
     fn sha256(&self) -> String {
-        hex(&self.hasher.clone().finalize())
+        self.digest.sha256()
     }
 
     fn keep(&mut self, bytes: &[u8], limit: u64, path: &Path) -> std::io::Result<()> {
@@ -252,7 +264,7 @@ impl Capture {
                 break;
             }
         }
-        self.hasher.update(&bytes[..kept]);
+        self.digest.add(&bytes[..kept]);
         self.count.kept += kept as u64;
         self.count.dropped += (bytes.len() - kept) as u64;
         result

@@ -6,7 +6,7 @@ use crate::id::{Id, Of, random_hex};
 use crate::layers;
 use crate::lock;
 use crate::project::Project;
-use crate::sandbox::Sandbox;
+use crate::sandbox::{LATEST, Sandbox};
 use crate::trash;
 use serde_json::json;
 use std::ffi::OsStr;
@@ -90,7 +90,7 @@ fn is_old(folder: &Folder, name: &str) -> Result<bool> {
 fn relink_latest(project: &Project) -> Result<()> {
     let folder = project.sandboxes_folder()?;
     match project.latest_sandbox()? {
-        Some(newest) => folder.replace_link("latest", newest.id().as_str()),
-        None => folder.unlink("latest"),
+        Some(newest) => folder.replace_link(LATEST, newest.id().as_str()),
+        None => folder.unlink(LATEST),
     }
 }

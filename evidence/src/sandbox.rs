@@ -23,6 +23,8 @@ pub(crate) const UNFINISHED: &str = ".new-";
 const STATE: &str = "state.json";
 pub(crate) const OUTPUTS: &str = "outputs";
 pub(crate) const RUNS: &str = "runs";
+/// Links to the newest, for people who look into the folders: no command asks them.
+pub(crate) const LATEST: &str = "latest";
 const MAX_STATE: u64 = 64 * 1024;
 
 #[derive(Clone, Debug)]

@@ -87,6 +87,7 @@ pub(crate) async fn run(
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let names = Names::new(name, &os::user(), now.saturating_add(lives_ms / 1000));
     listener.event(Event::Held { leftover: leftover::named(&session.at, &names.run) })?;
+    listener.building()?;
     let gate = gate_of(plan, &io)?;
     let mut early = Early { listener, kept: VecDeque::new(), interrupted: None };
     let result = Conduct { session, plan, names: &names, rest_ms, gate }.run(ready, io, &mut early).await;
@@ -148,6 +149,10 @@ impl Listener for Early<'_> {
 
     fn output(&mut self, stream: Stream, bytes: &[u8]) {
         self.listener.output(stream, bytes);
+    }
+
+    fn building(&mut self) -> Result<(), Error> {
+        self.listener.building()
     }
 
     fn collected_so_far(&mut self, bytes: u64) {

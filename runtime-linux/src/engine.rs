@@ -25,7 +25,7 @@ use aido_runtime::{
 };
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
 /// The cgroup's own watchdog comes last.
@@ -38,12 +38,15 @@ pub struct Linux {
     images: Option<PathBuf>,
     name: String,
     ahead: Cell<Option<Ahead>>,
+    /// What holds the mounts of a sandbox that is no more: taking them down takes the kernel a while, and nobody waits
+    /// for it before this value goes.
+    left: Cell<Vec<OwnedFd>>,
 }
 
 impl Linux {
     /// `images` is the folder of the image store, where there is one; `name` tells this run's cgroup from others.
     pub fn new(images: Option<PathBuf>, name: impl Into<String>) -> Self {
-        Linux { images, name: name.into(), ahead: Cell::new(None) }
+        Linux { images, name: name.into(), ahead: Cell::new(None), left: Cell::default() }
     }
 
     /// Lets it use what was made ready for the next plan that is run.
@@ -108,7 +111,7 @@ impl Runtime for Linux {
                     script(plan, &ground, Given { layer: over.as_ref(), gate: gate.as_ref() }, exec, &filters)
                 };
                 let outcome =
-                    Conduct { name: &self.name, plan, filters: &filters, apart: Apart::Namespaces(&ids, &self.ahead) }
+                    Conduct { engine: self, plan, filters: &filters, apart: Apart::Namespaces(&ids, &self.ahead) }
                         .run(enforced, &scripted, io, listener);
                 if let Some(over) = &over {
                     layer::leave(over);
@@ -127,7 +130,7 @@ impl Runtime for Linux {
                     exec.rlimits.push((libc::RLIMIT_FSIZE, plan.limits.disk.value));
                     script_alone(plan, &view, exec, version)
                 };
-                let outcome = Conduct { name: &self.name, plan, filters: &filters, apart: Apart::Alone(&outputs) }
+                let outcome = Conduct { engine: self, plan, filters: &filters, apart: Apart::Alone(&outputs) }
                     .run(enforced, &scripted, io, listener);
                 view.remove();
                 outcome
@@ -186,7 +189,7 @@ type Secrets = BTreeMap<String, String>;
 
 /// One run, whatever keeps it apart.
 struct Conduct<'a> {
-    name: &'a str,
+    engine: &'a Linux,
     plan: &'a Plan,
     filters: &'a Filters,
     apart: Apart<'a>,
@@ -204,7 +207,7 @@ impl Conduct<'_> {
     ) -> Result<Outcome, Error> {
         let plan = self.plan;
         let lives_ms = plan.deadline.ttl_ms + plan.deadline.grace_ms + SCOPE_MARGIN_MS;
-        let name = format!("aido-{}", self.name);
+        let name = format!("aido-{}", self.engine.name);
         // Before anything is made: whoever is killed in the middle leaves nothing that is not on record.
         let here = cgroup::Here::look();
         let places = cgroup::places(&here, &name);
@@ -218,7 +221,8 @@ impl Conduct<'_> {
         }
         let result = stand::settle(plan, held, &mut enforced).and_then(|weaker| {
             let script = scripted(&weaker, &io.secrets)?;
-            let mut live = spawn::build(&script, &self.apart, group.as_ref(), io.stdin.take().map(Into::into))?;
+            let (stdin, mut meanwhile) = (io.stdin.take().map(Into::into), || listener.building());
+            let mut live = spawn::build(&script, &self.apart, group.as_ref(), stdin, &mut meanwhile)?;
             if live.terminal.is_some() {
                 terminal::resize(live.stdout.as_fd(), io.window.unwrap_or(terminal::USUAL));
             }
@@ -237,10 +241,13 @@ impl Conduct<'_> {
             let _ = listener.event(Event::Ended);
             let collected = collect::collect(&live, &io, plan, listener);
             let _ = listener.event(Event::Collected(collected));
+            // A layer is the next run's as soon as this one has ended.
+            if io.layer.is_none() {
+                self.engine.left.set(live.into_mounts());
+            }
             Ok(outcome)
         });
         if let Some(group) = group {
-            group.kill();
             // What cannot be removed now is named in the record as held: the next command tries again.
             let _ = group.remove();
         }

@@ -57,7 +57,7 @@ fn build(plan: &Plan) -> Result<Enforced, Error> {
     let exec = exec::compile(plan, &BTreeMap::new(), &ids, &Weaker::default(), &filters)?;
     let script = prepare::script(plan, &prepare::host_ground(), prepare::Given::default(), exec, &filters)?;
     let mut enforced = stand::by_construction(plan, &ids, &filters);
-    let live = spawn::build(&script, &Apart::Namespaces(&ids, &Cell::default()), None, None)?;
+    let live = spawn::build(&script, &Apart::Namespaces(&ids, &Cell::default()), None, None, &mut || Ok(()))?;
     let shown = handshake::ready(&live, &script, &filters)
         .and_then(|ready| proof::judge(&ready, &script, &filters, None, &Weaker::default(), &mut enforced));
     live.end();

@@ -57,6 +57,13 @@ impl Live {
     }
 }
 
+impl Live {
+    /// What keeps the mounts of a sandbox that has ended.
+    pub(crate) fn into_mounts(self) -> Vec<OwnedFd> {
+        vec![self.outputs, self.root]
+    }
+}
+
 /// How the task is to be kept apart.
 pub(crate) enum Apart<'a> {
     /// By namespaces; the user namespace may have been made ready before.
@@ -65,12 +72,13 @@ pub(crate) enum Apart<'a> {
     Alone(&'a Path),
 }
 
-/// Builds the sandbox. An error means that nothing of it is left.
+/// Builds the sandbox; `meanwhile` is done while its first process is at it. An error means that nothing of it is left.
 pub(crate) fn build(
     script: &Script,
     how: &Apart<'_>,
     group: Option<&Group>,
     stdin: Option<OwnedFd>,
+    meanwhile: &mut dyn FnMut() -> Result<(), Error>,
 ) -> Result<Live, Error> {
     let (control, control_end) = packets()?;
     let (started, started_end) = packets()?;
@@ -108,8 +116,9 @@ pub(crate) fn build(
     fault::point("supervise.cloned");
     let outside = outside.filter(|_| !in_group);
     let built = match how {
-        Apart::Namespaces(ids, _) => hand_over(&guard, script, (ids, namespace), outside, &control),
-        Apart::Alone(outputs) => hand_over_alone(script, outputs, &control),
+        Apart::Namespaces(ids, _) => map(&guard, (ids, namespace), outside)
+            .and_then(|namespace| hand_over(script, namespace, &control, meanwhile)),
+        Apart::Alone(outputs) => hand_over_alone(script, outputs, &control, meanwhile),
     };
     let built = built.and_then(|handed| {
         let terminal = handed.terminal.as_ref().map(|ours| Terminal::new(ours, typed)).transpose()?;
@@ -175,27 +184,28 @@ struct Handed {
     doors: Option<Doors>,
 }
 
-fn hand_over(
-    guard: &Guard,
-    script: &Script,
-    (ids, mapped): (&IdMap, Option<OwnedFd>),
-    group: Option<&Group>,
-    control: &OwnedFd,
-) -> Result<Handed, Error> {
+/// Gives it its group and its ids; its user namespace.
+fn map(guard: &Guard, (ids, mapped): (&IdMap, Option<OwnedFd>), group: Option<&Group>) -> Result<OwnedFd, Error> {
     if let Some(group) = group {
         group.add(guard.pid).map_err(not_entered)?;
     }
-    let user_namespace = match mapped {
-        Some(mapped) => mapped,
-        None => {
-            let path = format!("/proc/{}/ns/user", guard.pid);
-            let opened = std::fs::File::open(&path);
-            let opened = opened.map_err(|e| Error::new(format!("cannot open the sandbox's user namespace: {e}")))?;
-            ids.write(guard.pid)?;
-            opened.into()
-        }
-    };
+    if let Some(mapped) = mapped {
+        return Ok(mapped);
+    }
+    let opened = std::fs::File::open(format!("/proc/{}/ns/user", guard.pid));
+    let opened = opened.map_err(|e| Error::new(format!("cannot open the sandbox's user namespace: {e}")))?;
+    ids.write(guard.pid)?;
+    Ok(opened.into())
+}
+
+fn hand_over(
+    script: &Script,
+    user_namespace: OwnedFd,
+    control: &OwnedFd,
+    meanwhile: &mut dyn FnMut() -> Result<(), Error>,
+) -> Result<Handed, Error> {
     order(control, Order::Build)?;
+    meanwhile()?;
     let mut doors = Doors::default();
     let [Some(outputs), Some(root), terminal] = built(control.as_fd(), script, &mut doors)? else {
         return Err(out_of_turn());
@@ -207,8 +217,14 @@ fn hand_over(
     Ok(Handed { outputs, root, user_namespace: Some(user_namespace), terminal, doors })
 }
 
-fn hand_over_alone(script: &Script, outputs: &Path, control: &OwnedFd) -> Result<Handed, Error> {
+fn hand_over_alone(
+    script: &Script,
+    outputs: &Path,
+    control: &OwnedFd,
+    meanwhile: &mut dyn FnMut() -> Result<(), Error>,
+) -> Result<Handed, Error> {
     order(control, Order::Build)?;
+    meanwhile()?;
     built(control.as_fd(), script, &mut Doors::default())?;
     let open = |path: &Path| {
         let opened = std::fs::File::open(path).map(OwnedFd::from);

@@ -21,8 +21,8 @@ fn judged(profile: &SyscallProfile, change: impl FnOnce(&mut Script)) -> Result<
     let mut script =
         prepare::script(&plan, &prepare::host_ground(), prepare::Given::default(), exec, &filters).unwrap();
     change(&mut script);
-    let live =
-        spawn::build(&script, &Apart::Namespaces(&ids, &std::cell::Cell::default()), None, None).map_err(|e| e.what)?;
+    let live = spawn::build(&script, &Apart::Namespaces(&ids, &std::cell::Cell::default()), None, None, &mut || Ok(()))
+        .map_err(|e| e.what)?;
     let mut enforced = stand::by_construction(&plan, &ids, &filters);
     let result = handshake::ready(&live, &script, &filters)
         .and_then(|ready| proof::judge(&ready, &script, &filters, None, &Weaker::default(), &mut enforced));

@@ -90,6 +90,12 @@ pub trait Listener {
     /// Bytes of the task, as they came.
     fn output(&mut self, stream: Stream, bytes: &[u8]);
 
+    /// The sandbox is being made, or is about to be: time for what must be done before the task starts and need not be done
+    /// before that. An error means that the task is not started. Who stands between an engine and a listener passes it on.
+    fn building(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// The task is over, and so many bytes of its outputs were brought out so far. Who stands between an engine and a
     /// listener passes it on.
     fn collected_so_far(&mut self, _bytes: u64) {}

@@ -22,11 +22,11 @@ use crate::redact;
 use crate::root;
 use crate::summary::{self, Bytes, Changed, SUMMARY_VERSION, Streams, Summary};
 use aido_evidence::{Kind, NewSandbox, Project, Recording, Sandbox, Signer, Stream, Unsettled};
-use aido_runtime::{End, Error, Io, Isolation, Outcome, Plan, Usage, Window};
+use aido_runtime::{End, Error, Io, Isolation, Outcome, Plan, Runtime, Usage, Window};
 use aido_secrets::Secrets;
 pub(crate) use changes::Found;
 use link::{Link, News};
-use record::Recorder;
+use record::{Due, Recorder};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::PipeReader;
@@ -137,16 +137,22 @@ fn conduct(
         started,
     };
     let mut before = None;
-    let result = prepare(&mut draft, plan, &mut recorder).and_then(|()| {
+    recorder.due = Some(Due::of(plan, &draft));
+    let result = sign_on(&mut recorder, draft.backend).and_then(|()| {
         changes::begin(sandbox, &job.plan)?;
         before = mutations::before(&job.plan, sandbox, &mut recorder)?;
         let outputs = sandbox.fresh_outputs().map_err(|e| mend::evidence(&e))?;
-        let engine = engine?;
+        let engine = engine.as_ref().map_err(Clone::clone)?;
         let (layer, gate) = (laid::layer(&job.plan, sandbox)?, recorder.start_gateway(&job.plan, &job.secrets)?);
         let (stdin, window) = (job.stdin, job.window);
         let io = Io { secrets: job.secrets, secret_files: job.secret_files, outputs, layer, stdin, window, gate };
         engine.run(&job.plan, io, &mut recorder)
     });
+    // Where the engine did not come so far as to ask for it.
+    if let Err(error) = recorder.settle_due() {
+        recorder.warnings.push(format!("the record lacks what was known before: {error}"));
+    }
+    draft.plan_digest = recorder.plan_digest.take();
     recorder.finish_output();
     recorder.settle();
     drop_half(sandbox, &mut recorder);
@@ -161,12 +167,12 @@ fn conduct(
     note_late(late, &mut draft.inputs, &mut recorder);
     fault::point("supervise.over");
     match result {
-        Ok(outcome) => seal(draft, recorder, outcome, None),
+        Ok(outcome) => seal(draft, recorder, outcome, (None, engine.ok())),
         Err(error) => {
             let why = error.what.clone();
             let end = if recorder.started { End::Lost { why } } else { End::Refused { why } };
             let outcome = Outcome { end, usage: Usage::default(), refused: Vec::new(), executed: Vec::new() };
-            seal(draft, recorder, outcome, Some(error))
+            seal(draft, recorder, outcome, (Some(error), engine.ok()))
         }
     }
 }
@@ -195,21 +201,11 @@ fn note_late(late: Late, inputs: &mut [InputDigest], recorder: &mut Recorder) {
     }
 }
 
-/// What is on record before anything starts.
-fn prepare(draft: &mut Draft<'_>, plan: &[u8], recorder: &mut Recorder) -> Result<(), Error> {
-    draft.plan_digest = Some(recorder.recording.plan(plan).map_err(|e| mend::evidence(&e))?);
-    fault::point("supervise.plan");
+/// Who writes it: the first that others need to know of it.
+fn sign_on(recorder: &mut Recorder, backend: &str) -> Result<(), Error> {
     let mut writer = serde_json::to_value(Process::me()).unwrap_or_default();
-    writer["backend"] = json!(draft.backend);
-    recorder.note(stop::EVENT, writer)?;
-    recorder.note("inputs", json!({"inputs": draft.inputs, "hidden": draft.hidden}))?;
-    for (kind, data) in laid::before(draft.plan) {
-        recorder.note(kind, data)?;
-    }
-    // What was to be run is signed before any of it can.
-    recorder.recording.checkpoint().map_err(|e| mend::evidence(&e))?;
-    fault::point("supervise.inputs");
-    Ok(())
+    writer["backend"] = json!(backend);
+    recorder.note(stop::EVENT, writer)
 }
 
 /// The parts of the summary that are known before the end.
@@ -231,7 +227,13 @@ fn failure(secrets: &Secrets, error: Error, ran: bool) -> News {
     News::Failed { what: clean(error.what), remedy: error.remedy.map(clean), ran }
 }
 
-fn seal(draft: Draft<'_>, mut recorder: Recorder, outcome: Outcome, error: Option<Error>) -> Result<u8, ()> {
+/// What the engine still holds goes when the end was told.
+fn seal(
+    draft: Draft<'_>,
+    mut recorder: Recorder,
+    outcome: Outcome,
+    (error, engine): (Option<Error>, Option<Box<dyn Runtime>>),
+) -> Result<u8, ()> {
     let exit_code = outcome.end.exit_code();
     recorder.note_limits(draft.plan, &outcome);
     let noted = recorder.note("outcome", json!({"outcome": outcome, "exit_code": exit_code}));
@@ -284,16 +286,17 @@ fn seal(draft: Draft<'_>, mut recorder: Recorder, outcome: Outcome, error: Optio
         }
     };
     fault::point("supervise.sealed");
-    leave(link, &news, sealed.ok());
+    leave(link, &news, engine, sealed.ok());
     if matches!(news, News::Failed { .. }) { Err(()) } else { Ok(exit_code) }
 }
 
 /// The last word, and what comes after it.
-fn leave(link: Option<Link>, news: &News, sealed: Option<Unsettled>) {
+fn leave(link: Option<Link>, news: &News, engine: Option<Box<dyn Runtime>>, sealed: Option<Unsettled>) {
     if let Some(link) = link {
         link.insist(news);
     }
     fault::point("supervise.told");
+    drop(engine);
     // Nobody waits for the disk. What does not get there keeps its mark, and the next command looks at it again.
     let _ = sealed.map(Unsettled::settle);
     fault::point("supervise.settled");

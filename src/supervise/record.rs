@@ -3,7 +3,7 @@
 mod pulse;
 
 use super::link::{Heard, Link, News, Wish};
-use super::{Job, folder, laid, stop};
+use super::{Draft, Job, folder, laid, stop};
 use crate::backend::{self, fault};
 use crate::collected;
 use crate::gate;
@@ -18,7 +18,7 @@ use aido_runtime::{
 };
 use aido_secrets::Secrets;
 use pulse::Pulse;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -66,7 +66,27 @@ pub(super) struct Recorder {
     doctor: &'static str,
     /// What an engine holds of it that would outlive this machine's processes.
     owed: Vec<Owed>,
+    /// What is known before anything is made, until it is on record.
+    pub(super) due: Option<Due>,
+    pub(super) plan_digest: Option<String>,
 }
+
+/// The plan, and what follows from it. It is recorded while the sandbox is being built.
+pub(super) struct Due {
+    plan: Vec<u8>,
+    events: Vec<(&'static str, Value)>,
+}
+
+impl Due {
+    pub(super) fn of(plan: &[u8], draft: &Draft<'_>) -> Due {
+        let inputs = ("inputs", json!({"inputs": draft.inputs, "hidden": draft.hidden}));
+        let events = std::iter::once(inputs).chain(laid::before(draft.plan)).collect();
+        Due { plan: plan.to_vec(), events }
+    }
+}
+
+/// Before anything is made is told who writes, and what would be left; all else comes after [`Due`].
+const FIRST: [&str; 2] = [stop::EVENT, "held"];
 
 impl Recorder {
     pub(super) fn new(recording: Recording, link: Link, job: &Job) -> Result<Self, Error> {
@@ -94,6 +114,8 @@ impl Recorder {
             started: false,
             doctor: backend::doctor(job.backend),
             owed: Vec::new(),
+            due: None,
+            plan_digest: None,
         })
     }
 
@@ -104,10 +126,26 @@ impl Recorder {
     }
 
     /// What goes on record of an event holds no secret.
-    pub(super) fn note(&mut self, kind: &str, mut data: serde_json::Value) -> Result<(), Error> {
+    pub(super) fn note(&mut self, kind: &str, mut data: Value) -> Result<(), Error> {
+        if !FIRST.contains(&kind) {
+            self.settle_due()?;
+        }
         redact::value(&self.secrets, &mut data);
         self.recording.event(kind, data).map_err(|e| mend::evidence(&e))?;
         self.sign_later();
+        Ok(())
+    }
+
+    /// Records what is due, unless it was.
+    pub(super) fn settle_due(&mut self) -> Result<(), Error> {
+        let Some(Due { plan, events }) = self.due.take() else { return Ok(()) };
+        self.recording.make_latest().map_err(|e| mend::evidence(&e))?;
+        self.plan_digest = Some(self.recording.plan(&plan).map_err(|e| mend::evidence(&e))?);
+        fault::point("supervise.plan");
+        for (kind, data) in events {
+            self.note(kind, data)?;
+        }
+        fault::point("supervise.inputs");
         Ok(())
     }
 
@@ -119,20 +157,22 @@ impl Recorder {
     }
 
     /// Signs what was recorded and written so far.
-    fn sign(&mut self) {
+    fn sign(&mut self) -> Result<(), Error> {
         self.armed = false;
         self.ears.sign_never();
-        if let Err(error) = self.recording.checkpoint() {
+        self.recording.checkpoint().map_err(|error| {
             let warning = format!("the record lacks a checkpoint: {error}");
             if !self.warnings.contains(&warning) {
                 self.warnings.push(warning);
             }
-        }
+            mend::evidence(&error)
+        })
     }
 
     fn sign_if_due(&mut self) {
         if self.armed && self.ears.is_time_to_sign() {
-            self.sign();
+            // What it lacks is among the warnings.
+            let _ = self.sign();
         }
     }
 
@@ -229,6 +269,7 @@ impl Recorder {
                 self.kept(stream, kept);
             }
         }
+        self.recording.rest();
     }
 
     fn kept(&mut self, stream: Stream, kept: Result<Captured, aido_evidence::Error>) {
@@ -288,10 +329,12 @@ impl Listener for Recorder {
         if let Err(error) = &noted {
             self.warnings.push(format!("the record lacks an event `{kind}`: {error}"));
         }
-        if matches!(kind.as_str(), "enforced" | "started") {
-            // Before the task starts, and when it has.
-            self.sign();
-        }
+        // What is to be run, and within what, is signed before any of it can; then, that it does.
+        let noted = match kind.as_str() {
+            "enforced" => noted.and_then(|()| self.sign()),
+            "started" => noted.and_then(|()| self.sign().or(Ok(()))),
+            _ => noted,
+        };
         after(&kind);
         if let Some(changed) = collected::changed(&self.collected).filter(|_| kind == "collected") {
             self.note("changed", changed)?;
@@ -305,6 +348,10 @@ impl Listener for Recorder {
         fault::point("supervise.output");
         self.tell_of_output();
         self.show_later();
+    }
+
+    fn building(&mut self) -> Result<(), Error> {
+        self.settle_due()
     }
 
     fn collected_so_far(&mut self, bytes: u64) {

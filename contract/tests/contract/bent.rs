@@ -256,6 +256,10 @@ impl Listener for Between<'_> {
         }
     }
 
+    fn building(&mut self) -> Result<(), Error> {
+        self.listener.building()
+    }
+
     fn collected_so_far(&mut self, bytes: u64) {
         self.listener.collected_so_far(bytes);
     }

@@ -73,7 +73,8 @@ fn reopened(project: &Project) -> Project {
 }
 
 fn begin(sandbox: &Sandbox, limit: u64) -> aido_evidence::Result<Recording> {
-    sandbox.begin_run(limit, Signer::of(sandbox.project().home())?)
+    let recording = sandbox.begin_run(limit, Signer::of(sandbox.project().home())?)?;
+    recording.make_latest().map(|()| recording)
 }
 
 fn seal(recording: Recording, summary: &Value) -> Sealed {
