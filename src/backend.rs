@@ -95,10 +95,11 @@ pub(crate) fn engine_after(backend: Backend, name: &str, ahead: Option<Ahead>) -
     })
 }
 
-/// Begins what an engine can begin of a plan's sandbox before anything is on record: what goes with this process.
-pub(crate) fn ahead(backend: Backend, plan: &Plan) -> Option<Ahead> {
+/// Begins what an engine can begin of a plan's sandbox before anything is on record: what goes with this process. `keeper`: who
+/// may hold it already, of a sandbox that stays.
+pub(crate) fn ahead(backend: Backend, plan: &Plan, keeper: Option<i32>) -> Option<Ahead> {
     match backend {
-        Backend::Linux => native::ahead(plan),
+        Backend::Linux => native::ahead(plan, keeper),
         Backend::Docker => None,
     }
 }

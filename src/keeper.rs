@@ -2,11 +2,11 @@
 //! another command. It is this program under a name of its own, in a session of its own, and holds nothing
 //! of its caller: no stream, no variable, no folder but the evidence.
 
-use crate::backend::{self, fault};
+use crate::backend::{self, Ahead, fault};
 use crate::process::Process;
 use crate::recover;
 use aido_evidence::{Draft, Home, Keeper, Project, Sandbox};
-use aido_runtime::Error;
+use aido_runtime::{Error, Plan};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::fs::inotify;
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
@@ -137,7 +137,19 @@ fn keep(args: &[OsString]) -> Result<(), Error> {
     }
     drop(null);
     fault::point("keeper.named");
+    // For as long as this process lives.
+    let _ids = hold_ids(&project, id);
     wait_for_its_time(&project, id, &timer)?.map_or(Ok(()), |sandbox| recover::end_at_its_time(&sandbox))
+}
+
+/// What takes longest of each run in an image is made once for all of them: a user namespace with the image's ids. Where it
+/// cannot be had, each run makes its own.
+fn hold_ids(project: &Project, id: &str) -> Option<Ahead> {
+    let sandbox = project.sandbox_with(id).ok()??;
+    let backend = sandbox.state().ok()?.backend?.parse().ok()?;
+    let plan: Plan = serde_json::from_slice(&sandbox.plan().ok()??).ok()?;
+    let mut ahead = backend::ahead(backend, &plan, None)?;
+    ahead.is_whole().then_some(ahead)
 }
 
 /// A timer for a moment of the clock that also runs while the machine sleeps.

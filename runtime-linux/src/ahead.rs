@@ -1,7 +1,8 @@
 //! A user namespace with a range of ids, made ready while the record of a run is begun: the two programs that write its
 //! maps take longer than all else of a start.
 //!
-//! A process holds it, does nothing, and is ended as soon as the sandbox's first process is in it.
+//! A process holds it, does nothing, and is ended as soon as the sandbox's first process is in it. The keeper of a sandbox that
+//! stays has one for as long as it stays.
 
 use crate::clone::{self, Guard, Side, ended};
 use crate::ids::IdMap;
@@ -10,17 +11,24 @@ use crate::spawn;
 use crate::subordinate::find_helper;
 use crate::sys::{self, Errno};
 use aido_runtime::{Isolation, Plan, Root};
+use rustix::fs::{Mode, OFlags, openat};
 use rustix::pipe::PipeFlags;
 use rustix::process::Pid;
 use std::ffi::CString;
+use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// A user namespace that is being made ready. Dropped, all of it is ended.
+/// A user namespace that is ready, or is being made so. Dropped, what was made for it here is ended.
 pub struct Ahead {
     ids: IdMap,
     namespace: OwnedFd,
+    /// None: somebody else holds it.
+    made: Option<Made>,
+}
+
+struct Made {
     holder: Guard,
     /// The holder ends when this is closed.
     _leash: OwnedFd,
@@ -32,11 +40,7 @@ impl Ahead {
     /// Begins, where a plan's sandbox will have such a namespace; else there is nothing to gain. Whatever fails here is
     /// tried again where it is needed, and said there. The caller has one thread.
     pub fn begin(plan: &Plan) -> Option<Ahead> {
-        if plan.isolation != Isolation::Full || !matches!(plan.root, Root::Image { .. }) || restricted() {
-            return None;
-        }
-        let ids = IdMap::of(plan, true).ok()?;
-        let [uids, gids] = ids.written()?;
+        let (ids, [uids, gids]) = wanted(plan)?;
         let (hold, leash) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).ok()?;
         let holder = match clone::holder().ok()? {
             Side::Child => wait(hold.as_raw_fd()),
@@ -47,25 +51,48 @@ impl Ahead {
             spawn::end(&holder);
             return None;
         };
-        let mut ahead = Ahead { ids, namespace, holder, _leash: leash, helpers: Vec::new() };
+        let pid = holder.pid;
+        let mut made = Made { holder, _leash: leash, helpers: Vec::new() };
         for (name, extents) in [("newuidmap", uids), ("newgidmap", gids)] {
-            let helper = start(&find_helper(name)?, ahead.holder.pid, &extents).ok()?;
-            ahead.helpers.push(helper);
+            made.helpers.push(start(&find_helper(name)?, pid, &extents).ok()?);
         }
-        Some(ahead)
+        Some(Ahead { ids, namespace, made: Some(made) })
+    }
+
+    /// One that a child of the process `keeper` holds, if it has the ids of this plan's sandbox: for one that stays, where
+    /// run after run has the same.
+    pub fn held_for(plan: &Plan, keeper: i32) -> Option<Ahead> {
+        let (ids, extents) = wanted(plan)?;
+        let children = std::fs::read_to_string(format!("/proc/{keeper}/task/{keeper}/children")).ok()?;
+        children.split_whitespace().find_map(|child| {
+            // Held open: whatever becomes of the number, this is one and the same process.
+            let folder = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let process = rustix::fs::open(format!("/proc/{child}"), folder, Mode::empty()).ok()?;
+            let file = |name: &str| openat(&process, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok();
+            for (name, extents) in ["uid_map", "gid_map"].into_iter().zip(&extents) {
+                let mut text = String::new();
+                std::fs::File::from(file(name)?).read_to_string(&mut text).ok()?;
+                (extents_of(&text)? == *extents).then_some(())?;
+            }
+            Some(Ahead { ids: ids.clone(), namespace: file("ns/user")?, made: None })
+        })
     }
 
     /// The namespace, once it is ready; None where it is not, or has another map than this.
     pub(crate) fn ready(&mut self, ids: &IdMap) -> Option<BorrowedFd<'_>> {
-        let mut whole = self.ids == *ids;
-        for helper in self.helpers.drain(..) {
-            whole &= ended(helper) == Some(0);
-        }
-        whole.then(|| self.namespace.as_fd())
+        let whole = self.is_whole();
+        (whole && self.ids == *ids).then(|| self.namespace.as_fd())
+    }
+
+    /// Waits until its maps are written; whether they are.
+    pub fn is_whole(&mut self) -> bool {
+        let helpers = self.made.as_mut().map(|made| std::mem::take(&mut made.helpers)).unwrap_or_default();
+        // Each of them, so that none is left to be waited for.
+        helpers.into_iter().fold(true, |whole, helper| ended(helper) == Some(0) && whole)
     }
 }
 
-impl Drop for Ahead {
+impl Drop for Made {
     fn drop(&mut self) {
         for helper in self.helpers.drain(..) {
             // It ends by itself: it writes one file.
@@ -73,6 +100,25 @@ impl Drop for Ahead {
         }
         spawn::end(&self.holder);
     }
+}
+
+/// The ids of a plan's sandbox, where helpers have to write its maps.
+fn wanted(plan: &Plan) -> Option<(IdMap, [Vec<[u32; 3]>; 2])> {
+    if plan.isolation != Isolation::Full || !matches!(plan.root, Root::Image { .. }) || restricted() {
+        return None;
+    }
+    let ids = IdMap::of(plan, true).ok()?;
+    let written = ids.written()?;
+    Some((ids, written))
+}
+
+/// Those that `/proc/PID/uid_map` tells.
+fn extents_of(map: &str) -> Option<Vec<[u32; 3]>> {
+    let extent = |line: &str| {
+        let numbers: Vec<u32> = line.split_whitespace().map(str::parse).collect::<Result<_, _>>().ok()?;
+        numbers.try_into().ok()
+    };
+    map.lines().map(extent).collect()
 }
 
 /// Where only programs with a profile may have rights in a user namespace, who joins one could have more than who makes
@@ -83,6 +129,7 @@ fn restricted() -> bool {
 
 /// The holder's whole life. It makes system calls only.
 fn wait(hold: RawFd) -> ! {
+    let _ = rustix::thread::set_name(c"aido-ids");
     let alone = sys::close_all_but(0, &mut [hold]).is_ok();
     let bound = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)).is_ok();
     if alone && bound {

@@ -81,10 +81,7 @@ pub(crate) fn build(
     meanwhile: &mut dyn FnMut() -> Result<(), Error>,
 ) -> Result<Live, Error> {
     let (control, control_end) = packets()?;
-    let (started, started_end) = packets()?;
-    // The kernel says which process a report came from: the task's number on the host.
-    rustix::net::sockopt::set_socket_passcred(&started, true)
-        .map_err(|e| Error::new(format!("cannot prepare a socket: {e}")))?;
+    let (started, started_end) = packets_with_names()?;
     let (stdout, stdout_end) = pipe()?;
     let (stderr, stderr_end) = pipe()?;
     let (typed, stdin) = if script.exec.terminal { (stdin, None) } else { (None, stdin) };
@@ -312,6 +309,14 @@ fn packets() -> Result<(OwnedFd, OwnedFd), Error> {
     let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
         .map_err(|e| Error::new(format!("cannot make a socket pair: {e}")))?;
     Ok((ours, apart(theirs.as_fd())?))
+}
+
+/// The same, where the kernel says which process a packet came from: the task's number on the host.
+fn packets_with_names() -> Result<(OwnedFd, OwnedFd), Error> {
+    let (ours, theirs) = packets()?;
+    rustix::net::sockopt::set_socket_passcred(&ours, true)
+        .map_err(|e| Error::new(format!("cannot prepare a socket: {e}")))?;
+    Ok((ours, theirs))
 }
 
 /// A pipe: our end, which never blocks, and the child's.

@@ -3,6 +3,7 @@
 //! ends the sandbox, and the next command closes the record.
 
 mod changes;
+mod due;
 mod gateway;
 mod laid;
 mod mutations;
@@ -25,8 +26,9 @@ use aido_evidence::{Kind, NewSandbox, Project, Recording, Sandbox, Signer, Strea
 use aido_runtime::{End, Error, Io, Isolation, Outcome, Plan, Runtime, Usage, Window};
 use aido_secrets::Secrets;
 pub(crate) use changes::Found;
+use due::Due;
 use link::{Link, News};
-use record::{Due, Recorder};
+use record::Recorder;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::PipeReader;
@@ -61,7 +63,7 @@ pub(crate) struct Job {
 
 /// The supervisor's whole life; the exit status of the run where it is sealed.
 pub(crate) fn supervise(mut job: Job, link: Link) -> Result<u8, ()> {
-    let ahead = backend::ahead(job.backend, &job.plan);
+    let ahead = backend::ahead(job.backend, &job.plan, job.sandbox.as_ref().and_then(keeper));
     let begun = begin(&mut job);
     let (sandbox, recording, plan) = match begun {
         Ok(begun) => begun,
@@ -76,6 +78,13 @@ pub(crate) fn supervise(mut job: Job, link: Link) -> Result<u8, ()> {
         Ok(recorder) => conduct(job, (&sandbox, &plan), recorder, ahead),
         Err(_) => Err(()),
     }
+}
+
+/// The process that keeps a sandbox, if it lives.
+fn keeper(sandbox: &Sandbox) -> Option<i32> {
+    let keeper = sandbox.state().ok()?.keeper?;
+    let named = Process { pid: keeper.pid, start: keeper.start };
+    (Process::with(named.pid) == Some(named)).then_some(named.pid)
 }
 
 /// The sandbox, the run's record, and the plan as it is stored.
@@ -138,7 +147,7 @@ fn conduct(
     };
     let mut before = None;
     recorder.due = Some(Due::of(plan, &draft));
-    let result = sign_on(&mut recorder, draft.backend).and_then(|()| {
+    let result = recorder.sign_on(draft.backend).and_then(|()| {
         changes::begin(sandbox, &job.plan)?;
         before = mutations::before(&job.plan, sandbox, &mut recorder)?;
         let outputs = sandbox.fresh_outputs().map_err(|e| mend::evidence(&e))?;
@@ -148,11 +157,7 @@ fn conduct(
         let io = Io { secrets: job.secrets, secret_files: job.secret_files, outputs, layer, stdin, window, gate };
         engine.run(&job.plan, io, &mut recorder)
     });
-    // Where the engine did not come so far as to ask for it.
-    if let Err(error) = recorder.settle_due() {
-        recorder.warnings.push(format!("the record lacks what was known before: {error}"));
-    }
-    draft.plan_digest = recorder.plan_digest.take();
+    draft.plan_digest = recorder.plan_digest();
     recorder.finish_output();
     recorder.settle();
     drop_half(sandbox, &mut recorder);
@@ -166,15 +171,21 @@ fn conduct(
     draft.changes = changes::note(&mut recorder, sandbox, draft.plan, draft.secrets);
     note_late(late, &mut draft.inputs, &mut recorder);
     fault::point("supervise.over");
+    recorder.engine = engine.ok();
     match result {
-        Ok(outcome) => seal(draft, recorder, outcome, (None, engine.ok())),
+        Ok(outcome) => seal(draft, recorder, outcome, None),
         Err(error) => {
-            let why = error.what.clone();
-            let end = if recorder.started { End::Lost { why } } else { End::Refused { why } };
-            let outcome = Outcome { end, usage: Usage::default(), refused: Vec::new(), executed: Vec::new() };
-            seal(draft, recorder, outcome, (Some(error), engine.ok()))
+            let outcome = failed(&error, recorder.started);
+            seal(draft, recorder, outcome, Some(error))
         }
     }
+}
+
+/// How a run ended whose engine failed.
+fn failed(error: &Error, started: bool) -> Outcome {
+    let why = error.what.clone();
+    let end = if started { End::Lost { why } } else { End::Refused { why } };
+    Outcome { end, usage: Usage::default(), refused: Vec::new(), executed: Vec::new() }
 }
 
 /// Half of the outputs is none: what lies there is what is listed.
@@ -201,13 +212,6 @@ fn note_late(late: Late, inputs: &mut [InputDigest], recorder: &mut Recorder) {
     }
 }
 
-/// Who writes it: the first that others need to know of it.
-fn sign_on(recorder: &mut Recorder, backend: &str) -> Result<(), Error> {
-    let mut writer = serde_json::to_value(Process::me()).unwrap_or_default();
-    writer["backend"] = json!(backend);
-    recorder.note(stop::EVENT, writer)
-}
-
 /// The parts of the summary that are known before the end.
 struct Draft<'a> {
     sandbox: String,
@@ -227,13 +231,7 @@ fn failure(secrets: &Secrets, error: Error, ran: bool) -> News {
     News::Failed { what: clean(error.what), remedy: error.remedy.map(clean), ran }
 }
 
-/// What the engine still holds goes when the end was told.
-fn seal(
-    draft: Draft<'_>,
-    mut recorder: Recorder,
-    outcome: Outcome,
-    (error, engine): (Option<Error>, Option<Box<dyn Runtime>>),
-) -> Result<u8, ()> {
+fn seal(draft: Draft<'_>, mut recorder: Recorder, outcome: Outcome, error: Option<Error>) -> Result<u8, ()> {
     let exit_code = outcome.end.exit_code();
     recorder.note_limits(draft.plan, &outcome);
     let noted = recorder.note("outcome", json!({"outcome": outcome, "exit_code": exit_code}));
@@ -272,7 +270,7 @@ fn seal(
         plan_digest: draft.plan_digest,
         chain_head,
     };
-    let Recorder { recording, link, started: ran, .. } = recorder;
+    let Recorder { recording, link, engine, started: ran, .. } = recorder;
     let sealed = noted.map_err(|e| e.what).and_then(|()| {
         let summary = redact::stored(draft.secrets, &summary).map_err(|e| e.to_string())?;
         recording.seal(&summary, summary.facts()).map_err(|e| e.to_string())

@@ -2,8 +2,9 @@
 
 mod pulse;
 
+use super::due::{Due, FIRST};
 use super::link::{Heard, Link, News, Wish};
-use super::{Draft, Job, folder, laid, stop};
+use super::{Job, folder, laid, stop};
 use crate::backend::{self, fault};
 use crate::collected;
 use crate::gate;
@@ -14,7 +15,7 @@ use crate::reached::Tally;
 use crate::redact::{self, Streams};
 use aido_evidence::{Captured, Recording, Stream as Log};
 use aido_runtime::{
-    Collected, Command, Control, Doors, Enforced, Error, Event, Force, Listener, Outcome, Plan, Stream, Wake,
+    Collected, Command, Control, Doors, Enforced, Error, Event, Force, Listener, Outcome, Plan, Runtime, Stream, Wake,
 };
 use aido_secrets::Secrets;
 use pulse::Pulse;
@@ -69,24 +70,9 @@ pub(super) struct Recorder {
     /// What is known before anything is made, until it is on record.
     pub(super) due: Option<Due>,
     pub(super) plan_digest: Option<String>,
+    /// Kept until the end is told: what it still holds of the sandbox may take the kernel a while.
+    pub(super) engine: Option<Box<dyn Runtime>>,
 }
-
-/// The plan, and what follows from it. It is recorded while the sandbox is being built.
-pub(super) struct Due {
-    plan: Vec<u8>,
-    events: Vec<(&'static str, Value)>,
-}
-
-impl Due {
-    pub(super) fn of(plan: &[u8], draft: &Draft<'_>) -> Due {
-        let inputs = ("inputs", json!({"inputs": draft.inputs, "hidden": draft.hidden}));
-        let events = std::iter::once(inputs).chain(laid::before(draft.plan)).collect();
-        Due { plan: plan.to_vec(), events }
-    }
-}
-
-/// Before anything is made is told who writes, and what would be left; all else comes after [`Due`].
-const FIRST: [&str; 2] = [stop::EVENT, "held"];
 
 impl Recorder {
     pub(super) fn new(recording: Recording, link: Link, job: &Job) -> Result<Self, Error> {
@@ -116,6 +102,7 @@ impl Recorder {
             owed: Vec::new(),
             due: None,
             plan_digest: None,
+            engine: None,
         })
     }
 
@@ -133,19 +120,6 @@ impl Recorder {
         redact::value(&self.secrets, &mut data);
         self.recording.event(kind, data).map_err(|e| mend::evidence(&e))?;
         self.sign_later();
-        Ok(())
-    }
-
-    /// Records what is due, unless it was.
-    pub(super) fn settle_due(&mut self) -> Result<(), Error> {
-        let Some(Due { plan, events }) = self.due.take() else { return Ok(()) };
-        self.recording.make_latest().map_err(|e| mend::evidence(&e))?;
-        self.plan_digest = Some(self.recording.plan(&plan).map_err(|e| mend::evidence(&e))?);
-        fault::point("supervise.plan");
-        for (kind, data) in events {
-            self.note(kind, data)?;
-        }
-        fault::point("supervise.inputs");
         Ok(())
     }
 

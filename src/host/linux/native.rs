@@ -21,9 +21,9 @@ pub(crate) fn engine(name: &str, ahead: Option<Ahead>) -> Result<Box<dyn Runtime
     Ok(Box::new(aido_runtime_linux::Linux::new(images().ok(), name).after(ahead)))
 }
 
-/// Begins what takes longest of a sandbox before its record is begun.
-pub(crate) fn ahead(plan: &Plan) -> Option<Ahead> {
-    Ahead::begin(plan)
+/// Begins what takes longest of a sandbox before its record is begun, unless the keeper of a sandbox that stays has it.
+pub(crate) fn ahead(plan: &Plan, keeper: Option<i32>) -> Option<Ahead> {
+    keeper.and_then(|keeper| Ahead::held_for(plan, keeper)).or_else(|| Ahead::begin(plan))
 }
 
 /// This program, whatever lies at its path by now.

@@ -22,7 +22,7 @@ pub(crate) fn engine(_name: &str, _ahead: Option<Ahead>) -> Result<Box<dyn Runti
 /// What of a sandbox could be begun before its record; here there is nothing.
 pub(crate) enum Ahead {}
 
-pub(crate) fn ahead(_plan: &Plan) -> Option<Ahead> {
+pub(crate) fn ahead(_plan: &Plan, _keeper: Option<i32>) -> Option<Ahead> {
     None
 }
 
