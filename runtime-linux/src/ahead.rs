@@ -11,14 +11,16 @@ use crate::spawn;
 use crate::subordinate::find_helper;
 use crate::sys::{self, Errno};
 use aido_runtime::{Isolation, Plan, Root};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::pipe::PipeFlags;
-use rustix::process::Pid;
+use rustix::process::{Pid, PidfdFlags, Signal};
 use std::ffi::CString;
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// A user namespace that is ready, or is being made so. Dropped, what was made for it here is ended.
 pub struct Ahead {
@@ -32,9 +34,14 @@ struct Made {
     holder: Guard,
     /// The holder ends when this is closed.
     _leash: OwnedFd,
-    /// Those that write the maps.
+    /// Those that write the maps and have not ended yet.
     helpers: Vec<Pid>,
+    /// None of those that have ended failed.
+    whole: bool,
 }
+
+/// Helpers take milliseconds, unless they ask a directory of users that does not answer.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Ahead {
     /// Begins, where a plan's sandbox will have such a namespace; else there is nothing to gain. Whatever fails here is
@@ -52,7 +59,7 @@ impl Ahead {
             return None;
         };
         let pid = holder.pid;
-        let mut made = Made { holder, _leash: leash, helpers: Vec::new() };
+        let mut made = Made { holder, _leash: leash, helpers: Vec::new(), whole: true };
         for (name, extents) in [("newuidmap", uids), ("newgidmap", gids)] {
             made.helpers.push(start(&find_helper(name)?, pid, &extents).ok()?);
         }
@@ -84,21 +91,43 @@ impl Ahead {
         (whole && self.ids == *ids).then(|| self.namespace.as_fd())
     }
 
-    /// Waits until its maps are written; whether they are.
+    /// Waits until its maps are written; whether they are. Helpers that ask somebody who does not answer are given up.
     pub fn is_whole(&mut self) -> bool {
-        let helpers = self.made.as_mut().map(|made| std::mem::take(&mut made.helpers)).unwrap_or_default();
-        // Each of them, so that none is left to be waited for.
-        helpers.into_iter().fold(true, |whole, helper| ended(helper) == Some(0) && whole)
+        let Some(made) = &mut self.made else { return true };
+        let until = Instant::now() + PATIENCE;
+        while let Some(helper) = made.helpers.last().copied() {
+            if !ends_by(helper, until) {
+                return false;
+            }
+            made.whole &= ended(helper) == Some(0);
+            made.helpers.pop();
+        }
+        made.whole
     }
 }
 
 impl Drop for Made {
     fn drop(&mut self) {
         for helper in self.helpers.drain(..) {
-            // It ends by itself: it writes one file.
+            // The caller's own, whatever rights its file lends it.
+            let _ = rustix::process::kill_process(helper, Signal::KILL);
             ended(helper);
         }
         spawn::end(&self.holder);
+    }
+}
+
+/// Whether a child ends in time; it is still to be waited for then.
+fn ends_by(child: Pid, until: Instant) -> bool {
+    let Ok(held) = rustix::process::pidfd_open(child, PidfdFlags::empty()) else { return false };
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        match poll(&mut [PollFd::new(held.as_fd(), PollFlags::POLLIN)], timeout) {
+            Ok(ready) => return ready > 0,
+            Err(nix::errno::Errno::EINTR) => {}
+            Err(_) => return false,
+        }
     }
 }
 
