@@ -81,7 +81,14 @@ def throughput(world, typed, absent):
             return many / at_once([(*racer.command([PROBE, "true"]), racer.env) for _ in range(many)], workers)
 
         # crun's bundle is made by each call of command(): the clock starts after that.
-        seen = in_turns(racers, max(2, typed.runs // 20), once)
+        rounds = max(2, typed.runs // 20)
+        try:
+            seen = in_turns(racers, rounds, once)
+        except Failed as why:
+            # Two runc at a time trip over each other's copy of themselves on some hosts.
+            absent.append(f"rate of {', '.join(racer.name for racer in racers[2:])}: {why}")
+            racers = racers[:2]
+            seen = in_turns(racers, rounds, once)
         rows[f"{workers} at a time"] = table(f"throughput: {many} runs, {workers} at a time", seen, "runs a second", "bwrap")
         goals.append(goal(f"rate of runs, {workers} at a time, of bwrap's", ratio(seen, "aido", "bwrap"), 1.0, least=True))
     aido = Aido(world)
