@@ -25,7 +25,7 @@ use aido_runtime::{
 };
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 
 /// The cgroup's own watchdog comes last.
@@ -38,15 +38,12 @@ pub struct Linux {
     images: Option<PathBuf>,
     name: String,
     ahead: Cell<Option<Ahead>>,
-    /// What holds the mounts of a sandbox that is no more: taking them down takes the kernel a while, and nobody waits
-    /// for it before this value goes.
-    left: Cell<Vec<OwnedFd>>,
 }
 
 impl Linux {
     /// `images` is the folder of the image store, where there is one; `name` tells this run's cgroup from others.
     pub fn new(images: Option<PathBuf>, name: impl Into<String>) -> Self {
-        Linux { images, name: name.into(), ahead: Cell::new(None), left: Cell::default() }
+        Linux { images, name: name.into(), ahead: Cell::new(None) }
     }
 
     /// Lets it use what was made ready for the next plan that is run.
@@ -111,7 +108,7 @@ impl Runtime for Linux {
                     script(plan, &ground, Given { layer: over.as_ref(), gate: gate.as_ref() }, exec, &filters)
                 };
                 let outcome =
-                    Conduct { engine: self, plan, filters: &filters, apart: Apart::Namespaces(&ids, &self.ahead) }
+                    Conduct { name: &self.name, plan, filters: &filters, apart: Apart::Namespaces(&ids, &self.ahead) }
                         .run(enforced, &scripted, io, listener);
                 if let Some(over) = &over {
                     layer::leave(over);
@@ -130,7 +127,7 @@ impl Runtime for Linux {
                     exec.rlimits.push((libc::RLIMIT_FSIZE, plan.limits.disk.value));
                     script_alone(plan, &view, exec, version)
                 };
-                let outcome = Conduct { engine: self, plan, filters: &filters, apart: Apart::Alone(&outputs) }
+                let outcome = Conduct { name: &self.name, plan, filters: &filters, apart: Apart::Alone(&outputs) }
                     .run(enforced, &scripted, io, listener);
                 view.remove();
                 outcome
@@ -189,7 +186,7 @@ type Secrets = BTreeMap<String, String>;
 
 /// One run, whatever keeps it apart.
 struct Conduct<'a> {
-    engine: &'a Linux,
+    name: &'a str,
     plan: &'a Plan,
     filters: &'a Filters,
     apart: Apart<'a>,
@@ -207,7 +204,7 @@ impl Conduct<'_> {
     ) -> Result<Outcome, Error> {
         let plan = self.plan;
         let lives_ms = plan.deadline.ttl_ms + plan.deadline.grace_ms + SCOPE_MARGIN_MS;
-        let name = format!("aido-{}", self.engine.name);
+        let name = format!("aido-{}", self.name);
         // Before anything is made: whoever is killed in the middle leaves nothing that is not on record.
         let here = cgroup::Here::look();
         let places = cgroup::places(&here, &name);
@@ -241,10 +238,6 @@ impl Conduct<'_> {
             let _ = listener.event(Event::Ended);
             let collected = collect::collect(&live, &io, plan, listener);
             let _ = listener.event(Event::Collected(collected));
-            // A layer is the next run's as soon as this one has ended.
-            if io.layer.is_none() {
-                self.engine.left.set(live.into_mounts());
-            }
             Ok(outcome)
         });
         if let Some(group) = group {

@@ -57,13 +57,6 @@ impl Live {
     }
 }
 
-impl Live {
-    /// What keeps the mounts of a sandbox that has ended.
-    pub(crate) fn into_mounts(self) -> Vec<OwnedFd> {
-        vec![self.outputs, self.root]
-    }
-}
-
 /// How the task is to be kept apart.
 pub(crate) enum Apart<'a> {
     /// By namespaces; the user namespace may have been made ready before.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// A failure before the task was started. Nothing ran, and nothing is left behind.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Error {
     /// What failed and why, in one sentence.
     pub what: String,

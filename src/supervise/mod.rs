@@ -23,7 +23,7 @@ use crate::redact;
 use crate::root;
 use crate::summary::{self, Bytes, Changed, SUMMARY_VERSION, Streams, Summary};
 use aido_evidence::{Kind, NewSandbox, Project, Recording, Sandbox, Signer, Stream, Unsettled};
-use aido_runtime::{End, Error, Io, Isolation, Outcome, Plan, Runtime, Usage, Window};
+use aido_runtime::{End, Error, Io, Isolation, Outcome, Plan, Usage, Window};
 use aido_secrets::Secrets;
 pub(crate) use changes::Found;
 use due::Due;
@@ -151,7 +151,7 @@ fn conduct(
         changes::begin(sandbox, &job.plan)?;
         before = mutations::before(&job.plan, sandbox, &mut recorder)?;
         let outputs = sandbox.fresh_outputs().map_err(|e| mend::evidence(&e))?;
-        let engine = engine.as_ref().map_err(Clone::clone)?;
+        let engine = engine?;
         let (layer, gate) = (laid::layer(&job.plan, sandbox)?, recorder.start_gateway(&job.plan, &job.secrets)?);
         let (stdin, window) = (job.stdin, job.window);
         let io = Io { secrets: job.secrets, secret_files: job.secret_files, outputs, layer, stdin, window, gate };
@@ -171,7 +171,6 @@ fn conduct(
     draft.changes = changes::note(&mut recorder, sandbox, draft.plan, draft.secrets);
     note_late(late, &mut draft.inputs, &mut recorder);
     fault::point("supervise.over");
-    recorder.engine = engine.ok();
     match result {
         Ok(outcome) => seal(draft, recorder, outcome, None),
         Err(error) => {
@@ -270,7 +269,7 @@ fn seal(draft: Draft<'_>, mut recorder: Recorder, outcome: Outcome, error: Optio
         plan_digest: draft.plan_digest,
         chain_head,
     };
-    let Recorder { recording, link, engine, started: ran, .. } = recorder;
+    let Recorder { recording, link, started: ran, .. } = recorder;
     let sealed = noted.map_err(|e| e.what).and_then(|()| {
         let summary = redact::stored(draft.secrets, &summary).map_err(|e| e.to_string())?;
         recording.seal(&summary, summary.facts()).map_err(|e| e.to_string())
@@ -284,17 +283,16 @@ fn seal(draft: Draft<'_>, mut recorder: Recorder, outcome: Outcome, error: Optio
         }
     };
     fault::point("supervise.sealed");
-    leave(link, &news, engine, sealed.ok());
+    leave(link, &news, sealed.ok());
     if matches!(news, News::Failed { .. }) { Err(()) } else { Ok(exit_code) }
 }
 
 /// The last word, and what comes after it.
-fn leave(link: Option<Link>, news: &News, engine: Option<Box<dyn Runtime>>, sealed: Option<Unsettled>) {
+fn leave(link: Option<Link>, news: &News, sealed: Option<Unsettled>) {
     if let Some(link) = link {
         link.insist(news);
     }
     fault::point("supervise.told");
-    drop(engine);
     // Nobody waits for the disk. What does not get there keeps its mark, and the next command looks at it again.
     let _ = sealed.map(Unsettled::settle);
     fault::point("supervise.settled");

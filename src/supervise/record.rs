@@ -15,7 +15,7 @@ use crate::reached::Tally;
 use crate::redact::{self, Streams};
 use aido_evidence::{Captured, Recording, Stream as Log};
 use aido_runtime::{
-    Collected, Command, Control, Doors, Enforced, Error, Event, Force, Listener, Outcome, Plan, Runtime, Stream, Wake,
+    Collected, Command, Control, Doors, Enforced, Error, Event, Force, Listener, Outcome, Plan, Stream, Wake,
 };
 use aido_secrets::Secrets;
 use pulse::Pulse;
@@ -70,8 +70,6 @@ pub(super) struct Recorder {
     /// What is known before anything is made, until it is on record.
     pub(super) due: Option<Due>,
     pub(super) plan_digest: Option<String>,
-    /// Kept until the end is told: what it still holds of the sandbox may take the kernel a while.
-    pub(super) engine: Option<Box<dyn Runtime>>,
 }
 
 impl Recorder {
@@ -102,7 +100,6 @@ impl Recorder {
             owed: Vec::new(),
             due: None,
             plan_digest: None,
-            engine: None,
         })
     }
 
