@@ -19,7 +19,7 @@ pub(crate) const OUTPUTS: &std::ffi::CStr = c"out";
 /// Descriptors from here on stand in nobody's way in the child.
 pub(crate) const FIRST_FREE: i32 = 10;
 /// The first of the descriptor numbers that name the lower folders of an overlay.
-pub(crate) const FIRST_SLOT: i32 = 64;
+pub(crate) const FIRST_SLOT: i32 = 128;
 
 /// One step of building the sandbox.
 #[derive(Debug)]
