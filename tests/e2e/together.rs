@@ -127,7 +127,10 @@ fn left_open(p: &Project) -> String {
     let mark = marker();
     let mut run = p.start(["run", "--quiet", "--", "sh", "-c", &format!("echo out; sleep {mark}")]);
     run.wait_for("out");
-    Family::of(run.pid()).pids().iter().take(2).for_each(|pid| send(*pid, Signal::SIGKILL));
+    let supervisor = Family::of(run.pid()).supervisor().expect("who supervises it");
+    // Stopped first: where the machine is busy it would see the command line die, and seal the run, before it is killed.
+    send(supervisor, Signal::SIGSTOP);
+    [run.pid(), supervisor].into_iter().for_each(|pid| send(pid, Signal::SIGKILL));
     let _ = run.end();
     until(Duration::from_secs(20), || alive(&mark).is_empty().then_some(())).expect("the run ends");
     mark
