@@ -24,8 +24,6 @@ fn main() {
     // What the loader has to adjust takes 6 KB instead of 500, and is read at every start.
     println!("cargo::rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
     println!("cargo::rustc-link-arg-bins=-Wl,-T,{}", script.display());
-    // Nothing unwinds: a panic is the end (`panic = "abort"`), and a trace of a stripped program has no names to show.
-    println!("cargo::rustc-link-arg-bins=-Wl,--no-eh-frame-hdr");
     // For `ci/near`: where everything came to lie. The program stays the same, byte for byte.
     if let Ok(map) = env::var("AIDO_MAP") {
         println!("cargo::rustc-link-arg-bins=-Wl,-Map={map}");
@@ -41,8 +39,8 @@ fn linker_script(list: &str) -> String {
     }
     script += "} } INSERT BEFORE .tdata;\n\
         SECTIONS { .text : { *libc.a:*(.text .text.*) *(.text) } } INSERT AFTER .bss;\n\
-        SECTIONS { .rodata.far : { *libring-*:*(.rodata .rodata.*) *libzstd*:*(.rodata .rodata.*) } /DISCARD/ : { *(.eh_frame .eh_frame.*) } } INSERT AFTER .gcc_except_table;\n\
-        SECTIONS { .text.far : { *(.text.*) } } INSERT AFTER .rodata.far;\n\
+        SECTIONS { .rodata.far : { *libring-*:*(.rodata .rodata.*) *libzstd*:*(.rodata .rodata.*) } } INSERT BEFORE .eh_frame_hdr;\n\
+        SECTIONS { .text.far : { *(.text.*) } } INSERT AFTER .eh_frame;\n\
         SECTIONS { .relr.dyn : { *(.relr.dyn) } .rodata : { *(.rodata .rodata.*) } } INSERT AFTER .text.far;\n";
     script
 }
