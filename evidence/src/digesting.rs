@@ -68,14 +68,14 @@ impl Digesting {
 
     /// Ends the thread, if there is one: what is added after this is hashed here until it is as much again.
     pub(crate) fn rest(&mut self) {
-        if let At::Here(_) = self.at_work {
-            return;
-        }
-        // It ends with what it is told by, and hashes to its end.
-        if let At::Beside { tell, thread } = std::mem::replace(&mut self.at_work, At::Here(Sha256::new())) {
-            drop(tell);
-            if let Ok(hash) = thread.join() {
-                (self.bytes, self.at_work) = (0, At::Here(hash));
+        match std::mem::replace(&mut self.at_work, At::Here(Sha256::new())) {
+            At::Here(hash) => self.at_work = At::Here(hash),
+            At::Beside { tell, thread } => {
+                // It ends with what it is told by, and hashes to its end.
+                drop(tell);
+                if let Ok(hash) = thread.join() {
+                    (self.bytes, self.at_work) = (0, At::Here(hash));
+                }
             }
         }
     }

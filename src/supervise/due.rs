@@ -19,10 +19,10 @@ pub(super) struct Due {
 }
 
 impl Due {
-    pub(super) fn of(plan: &[u8], draft: &Draft<'_>) -> Due {
+    pub(super) fn of(plan: Vec<u8>, draft: &Draft<'_>) -> Due {
         let inputs = ("inputs", json!({"inputs": draft.inputs, "hidden": draft.hidden}));
         let events = std::iter::once(inputs).chain(laid::before(draft.plan)).collect();
-        Due { plan: plan.to_vec(), events }
+        Due { plan, events }
     }
 }
 

@@ -75,7 +75,7 @@ pub(crate) fn supervise(mut job: Job, link: Link) -> Result<u8, ()> {
     link.insist(&News::Begun { run: recording.id().to_string(), sandbox: sandbox.id().to_string() });
     fault::point("supervise.begun");
     match Recorder::new(recording, link, &job) {
-        Ok(recorder) => conduct(job, (&sandbox, &plan), recorder, ahead),
+        Ok(recorder) => conduct(job, (&sandbox, plan), recorder, ahead),
         Err(_) => Err(()),
     }
 }
@@ -124,7 +124,7 @@ fn folder(project: &Project) -> &Path {
 /// Runs the plan and seals the record, whatever comes.
 fn conduct(
     job: Job,
-    (sandbox, plan): (&Sandbox, &[u8]),
+    (sandbox, plan): (&Sandbox, Vec<u8>),
     mut recorder: Recorder,
     ahead: Option<Ahead>,
 ) -> Result<u8, ()> {
