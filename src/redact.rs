@@ -166,9 +166,7 @@ impl Streams {
     /// What of these bytes, and of those before them, may be kept now.
     pub(crate) fn push<'a>(&'a mut self, stream: Stream, bytes: &'a [u8]) -> &'a [u8] {
         let Some(redactors) = &mut self.redactors else { return bytes };
-        self.clean.clear();
-        redactors[index(stream)].push(bytes, &mut self.clean);
-        &self.clean
+        redactors[index(stream)].pass(bytes, &mut self.clean)
     }
 
     /// Somebody waits for what came last: the first bytes of what is held back.

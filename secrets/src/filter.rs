@@ -1,20 +1,30 @@
 //! Where a needle may be: most of a text is told apart from it by looking at a few of its bytes.
 //!
-//! A needle that is in the text has a run of so many bytes there without a line break. Whoever looks at every `stride`-th
-//! place sees `WIDTH` bytes within that run, and these are on a list of all that needles have.
+//! A few needles are looked for by their beginnings, with wide instructions, where the processor has them.
+//!
+//! For many, or without: a needle that is in the text has a run of so many bytes there without a line break. Whoever looks
+//! at every `stride`-th place sees `WIDTH` bytes within that run, and these are on a list of all that needles have.
 
-use crate::forms::Needle;
+use crate::forms::{BEFORE_BREAK, Needle};
 use crate::scan::{BREAK, LINE};
-use std::collections::HashSet;
+use aho_corasick::{Span, packed};
+use std::collections::{BTreeSet, HashSet};
 
 /// Bytes between two looks at most: more saves nothing.
 const STRIDE: usize = 8;
 
-/// For needles whose runs are long enough to look at eight bytes, and for the others.
+/// Bytes of a beginning at most: with these a text seldom has it by chance.
+const BEGINNING: usize = 8;
+
 pub(crate) struct Filter {
-    wide: Grams<8>,
-    narrow: Grams<4>,
+    way: Way,
     span: usize,
+}
+
+enum Way {
+    Beginnings(packed::Searcher),
+    /// For needles whose runs are long enough to look at eight bytes, and for the others.
+    Grams(Box<Grams<8>>, Box<Grams<4>>),
 }
 
 /// Where a search has come to.
@@ -32,18 +42,27 @@ struct Next {
 
 impl Filter {
     pub(crate) fn new(needles: &[Needle]) -> Filter {
-        let (wide, narrow): (Vec<&Needle>, Vec<&Needle>) = needles.iter().partition(|needle| run(needle) >= 12);
         let span = |needle: &Needle| {
             let length = needle.bytes.len();
             length + if needle.breaks { BREAK * (length / LINE + 1) } else { 0 }
         };
         let span = needles.iter().map(span).max().unwrap_or(0);
-        Filter { wide: Grams::new(&wide), narrow: Grams::new(&narrow), span }
+        let way = packed::Searcher::new(beginnings(needles)).map_or_else(|| Way::grams(needles), Way::Beginnings);
+        Filter { way, span }
+    }
+
+    /// As it is for many needles, or without wide instructions.
+    #[cfg(test)]
+    pub(crate) fn by_grams(needles: &[Needle]) -> Filter {
+        Filter { way: Way::grams(needles), ..Filter::new(needles) }
     }
 
     #[cfg(test)]
     pub(crate) fn memory(&self) -> usize {
-        8 * (self.wide.bits.len() + self.narrow.bits.len() + 2 * (self.wide.known.len() + self.narrow.known.len()))
+        match &self.way {
+            Way::Beginnings(searcher) => searcher.memory_usage(),
+            Way::Grams(wide, narrow) => wide.memory() + narrow.memory(),
+        }
     }
 
     /// The most bytes of a text that a needle takes.
@@ -53,10 +72,36 @@ impl Filter {
 
     /// The first place from `from` on that is worth a closer look. A needle that is there begins at most a span before.
     pub(crate) fn next(&self, search: &mut Search, text: &[u8], from: usize) -> Option<usize> {
-        let wide = self.wide.next(&mut search.wide, text, from);
-        let narrow = self.narrow.next(&mut search.narrow, text, from);
-        wide.into_iter().chain(narrow).min()
+        match &self.way {
+            Way::Beginnings(searcher) => {
+                searcher.find_in(text, Span { start: from, end: text.len() }).map(|hit| hit.start())
+            }
+            Way::Grams(wide, narrow) => {
+                let wide = wide.next(&mut search.wide, text, from);
+                let narrow = narrow.next(&mut search.narrow, text, from);
+                wide.into_iter().chain(narrow).min()
+            }
+        }
     }
+}
+
+impl Way {
+    fn grams(needles: &[Needle]) -> Way {
+        let (wide, narrow): (Vec<&Needle>, Vec<&Needle>) = needles.iter().partition(|needle| run(needle) >= 12);
+        Way::Grams(Box::new(Grams::new(&wide)), Box::new(Grams::new(&narrow)))
+    }
+}
+
+/// What each needle begins with wherever it is in a text: no line break comes so early.
+fn beginnings(needles: &[Needle]) -> BTreeSet<Vec<u8>> {
+    let mut found = BTreeSet::new();
+    for needle in needles {
+        let length = if needle.breaks { BEFORE_BREAK } else { BEGINNING };
+        let begins = &needle.bytes[..needle.bytes.len().min(length)];
+        found.insert(begins.to_vec());
+        found.extend(needle.other().map(|other| other[..begins.len()].to_vec()));
+    }
+    found
 }
 
 /// The longest run without a break that is in the text wherever the needle is.
@@ -80,14 +125,8 @@ impl<const WIDTH: usize> Grams<WIDTH> {
             stride = stride.min(run(needle) + 1 - WIDTH);
             let mut add = |bytes: &[u8]| known.extend(bytes.windows(WIDTH).map(read));
             add(&needle.bytes);
-            if needle.breaks && needle.bytes.iter().any(|byte| matches!(byte, b'+' | b'/')) {
-                // As the text may have it: the other alphabet.
-                let other = |byte: &u8| match byte {
-                    b'+' => b'-',
-                    b'/' => b'_',
-                    byte => *byte,
-                };
-                add(&needle.bytes.iter().map(other).collect::<Vec<u8>>());
+            if let Some(other) = needle.other() {
+                add(&other);
             }
         }
         let size = (known.len() * 32).next_power_of_two().clamp(1 << 12, 1 << 22);
@@ -99,6 +138,11 @@ impl<const WIDTH: usize> Grams<WIDTH> {
         }
         grams.known = known;
         grams
+    }
+
+    #[cfg(test)]
+    fn memory(&self) -> usize {
+        8 * (self.bits.len() + 2 * self.known.len())
     }
 
     fn hash(&self, gram: u64) -> usize {

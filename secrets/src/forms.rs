@@ -32,6 +32,19 @@ pub(crate) struct Needle {
     pub(crate) breaks: bool,
 }
 
+impl Needle {
+    /// As the text may have it: in the other alphabet of Base64, where that makes a difference.
+    pub(crate) fn other(&self) -> Option<Vec<u8>> {
+        let other = |byte: &u8| match byte {
+            b'+' => b'-',
+            b'/' => b'_',
+            byte => *byte,
+        };
+        let differs = self.breaks && self.bytes.iter().any(|byte| matches!(byte, b'+' | b'/'));
+        differs.then(|| self.bytes.iter().map(other).collect())
+    }
+}
+
 /// The needles of all values, none twice; the first of two equal secrets has them.
 pub(crate) fn needles(values: &[&[u8]]) -> Vec<Needle> {
     let mut all = Needles { seen: HashSet::new(), list: Vec::new() };

@@ -33,9 +33,12 @@ fn secret(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 
 fn redacted(secrets: &Secrets, formats: bool, text: &[u8], sizes: &[usize]) -> Vec<u8> {
     let (mut redactor, mut out, mut rest) = (Redactor::new(secrets, formats), Vec::new(), text);
+    let (mut other, mut room) = (Redactor::new(secrets, formats), Vec::new());
     for size in sizes.iter().cycle() {
         let (piece, more) = rest.split_at((*size).min(rest.len()));
+        let before = out.len();
         redactor.push(piece, &mut out);
+        assert_eq!(other.pass(piece, &mut room), &out[before..], "copied or not, other bytes");
         rest = more;
         if rest.is_empty() {
             break;

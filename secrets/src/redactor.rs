@@ -5,6 +5,7 @@ use crate::given::{self, Given};
 use crate::known::{self, Beginnings, Known};
 use crate::scan::Wanted;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 /// The secrets of a run, made ready to be found. A copy is cheap.
@@ -129,6 +130,19 @@ impl Redactor {
 
     /// Takes more of the stream; what can no longer become a secret is added to `out`.
     pub fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        self.take(bytes, &mut Out::new(&[], out));
+    }
+
+    /// The same for who needs it only until the next call: most of a stream is given back as it came, and nothing of it
+    /// is copied to `room`.
+    pub fn pass<'a>(&mut self, bytes: &'a [u8], room: &'a mut Vec<u8>) -> &'a [u8] {
+        room.clear();
+        let mut out = Out::new(bytes, room);
+        self.take(bytes, &mut out);
+        out.whole()
+    }
+
+    fn take(&mut self, bytes: &[u8], out: &mut Out<'_>) {
         let Redactor { secrets, given, known, found } = self;
         let ready = &secrets.0;
         if ready.wanted.is_empty() {
@@ -140,6 +154,7 @@ impl Redactor {
     /// Nothing has come for a while, and somebody waits for what did: the first few bytes of what is held back are
     /// added to `out`. Should it become a secret after all, the rest of it is replaced.
     pub fn show(&mut self, out: &mut Vec<u8>) {
+        let out = &mut Out::new(&[], out);
         let Redactor { secrets, given, known, found } = self;
         let ready = &secrets.0;
         given.show(ready.few, &mut |piece| told(ready, known, found, piece, out));
@@ -150,6 +165,7 @@ impl Redactor {
 
     /// The stream is over: the rest is added to `out`. What is pushed after that is another stream.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
+        let out = &mut Out::new(&[], out);
         let Redactor { secrets, given, known, found } = self;
         let ready = &secrets.0;
         given.finish(&ready.wanted, &mut |piece| told(ready, known, found, piece, out));
@@ -183,14 +199,61 @@ impl Redactor {
 
 #[cfg(test)]
 impl Secrets {
+    /// The same secrets, found by the slower of the two filters.
+    pub(crate) fn by_grams(&self, values: &[&[u8]]) -> Secrets {
+        let Ready { names, short, few, .. } = &*self.0;
+        let wanted = Wanted::by_grams(values);
+        Secrets(Arc::new(Ready { wanted, names: names.clone(), short: short.clone(), few: *few }))
+    }
+
     pub(crate) fn memory(&self) -> usize {
         self.0.wanted.memory()
     }
 }
 
+/// What comes out: a stretch of what came in, as long as it is one, or a copy.
+struct Out<'a> {
+    came: &'a [u8],
+    stretch: Option<Range<usize>>,
+    copy: &'a mut Vec<u8>,
+}
+
+impl<'a> Out<'a> {
+    fn new(came: &'a [u8], copy: &'a mut Vec<u8>) -> Out<'a> {
+        Out { came, stretch: None, copy }
+    }
+
+    fn add(&mut self, piece: &[u8]) {
+        if self.stretch.is_none() && self.copy.is_empty() {
+            self.stretch = self.place(piece);
+            if self.stretch.is_some() {
+                return;
+            }
+        }
+        if let Some(stretch) = self.stretch.take() {
+            self.copy.extend_from_slice(&self.came[stretch]);
+        }
+        self.copy.extend_from_slice(piece);
+    }
+
+    /// Where it lies in what came in, if it lies there.
+    fn place(&self, piece: &[u8]) -> Option<Range<usize>> {
+        let from = (piece.as_ptr() as usize).checked_sub(self.came.as_ptr() as usize)?;
+        let to = from.checked_add(piece.len())?;
+        (to <= self.came.len()).then_some(from..to)
+    }
+
+    fn whole(self) -> &'a [u8] {
+        match self.stretch {
+            Some(stretch) => &self.came[stretch],
+            None => self.copy,
+        }
+    }
+}
+
 type Counts = BTreeMap<Found, u64>;
 
-fn told(ready: &Ready, known: &mut Option<Known>, found: &mut Counts, piece: given::Piece<'_>, out: &mut Vec<u8>) {
+fn told(ready: &Ready, known: &mut Option<Known>, found: &mut Counts, piece: given::Piece<'_>, out: &mut Out<'_>) {
     match piece {
         given::Piece::Text(bytes) => text(known, found, bytes, out),
         given::Piece::Secret(secret) => {
@@ -201,24 +264,24 @@ fn told(ready: &Ready, known: &mut Option<Known>, found: &mut Counts, piece: giv
                 known.interrupted();
             }
             *found.entry(Found::Secret(name.clone())).or_default() += 1;
-            out.extend_from_slice(marker);
+            out.add(marker);
         }
     }
 }
 
-fn text(known: &mut Option<Known>, found: &mut Counts, bytes: &[u8], out: &mut Vec<u8>) {
+fn text(known: &mut Option<Known>, found: &mut Counts, bytes: &[u8], out: &mut Out<'_>) {
     match known {
         Some(known) => known.push(beginnings(), bytes, &mut |piece| credential(found, piece, out)),
-        None => out.extend_from_slice(bytes),
+        None => out.add(bytes),
     }
 }
 
-fn credential(found: &mut Counts, piece: known::Piece<'_>, out: &mut Vec<u8>) {
+fn credential(found: &mut Counts, piece: known::Piece<'_>, out: &mut Out<'_>) {
     match piece {
-        known::Piece::Text(bytes) => out.extend_from_slice(bytes),
+        known::Piece::Text(bytes) => out.add(bytes),
         known::Piece::Credential(what) => {
             *found.entry(Found::Format(what)).or_default() += 1;
-            out.extend_from_slice(format!("[redacted {what}]").as_bytes());
+            out.add(format!("[redacted {what}]").as_bytes());
         }
     }
 }

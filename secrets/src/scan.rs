@@ -45,6 +45,11 @@ impl Wanted {
         Wanted { tight: of(false), broken: of(true), filter: Filter::new(&needles) }
     }
 
+    #[cfg(test)]
+    pub(crate) fn by_grams(values: &[&[u8]]) -> Wanted {
+        Wanted { filter: Filter::by_grams(&needles(values)), ..Wanted::new(values) }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.tight.is_none() && self.broken.is_none()
     }
