@@ -2,13 +2,15 @@
 
 use crate::chain::hex;
 use sha2::{Digest, Sha256};
-use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 
 /// A log of so many bytes is hashed apart from there on: a short one is not worth a thread.
 const LARGE: u64 = 4 << 20;
-/// So many pieces may wait to be hashed, each as large as what is read at once: whoever adds one more waits as well.
-const WAITING: usize = 16;
+/// Bytes that are gathered for it before it is woken.
+const PIECE: usize = 1 << 20;
+/// So many pieces may wait to be hashed: whoever adds one more waits as well.
+const WAITING: usize = 2;
 
 #[derive(Debug)]
 pub(crate) struct Digesting {
@@ -19,13 +21,23 @@ pub(crate) struct Digesting {
 #[derive(Debug)]
 enum At {
     Here(Sha256),
-    Beside { tell: SyncSender<Word>, thread: JoinHandle<Sha256> },
+    Beside(Beside),
+}
+
+/// A thread that hashes, and what it was not told yet.
+#[derive(Debug)]
+struct Beside {
+    gathered: Vec<u8>,
+    tell: SyncSender<Word>,
+    /// Pieces that are hashed, to be filled again.
+    emptied: Receiver<Vec<u8>>,
+    thread: JoinHandle<Sha256>,
 }
 
 enum Word {
     More(Vec<u8>),
     /// What it is so far.
-    Tell(std::sync::mpsc::Sender<Sha256>),
+    Tell(Sender<Sha256>),
 }
 
 impl Digesting {
@@ -40,17 +52,14 @@ impl Digesting {
                 hash.update(bytes);
                 return;
             }
-            let begun = hash.clone();
-            let (tell, told) = sync_channel(WAITING);
             // Where no thread can be had it goes on here.
-            match std::thread::Builder::new().name("aido-digest".into()).spawn(move || hash_all(begun, &told)) {
-                Ok(thread) => self.at_work = At::Beside { tell, thread },
+            match Beside::begin(hash.clone()) {
+                Ok(beside) => self.at_work = At::Beside(beside),
                 Err(_) => return hash.update(bytes),
             }
         }
-        if let At::Beside { tell, .. } = &self.at_work {
-            // It listens for as long as this end is there.
-            let _ = tell.send(Word::More(bytes.to_vec()));
+        if let At::Beside(beside) = &mut self.at_work {
+            beside.add(bytes);
         }
     }
 
@@ -58,10 +67,7 @@ impl Digesting {
     pub(crate) fn sha256(&self) -> String {
         let hash = match &self.at_work {
             At::Here(hash) => Some(hash.clone()),
-            At::Beside { tell, .. } => {
-                let (answer, answered) = channel();
-                tell.send(Word::Tell(answer)).ok().and_then(|()| answered.recv().ok())
-            }
+            At::Beside(beside) => beside.so_far(),
         };
         hash.map(|hash| hex(&hash.finalize())).unwrap_or_default()
     }
@@ -70,10 +76,8 @@ impl Digesting {
     pub(crate) fn rest(&mut self) {
         match std::mem::replace(&mut self.at_work, At::Here(Sha256::new())) {
             At::Here(hash) => self.at_work = At::Here(hash),
-            At::Beside { tell, thread } => {
-                // It ends with what it is told by, and hashes to its end.
-                drop(tell);
-                if let Ok(hash) = thread.join() {
+            At::Beside(beside) => {
+                if let Some(hash) = beside.end() {
                     (self.bytes, self.at_work) = (0, At::Here(hash));
                 }
             }
@@ -81,10 +85,51 @@ impl Digesting {
     }
 }
 
-fn hash_all(mut hash: Sha256, told: &Receiver<Word>) -> Sha256 {
+impl Beside {
+    fn begin(hash: Sha256) -> std::io::Result<Beside> {
+        let (tell, told) = sync_channel(WAITING);
+        let (give_back, emptied) = channel();
+        let thread = std::thread::Builder::new().name("aido-digest".into());
+        let thread = thread.spawn(move || hash_all(hash, &told, &give_back))?;
+        Ok(Beside { gathered: Vec::with_capacity(PIECE), tell, emptied, thread })
+    }
+
+    fn add(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let (now, later) = bytes.split_at(bytes.len().min(PIECE - self.gathered.len()));
+            self.gathered.extend_from_slice(now);
+            bytes = later;
+            if self.gathered.len() == PIECE {
+                let empty = self.emptied.try_recv().unwrap_or_else(|_| Vec::with_capacity(PIECE));
+                // It listens for as long as this end is there.
+                let _ = self.tell.send(Word::More(std::mem::replace(&mut self.gathered, empty)));
+            }
+        }
+    }
+
+    fn so_far(&self) -> Option<Sha256> {
+        let (answer, answered) = channel();
+        let hash = self.tell.send(Word::Tell(answer)).ok().and_then(|()| answered.recv().ok());
+        hash.map(|hash| hash.chain_update(&self.gathered))
+    }
+
+    /// It ends with what it is told by, and hashes to its end.
+    fn end(self) -> Option<Sha256> {
+        let Beside { gathered, tell, thread, .. } = self;
+        drop(tell);
+        thread.join().ok().map(|hash| hash.chain_update(&gathered))
+    }
+}
+
+fn hash_all(mut hash: Sha256, told: &Receiver<Word>, give_back: &Sender<Vec<u8>>) -> Sha256 {
     for word in told {
         match word {
-            Word::More(bytes) => hash.update(&bytes),
+            Word::More(mut bytes) => {
+                hash.update(&bytes);
+                bytes.clear();
+                // Whoever gathers may be gone by now.
+                let _ = give_back.send(bytes);
+            }
             Word::Tell(answer) => drop(answer.send(hash.clone())),
         }
     }
@@ -111,13 +156,13 @@ mod tests {
                 assert_eq!(digesting.sha256(), sha256_hex(&all), "{number}");
             }
             if number == 90 {
-                assert!(matches!(digesting.at_work, At::Beside { .. }), "a log of {} bytes is large", all.len());
+                assert!(matches!(digesting.at_work, At::Beside(_)), "a log of {} bytes is large", all.len());
                 digesting.rest();
                 assert!(matches!(digesting.at_work, At::Here(_)));
                 assert_eq!(digesting.sha256(), sha256_hex(&all));
             }
         }
-        assert!(matches!(digesting.at_work, At::Beside { .. }));
+        assert!(matches!(digesting.at_work, At::Beside(_)));
         assert_eq!(digesting.sha256(), sha256_hex(&all));
     }
 }

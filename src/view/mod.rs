@@ -26,6 +26,11 @@ pub(crate) use terminal::Terminal;
 /// When the run's whole time is over, a reader that takes nothing for so long is given up.
 const READER: Duration = Duration::from_secs(5);
 
+/// Of so many bytes between two waits more will follow at once, and for so many milliseconds nobody misses them: a
+/// supervisor that need not wake anybody with each piece takes more of them.
+const FLOW: u64 = 64 << 10;
+const PAUSE: u16 = 1;
+
 /// What a terminal has to say by signals, beside the end.
 const OF_A_TERMINAL: [Signal; 3] = [Signal::SIGWINCH, Signal::SIGTSTP, Signal::SIGCONT];
 
@@ -93,6 +98,7 @@ pub(crate) fn watch(
         link,
         patience,
         tails: [Tail::new(stdout.as_fd(), show.raw)?, Tail::new(stderr.as_fd(), show.raw)?],
+        passed: 0,
         input: Input::new(show.stdin),
         output: show.output,
         rest: Rest::default(),
@@ -113,6 +119,8 @@ struct Viewer<'a> {
     link: &'a Link,
     patience: Patience,
     tails: [Tail; 2],
+    /// Bytes of both that were passed on before the last wait.
+    passed: u64,
     input: Input,
     output: bool,
     rest: Rest,
@@ -210,7 +218,9 @@ impl Viewer<'_> {
         })
     }
 
-    fn wait(&self, signals: &SignalFd) -> Result<(), Error> {
+    fn wait(&mut self, signals: &SignalFd) -> Result<(), Error> {
+        let before = std::mem::replace(&mut self.passed, self.tails.iter().map(Tail::passed).sum());
+        // The link comes first: it is what a pause does not wait for.
         let always = [self.link.as_fd(), signals.as_fd(), self.patience.timer().wake()];
         let always = always.into_iter().chain(self.process.wake());
         let mut polled: Vec<PollFd<'_>> = always.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
@@ -220,6 +230,9 @@ impl Viewer<'_> {
             polled.push(PollFd::new(target, PollFlags::POLLOUT));
         } else if self.input.reads() {
             polled.push(PollFd::new(stdin.as_fd(), PollFlags::POLLIN));
+        }
+        if self.passed - before >= FLOW && poll(&mut polled[1..], PollTimeout::from(PAUSE)) != Ok(0) {
+            return Ok(());
         }
         match self.rest.poll(&mut polled, PollTimeout::NONE) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),

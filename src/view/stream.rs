@@ -16,6 +16,8 @@ use std::time::Duration;
 const PIECE: usize = 4096;
 /// The same for what never blocks: a file, `/dev/null`, and a pipe that was opened once more.
 const LARGE_PIECE: usize = 128 * 1024;
+/// The kernel hands on so much at once, so that signals have their turn.
+const HANDED_ON: usize = 1 << 20;
 
 /// One log and where it goes.
 pub(super) struct Tail {
@@ -23,6 +25,10 @@ pub(super) struct Tail {
     target: OwnedFd,
     /// How much is read and written at once.
     piece: usize,
+    /// The kernel takes bytes from the log to the target by itself: they pass as they are, and this process sees none.
+    handed_on: bool,
+    /// The target took no more when it was tried last.
+    full: bool,
     /// Bytes of the log that were read so far.
     read: u64,
     pending: Vec<u8>,
@@ -44,7 +50,18 @@ impl Tail {
             None => target.try_clone_to_owned().map_err(|e| Error::new(format!("cannot use this stream: {e}")))?,
         };
         let piece = if large { LARGE_PIECE } else { PIECE };
-        Ok(Tail { log: None, target, piece, read: 0, pending: Vec::new(), closed: None, inert, in_a_line: false })
+        Ok(Tail {
+            log: None,
+            target,
+            piece,
+            handed_on: large,
+            full: false,
+            read: 0,
+            pending: Vec::new(),
+            closed: None,
+            inert,
+            in_a_line: false,
+        })
     }
 
     pub(super) fn follow(&mut self, path: &Path) -> Result<(), Error> {
@@ -60,7 +77,7 @@ impl Tail {
 
     /// What it waits for, if it has something to write.
     pub(super) fn waits_for(&self) -> Option<BorrowedFd<'_>> {
-        (!self.pending.is_empty()).then(|| self.target.as_fd())
+        (self.full || !self.pending.is_empty()).then(|| self.target.as_fd())
     }
 
     /// Bytes that nothing has taken so far. Nobody misses what a closed target would have got.
@@ -68,6 +85,11 @@ impl Tail {
         let Some(log) = &self.log else { return 0 };
         let length = log.metadata().map_or(self.read, |meta| meta.len());
         length.saturating_sub(self.read) + self.pending.len() as u64
+    }
+
+    /// Bytes of the log that were passed on so far, or are about to be.
+    pub(super) fn passed(&self) -> u64 {
+        self.read
     }
 
     /// Whether the target has just been found to be closed; an error if it failed.
@@ -81,6 +103,11 @@ impl Tail {
 
     /// Copies until the log has no more for now, or the target is full; true in the second case.
     pub(super) fn pass(&mut self, patiently: bool) -> Result<bool, Error> {
+        if self.handed_on
+            && let Some(full) = self.hand_on(patiently)?
+        {
+            return Ok(full);
+        }
         loop {
             if self.pending.is_empty() {
                 let Some(log) = &mut self.log else { return Ok(false) };
@@ -102,9 +129,7 @@ impl Tail {
                 self.in_a_line = self.pending.last().is_some_and(|last| *last != b'\n') && self.target.is_terminal();
                 continue;
             }
-            let timeout = if patiently { PollTimeout::from(200u16) } else { PollTimeout::ZERO };
-            let mut polled = [PollFd::new(self.target.as_fd(), PollFlags::POLLOUT)];
-            if poll(&mut polled, timeout).is_ok_and(|ready| ready == 0) {
+            if !self.has_room(patiently) {
                 return Ok(true);
             }
             match nix::unistd::write(&self.target, &self.pending[..self.pending.len().min(self.piece)]) {
@@ -121,6 +146,48 @@ impl Tail {
                 }
             }
         }
+    }
+
+    /// The same by the kernel; none: it does not do that for this target, which is nothing but a matter of time.
+    fn hand_on(&mut self, patiently: bool) -> Result<Option<bool>, Error> {
+        let mut waited = false;
+        while let Some(log) = &self.log {
+            match rustix::fs::sendfile(&self.target, log, None, HANDED_ON) {
+                Ok(0) => break,
+                Ok(length) => {
+                    self.read += length as u64;
+                    waited = false;
+                }
+                Err(rustix::io::Errno::INTR) => {}
+                Err(rustix::io::Errno::AGAIN) => {
+                    if waited {
+                        std::thread::sleep(Duration::from_millis(20));
+                    }
+                    if waited || !self.has_room(patiently) {
+                        self.full = true;
+                        return Ok(Some(true));
+                    }
+                    waited = true;
+                }
+                // What is appended to, for one. Where it stands in the log is known to the log alone.
+                Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
+                    (self.handed_on, self.full) = (false, false);
+                    return Ok(None);
+                }
+                Err(errno) => {
+                    self.closed = Some(Errno::from_raw(errno.raw_os_error()));
+                    break;
+                }
+            }
+        }
+        self.full = false;
+        Ok(Some(false))
+    }
+
+    fn has_room(&self, patiently: bool) -> bool {
+        let timeout = if patiently { PollTimeout::from(200u16) } else { PollTimeout::ZERO };
+        let mut polled = [PollFd::new(self.target.as_fd(), PollFlags::POLLOUT)];
+        !poll(&mut polled, timeout).is_ok_and(|ready| ready == 0)
     }
 }
 

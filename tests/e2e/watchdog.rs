@@ -8,7 +8,8 @@ use crate::running::Running;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -181,6 +182,46 @@ fn a_slow_reader_gets_everything() {
         }
     }
     assert_eq!((got, child.wait().unwrap().code()), (600_000, Some(0)));
+}
+
+#[test]
+fn output_is_whole_wherever_it_goes() {
+    let p = Project::new();
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("shown");
+    let begun = |options: &fs::OpenOptions| {
+        fs::write(&file, "before, and more than that\n").unwrap();
+        options.open(&file).unwrap()
+    };
+    let mut here = fs::OpenOptions::new();
+    let mut in_the_middle = begun(here.write(true));
+    in_the_middle.write_all(b"BEFORE").unwrap();
+    let (socket, mut listening) = std::os::unix::net::UnixStream::pair().unwrap();
+    let listener = thread::spawn(move || {
+        let mut all = Vec::new();
+        listening.read_to_end(&mut all).map(|_| all).unwrap()
+    });
+    let shown = |target: Stdio| {
+        let mut command = p.command(["run", "--quiet", "--", "seq", "500000"]);
+        assert_eq!(command.stdout(target).status().unwrap().code(), Some(0));
+        fs::read(p.last_run().join("stdout.log")).unwrap()
+    };
+    let kept = shown(in_the_middle.into());
+    assert_eq!(kept.len(), 3_388_895);
+    let found = fs::read(&file).unwrap();
+    assert!(found.starts_with(b"BEFORE") && found[6..] == kept, "a file that stands in its middle");
+    // The kernel hands nothing on to such a file by itself.
+    let kept = shown(begun(fs::OpenOptions::new().append(true)).into());
+    assert!(fs::read(&file).unwrap().strip_prefix(b"before, and more than that\n") == Some(&kept), "appended");
+    let kept = shown(OwnedFd::from(socket).into());
+    assert!(listener.join().unwrap() == kept, "a socket");
+    let piped = p.aido(["run", "--quiet", "--", "seq", "500000"]);
+    assert!(piped.ok().stdout == fs::read(p.last_run().join("stdout.log")).unwrap(), "a pipe");
+    shown(Stdio::null());
+    let mut child = unread(&p, &["run", "--ttl", "60s", "--", "sh", "-c", "seq 500000; exec sleep 50"], false);
+    child.stdout.take().unwrap().read_exact(&mut [0; 100_000]).unwrap();
+    let code = ended_within(&mut child, Duration::from_secs(20));
+    assert_eq!(code, Some(128 + 13), "nobody reads on");
 }
 
 #[test]
