@@ -278,3 +278,23 @@ fn without_namespaces_programs_and_refused_changes_are_on_record_too() {
     assert_eq!(seen.len(), 2, "{seen:#?}");
     assert!(seen.iter().all(|line| line.starts_with("read-only ") && line.ends_with("EACCES sh")), "{seen:#?}");
 }
+
+#[test]
+fn a_folder_that_is_another_one_by_now_is_refused_by_name() {
+    let p = Project::new();
+    let python = "import os\n\
+                  def made(name):\n    try: open(name, 'x').close(); print('made')\n    except OSError as e: print(e.strerror)\n\
+                  os.chdir('/tmp'); os.mkdir('a'); made('a/1'); made('a/2')\n\
+                  os.rename('a', 'b'); os.symlink('/etc', 'a'); made('a/3')\n\
+                  os.unlink('a'); os.mkdir('a'); made('a/4')\n\
+                  os.rmdir('b') if not os.listdir('b') else os.chmod('b', 0o555); made('b/5')\n\
+                  os.chmod('b', 0o755); made('b/6'); f = os.open('b', os.O_RDONLY); os.fchmod(f, 0o555); made('b/7')\n";
+    p.write("made.py", python);
+    let out = p.aido(["run", "--quiet", "--record", "standard", "python3", "made.py"]);
+    let (ro, denied) = ("Read-only file system", "Permission denied");
+    out.ok().stdout(&format!("made\nmade\n{ro}\nmade\n{denied}\nmade\n{denied}\n"));
+    let seen = refused(&p);
+    let one = |target: &str, rest: &str| seen.iter().any(|line| line.contains(target) && line.contains(rest));
+    assert!(one(" /etc/3 ", "EROFS") && one(" /tmp/b/5 ", "EACCES") && one(" /tmp/b/7 ", "EACCES"), "{seen:#?}");
+    assert_eq!(seen.len(), 3, "{seen:#?}");
+}

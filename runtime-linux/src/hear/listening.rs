@@ -201,6 +201,9 @@ impl Listening {
     fn look(&mut self, asked: &Asked) -> Noted {
         let Some(about) = self.calls.about(asked.number) else { return Noted::Nothing };
         let (pid, places) = (asked.pid, &self.places);
+        if about.changes_names() {
+            places.forget();
+        }
         let path = |at: At| path(asked, at);
         let found = match about {
             About::Execution { at, args } => return self.execution(asked, at, args),

@@ -12,6 +12,7 @@ mod calls;
 mod judge;
 mod listening;
 mod memory;
+mod near;
 mod places;
 mod process;
 mod scene;

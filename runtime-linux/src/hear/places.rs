@@ -3,10 +3,12 @@
 //! Nothing is opened but as a place (`O_PATH`): no device, pipe or file of the task's is touched, no magic link of
 //! `/proc` is followed, and no path leads out of the root.
 
+use super::near::Near;
 use super::process::Rights;
 use aido_runtime::Cause;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat, StatVfsMountFlags};
 use rustix::io::Errno;
+use std::cell::RefCell;
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -58,6 +60,8 @@ pub(crate) struct Places {
     pub(super) rights: Rights,
     /// Reading is on record, too.
     pub(crate) reads: bool,
+    /// Where files were made just now.
+    pub(super) near: RefCell<Near>,
 }
 
 type Look<T> = Result<T, Errno>;
@@ -72,6 +76,11 @@ impl Places {
         }
         if changes && let Some(found) = self.own_proc(path) {
             return Some(found);
+        }
+        if has(libc::O_CREAT)
+            && let Some(becomes) = self.new_file(path)
+        {
+            return becomes;
         }
         let there = match self.look(path, !has(libc::O_NOFOLLOW)) {
             Ok(there) => there,
@@ -89,6 +98,27 @@ impl Places {
             // Devices, pipes and sockets can be written wherever they lie.
             _ => None,
         }
+    }
+
+    /// What becomes of a file that is made where there is nothing yet; none: there is, or its folder cannot be seen.
+    fn new_file(&self, path: &[u8]) -> Option<Option<Found>> {
+        let (folder, name) = parts(path)?;
+        let name = CString::new(name).ok()?;
+        let mut near = self.near.borrow_mut();
+        let folder = near.folder(folder, || {
+            let place = self.look(folder, true).ok()?;
+            let read_only = self.is_read_only(place.as_fd(), true);
+            Some((place, read_only))
+        })?;
+        match rustix::fs::statat(&folder.place, &name, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => Some(self.filling_one(folder.place.as_fd(), folder.read_only, Some(&name))),
+            _ => None,
+        }
+    }
+
+    /// Names may lead elsewhere from now on.
+    pub(super) fn forget(&self) {
+        self.near.borrow_mut().forget();
     }
 
     /// Whether something new can be made. What is there already is another error.
@@ -172,12 +202,7 @@ impl Places {
 
     /// The folder of something, and its name there.
     fn split(&self, path: &[u8]) -> Option<(OwnedFd, CString)> {
-        let end = path.iter().rposition(|byte| *byte != b'/')? + 1;
-        let name = path.get(..end)?.rsplit(|byte| *byte == b'/').next()?;
-        if matches!(name, b"." | b"..") {
-            return None;
-        }
-        let folder = path.get(..end - name.len())?;
+        let (folder, name) = parts(path)?;
         Some((self.look(folder, true).ok()?, CString::new(name).ok()?))
     }
 
@@ -209,7 +234,11 @@ impl Places {
 
     /// Whether names can come and go in a folder.
     fn filling(&self, folder: BorrowedFd<'_>, name: Option<&CString>) -> Option<Found> {
-        if self.is_read_only(folder, true) {
+        self.filling_one(folder, self.is_read_only(folder, true), name)
+    }
+
+    fn filling_one(&self, folder: BorrowedFd<'_>, read_only: bool, name: Option<&CString>) -> Option<Found> {
+        if read_only {
             return Some(self.read_only(folder, name, libc::EROFS));
         }
         let seen = rustix::fs::fstat(folder).ok()?;
@@ -290,6 +319,16 @@ impl Rights {
         };
         (seen.st_mode >> shift) & wanted == wanted
     }
+}
+
+/// The path of a folder, and what a path names in it.
+fn parts(path: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = path.iter().rposition(|byte| *byte != b'/')? + 1;
+    let name = path.get(..end)?.rsplit(|byte| *byte == b'/').next()?;
+    if matches!(name, b"." | b"..") {
+        return None;
+    }
+    Some((path.get(..end - name.len())?, name))
 }
 
 /// Where something lies, from the root of its mounts on.

@@ -14,6 +14,7 @@ fn places(root: &Path, reads: bool) -> Places {
         doors: None,
         rights: Rights { uid: rustix::process::geteuid().as_raw(), groups: vec![rustix::process::getegid().as_raw()] },
         reads,
+        near: Default::default(),
     }
 }
 
@@ -53,6 +54,45 @@ fn what_can_be_done_is_nothing_to_tell() {
     assert_eq!(places.opening(&[b'/'; 5000], CREATE), None);
     assert_eq!(places.opening(b"/tmp/a\0b", CREATE), None);
     assert_eq!(places.opening(b"/no/such/folder/x", CREATE), None, "another error than one of rights");
+}
+
+#[test]
+fn what_is_remembered_of_a_folder_hides_no_refusal() {
+    let root = root();
+    let places = places(root.path(), false);
+    let at = |name: &str| root.path().join("tmp").join(name);
+    let mode = |name: &str, mode: u32| fs::set_permissions(at(name), fs::Permissions::from_mode(mode)).unwrap();
+    let target = || places.opening(b"/tmp/here/new", CREATE).map(|found| (found.errno, found.cause));
+    let denied = Some((libc::EACCES, Cause::Denied));
+    for name in ["here", "other"] {
+        fs::create_dir(at(name)).unwrap();
+    }
+    mode("other", 0o555);
+    assert_eq!(target(), None);
+    // By its descriptor, of which nobody hears.
+    mode("here", 0o555);
+    assert_eq!(target(), denied);
+    mode("here", 0o755);
+    assert_eq!(target(), None);
+    fs::write(at("here/new"), "").unwrap();
+    mode("here/new", 0o444);
+    assert_eq!(target(), denied, "what is there is looked at by itself");
+    fs::remove_file(at("here/new")).unwrap();
+    assert_eq!(target(), None);
+    fs::rename(at("here"), at("away")).unwrap();
+    symlink("other", at("here")).unwrap();
+    places.forget();
+    assert_eq!(target(), denied, "another folder of that name");
+    fs::remove_file(at("here")).unwrap();
+    fs::rename(at("away"), at("here")).unwrap();
+    // Who is not heard is believed for a moment only.
+    std::thread::sleep(std::time::Duration::from_millis(60));
+    assert_eq!(target(), None);
+    fs::rename(at("here"), at("away")).unwrap();
+    symlink("other", at("here")).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(60));
+    assert_eq!(target(), denied);
+    mode("other", 0o755);
 }
 
 #[test]

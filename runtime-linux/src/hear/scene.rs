@@ -39,6 +39,7 @@ impl Scene {
             doors: script.doors.as_ref().map(|doors| doors.ports.clone()),
             rights: status.rights(),
             reads: plan.record == Record::Full,
+            near: Default::default(),
         };
         Ok(Scene { places, first: First::of(script, pid) })
     }

@@ -1,0 +1,80 @@
+//! The folders in which files were made just now: whoever makes one makes more of them there.
+//!
+//! What a path leads to is remembered until a call is asked about that could change it, and never for long: what changes it
+//! without a question (a task's own `fchmod` aside, whose effect is asked for anew each time) comes from outside of the
+//! sandbox, or from a thread that was let go on a moment ago.
+
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+const MOST: usize = 8;
+const LONGEST: Duration = Duration::from_millis(50);
+
+#[derive(Default)]
+pub(super) struct Near(Vec<Folder>);
+
+pub(super) struct Folder {
+    path: Vec<u8>,
+    pub(super) place: OwnedFd,
+    /// By its mount or by rules, which stay as they are.
+    pub(super) read_only: bool,
+    seen: Instant,
+}
+
+impl Near {
+    /// The folder at a path, which `look` finds if it is not known.
+    pub(super) fn folder(&mut self, path: &[u8], look: impl FnOnce() -> Option<(OwnedFd, bool)>) -> Option<&Folder> {
+        let now = Instant::now();
+        let known = self.0.iter().position(|folder| folder.path == path);
+        if let Some(known) = known {
+            if now.duration_since(self.0[known].seen) < LONGEST {
+                return self.0.get(known);
+            }
+            self.0.swap_remove(known);
+        }
+        let (place, read_only) = look()?;
+        if self.0.len() == MOST {
+            let oldest = (0..MOST).min_by_key(|at| self.0[*at].seen)?;
+            self.0.swap_remove(oldest);
+        }
+        self.0.push(Folder { path: path.to_vec(), place, read_only, seen: now });
+        self.0.last()
+    }
+
+    pub(super) fn forget(&mut self) {
+        self.0.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+    use std::fs::File;
+
+    #[test]
+    fn a_folder_is_looked_up_once_until_it_is_forgotten() {
+        let (mut near, looks) = (Near::default(), Cell::new(0));
+        let seen = |near: &mut Near, path: &str| {
+            let look = || {
+                looks.set(looks.get() + 1);
+                Some((File::open("/").unwrap().into(), path == "/r"))
+            };
+            let folder = near.folder(path.as_bytes(), look).unwrap();
+            assert_eq!((folder.path.as_slice(), folder.read_only), (path.as_bytes(), path == "/r"));
+            looks.take()
+        };
+        for path in ["/a", "/r"] {
+            assert_eq!((seen(&mut near, path), seen(&mut near, path)), (1, 0), "{path}");
+        }
+        near.forget();
+        assert_eq!((seen(&mut near, "/a"), seen(&mut near, "/a")), (1, 0));
+        for number in 0..2 * MOST {
+            seen(&mut near, &format!("/{number}"));
+        }
+        assert_eq!((near.0.len(), seen(&mut near, "/a")), (MOST, 1), "the oldest goes first");
+        std::thread::sleep(LONGEST);
+        assert_eq!(seen(&mut near, "/a"), 1, "nothing is believed for long");
+        assert!(near.folder(b"/none", || None).is_none());
+    }
+}
