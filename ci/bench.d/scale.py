@@ -4,11 +4,11 @@ import pathlib
 import shutil
 import statistics
 
-from contenders import PROBE, Aido, archive, base_layer, layer
+from contenders import PROBE, Aido, Bare, archive, base_layer, layer
 from measure import at_once, goal, timed
 from place import Failed, say
 
-ROUNDS = 5
+ROUNDS = 9
 
 
 def middle(aido, task, env=None):
@@ -72,15 +72,30 @@ def parallel(world, typed):
 
 
 def printed(world, typed):
-    """Megabytes of output that are kept."""
+    """Megabytes of output that are kept, and the same written to a file: where that is no straight line, the disk or the memory is none."""
     for count in (50, 500, 5000):
         if shutil.disk_usage(world.place.dir).free < 3 * count * 1_000_000:
             say(f"no room for {count} MB of output")
             return
         aido = Aido(world, project=f"scale-output-{count}")
         (aido.project / "sandbox.yaml").write_text("resources: {output: 8GiB}\ninputs: []\n")
-        yield count, timed(*aido.command([PROBE, "lines", str(count * 1_000_000)]), aido.env) * 1000
+        task = [PROBE, "lines", str(count * 1_000_000)]
+        plain = aido.project / "plain"
+        command, cwd = Bare(world).command(task)
+        log = os.open(plain, os.O_CREAT | os.O_WRONLY, 0o600)
+        bare = timed(command, cwd, aido.env, log) * 1000
+        os.close(log)
+        plain.unlink()
+        yield count, timed(*aido.command(task), aido.env) * 1000, bare
         shutil.rmtree(aido.project / ".aido")
+
+
+def bent(points):
+    """What one more costs at the end of a curve, of what it cost before."""
+    (first, at_first), (half, at_half), (last, at_last) = points[0], points[-2], points[-1]
+    before, after = (at_half - at_first) / (half - first), (at_last - at_half) / (last - half)
+    # Less than a microsecond for each is flat, whatever the ratio of two noises is.
+    return after / before if before > 0.001 and after > 0.001 else 0.001
 
 
 CURVES = {"mounts": mounts, "inputs": inputs, "layers": layers, "parallel": parallel, "output": printed, "past": past}
@@ -93,24 +108,21 @@ def scale(world, typed, absent):
     for name, curve in CURVES.items():
         if typed.curve and name not in typed.curve:
             continue
-        points = []
+        points, plain = [], []
         print(f"\nscale: {name}: {curve.__doc__}")
         try:
-            for count, ms in curve(world, typed):
+            for count, ms, *bare in curve(world, typed):
                 points.append((count, ms))
-                print(f"  {count:7} {ms:10.1f} ms", flush=True)
+                plain += [(count, one) for one in bare]
+                print(f"  {count:7} {ms:10.1f} ms" + "".join(f", to a file {one:.1f} ms" for one in bare), flush=True)
         except Failed as why:
             absent.append(f"scale {name}: {why}")
             print(f"  {why}")
         rows[name] = points
         if len(points) < 3:
             continue
-        if name in ("parallel",):
-            bend = points[-1][1] / points[1][1]
-        else:
-            (first, at_first), (half, at_half), (last, at_last) = points[0], points[-2], points[-1]
-            before, after = (at_half - at_first) / (half - first), (at_last - at_half) / (last - half)
-            # Less than a microsecond for each is flat, whatever the ratio of two noises is.
-            bend = after / before if before > 0.001 and after > 0.001 else 0.001
+        bend = points[-1][1] / points[1][1] if name == "parallel" else bent(points)
+        if plain:
+            bend /= max(bent(plain), 1.0)
         goals.append(goal(f"{name}: what one more costs at the end, of before", max(bend, 0.001), BEND))
     return rows, goals
