@@ -72,6 +72,13 @@ impl Digesting {
         hash.map(|hash| hex(&hash.finalize())).unwrap_or_default()
     }
 
+    /// Hashes what is gathered and gives the room for it back, as there may be no more for a long time.
+    pub(crate) fn settle(&mut self) {
+        if let At::Beside(beside) = &mut self.at_work {
+            beside.settle();
+        }
+    }
+
     /// Ends the thread, if there is one: what is added after this is hashed here until it is as much again.
     pub(crate) fn rest(&mut self) {
         match std::mem::replace(&mut self.at_work, At::Here(Sha256::new())) {
@@ -91,20 +98,33 @@ impl Beside {
         let (give_back, emptied) = channel();
         let thread = std::thread::Builder::new().name("aido-digest".into());
         let thread = thread.spawn(move || hash_all(hash, &told, &give_back))?;
-        Ok(Beside { gathered: Vec::with_capacity(PIECE), tell, emptied, thread })
+        Ok(Beside { gathered: Vec::new(), tell, emptied, thread })
     }
 
     fn add(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
+            if self.gathered.capacity() == 0 {
+                self.gathered = self.emptied.try_recv().unwrap_or_else(|_| Vec::with_capacity(PIECE));
+            }
             let (now, later) = bytes.split_at(bytes.len().min(PIECE - self.gathered.len()));
             self.gathered.extend_from_slice(now);
             bytes = later;
             if self.gathered.len() == PIECE {
-                let empty = self.emptied.try_recv().unwrap_or_else(|_| Vec::with_capacity(PIECE));
-                // It listens for as long as this end is there.
-                let _ = self.tell.send(Word::More(std::mem::replace(&mut self.gathered, empty)));
+                self.hand_over();
             }
         }
+    }
+
+    fn hand_over(&mut self) {
+        // It listens for as long as this end is there.
+        let _ = self.tell.send(Word::More(std::mem::take(&mut self.gathered)));
+    }
+
+    fn settle(&mut self) {
+        if !self.gathered.is_empty() {
+            self.hand_over();
+        }
+        self.emptied.try_iter().for_each(drop);
     }
 
     fn so_far(&self) -> Option<Sha256> {
@@ -126,9 +146,11 @@ fn hash_all(mut hash: Sha256, told: &Receiver<Word>, give_back: &Sender<Vec<u8>>
         match word {
             Word::More(mut bytes) => {
                 hash.update(&bytes);
-                bytes.clear();
-                // Whoever gathers may be gone by now.
-                let _ = give_back.send(bytes);
+                // One that is not full was the last for now. Whoever gathers may be gone.
+                if bytes.len() == PIECE {
+                    bytes.clear();
+                    let _ = give_back.send(bytes);
+                }
             }
             Word::Tell(answer) => drop(answer.send(hash.clone())),
         }
@@ -151,6 +173,9 @@ mod tests {
             if number == 20 {
                 assert!(matches!(digesting.at_work, At::Here(_)));
                 digesting.rest();
+            }
+            if number % 13 == 0 {
+                digesting.settle();
             }
             if number % 17 == 0 {
                 assert_eq!(digesting.sha256(), sha256_hex(&all), "{number}");

@@ -179,6 +179,8 @@ impl Recording {
         if kept != self.signed.kept {
             let told = |capture: &Capture| json!({"kept": capture.count.kept, "sha256": capture.sha256()});
             self.events.append(OUTPUT, &json!({"stdout": told(&self.stdout), "stderr": told(&self.stderr)}))?;
+            self.stdout.digest.settle();
+            self.stderr.digest.settle();
             self.signed.kept = kept;
         }
         // What is signed is the record before, so a torn end must not come in between.
