@@ -16,8 +16,9 @@ use std::time::Duration;
 const PIECE: usize = 4096;
 /// The same for what never blocks: a file, `/dev/null`, and a pipe that was opened once more.
 const LARGE_PIECE: usize = 128 * 1024;
-/// The kernel hands on so much at once, so that signals have their turn.
+/// The kernel hands on so much at once; after so many times signals have their turn.
 const HANDED_ON: usize = 1 << 20;
+const TIMES: usize = 16;
 
 /// One log and where it goes.
 pub(super) struct Tail {
@@ -27,7 +28,7 @@ pub(super) struct Tail {
     piece: usize,
     /// The kernel takes bytes from the log to the target by itself: they pass as they are, and this process sees none.
     handed_on: bool,
-    /// The target took no more when it was tried last.
+    /// The target took no more when it was tried last, or enough for one turn.
     full: bool,
     /// Bytes of the log that were read so far.
     read: u64,
@@ -150,8 +151,13 @@ impl Tail {
 
     /// The same by the kernel; none: it does not do that for this target, which is nothing but a matter of time.
     fn hand_on(&mut self, patiently: bool) -> Result<Option<bool>, Error> {
-        let mut waited = false;
+        let (mut waited, mut times) = (false, 0);
         while let Some(log) = &self.log {
+            if times == TIMES {
+                self.full = true;
+                return Ok(Some(true));
+            }
+            times += 1;
             match rustix::fs::sendfile(&self.target, log, None, HANDED_ON) {
                 Ok(0) => break,
                 Ok(length) => {
