@@ -39,18 +39,6 @@ pub(super) enum About {
     Binding(usize),
 }
 
-impl About {
-    /// After it a path may lead to another folder than before, or to one with other rights. What is made does not do
-    /// that by itself: something must have been taken away before it.
-    pub(super) fn changes_names(self) -> bool {
-        match self {
-            About::Removing(_) | About::Moving(..) | About::Altering(_) => true,
-            About::Making(_) => false,
-            About::Execution { .. } | About::Opening { .. } | About::Connecting(_) | About::Binding(_) => false,
-        }
-    }
-}
-
 /// By a call's number.
 pub(super) struct Calls(Vec<Option<About>>);
 

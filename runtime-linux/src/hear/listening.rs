@@ -201,10 +201,8 @@ impl Listening {
     fn look(&mut self, asked: &Asked) -> Noted {
         let Some(about) = self.calls.about(asked.number) else { return Noted::Nothing };
         let (pid, places) = (asked.pid, &self.places);
-        if about.changes_names() {
-            places.forget();
-        }
-        let path = |at: At| path(asked, at);
+        let mut begins = None;
+        let mut path = |at: At| path(asked, at, &mut begins);
         let found = match about {
             About::Execution { at, args } => return self.execution(asked, at, args),
             About::Opening { at, flags } => flags_of(asked, flags).and_then(|flags| places.opening(&path(at)?, flags)),
@@ -297,13 +295,21 @@ fn refused(asked: &Asked, process: String, found: Found) -> Refusal {
     }
 }
 
-/// A path from the task's root on.
-fn path(asked: &Asked, at: At) -> Option<Vec<u8>> {
+/// The folder that a relative path of a call began at: the place of its descriptor, and its own path.
+type Begins = Option<(Option<usize>, Vec<u8>)>;
+
+/// A path from the task's root on. Two of one call mostly begin at the same folder.
+fn path(asked: &Asked, at: At, begins: &mut Begins) -> Option<Vec<u8>> {
     let path = memory::path(asked.pid, *asked.args.get(at.path)?)?;
     match path.first()? {
         b'/' => Some(path),
         _ => {
-            let folder = process::folder(asked.pid, at.folder.map(|place| asked.args[place]))?;
+            let here = |begins: &Begins| begins.as_ref().is_some_and(|(place, _)| same(asked, *place, at.folder));
+            if !here(begins) {
+                let folder = process::folder(asked.pid, at.folder.map(|place| asked.args[place]))?;
+                *begins = Some((at.folder, folder));
+            }
+            let folder = &begins.as_ref()?.1;
             let mut name = &path[..];
             while let Some(rest) = name.strip_prefix(b"./") {
                 name = rest;
@@ -313,9 +319,14 @@ fn path(asked: &Asked, at: At) -> Option<Vec<u8>> {
     }
 }
 
+/// Whether two places of descriptors have the same one.
+fn same(asked: &Asked, one: Option<usize>, other: Option<usize>) -> bool {
+    one.map(|place| asked.args[place] as i32) == other.map(|place| asked.args[place] as i32)
+}
+
 /// The same for a program, which may be named by its descriptor alone.
 fn executed_path(asked: &Asked, at: At) -> Option<Vec<u8>> {
-    path(asked, at).or_else(|| process::folder(asked.pid, Some(asked.args[at.folder?])))
+    path(asked, at, &mut None).or_else(|| process::folder(asked.pid, Some(asked.args[at.folder?])))
 }
 
 fn flags_of(asked: &Asked, flags: Flags) -> Option<u64> {

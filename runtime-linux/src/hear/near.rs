@@ -1,17 +1,18 @@
-//! The folders in which files were made just now: whoever makes one makes more of them there.
+//! The folders in which something was made, moved or removed just now: whoever does that does more of it there.
 //!
-//! What a path leads to is remembered until a call is asked about that could change it, and never for long: what changes it
-//! without a question (a task's own `fchmod` aside, whose effect is asked for anew each time) comes from outside of the
-//! sandbox, or from a thread that was let go on a moment ago.
+//! What a path leads to is remembered until a folder or a link is removed, replaced or altered, and never for long: what
+//! changes it without a question comes from outside of the sandbox, or from a thread that was let go on a moment ago. What
+//! is made changes it only where something was removed before. The rights of a remembered folder are asked for each time.
 
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const MOST: usize = 8;
 const LONGEST: Duration = Duration::from_millis(50);
 
 #[derive(Default)]
-pub(super) struct Near(Vec<Folder>);
+pub(super) struct Near(Vec<Arc<Folder>>);
 
 pub(super) struct Folder {
     path: Vec<u8>,
@@ -23,12 +24,16 @@ pub(super) struct Folder {
 
 impl Near {
     /// The folder at a path, which `look` finds if it is not known.
-    pub(super) fn folder(&mut self, path: &[u8], look: impl FnOnce() -> Option<(OwnedFd, bool)>) -> Option<&Folder> {
+    pub(super) fn folder(
+        &mut self,
+        path: &[u8],
+        look: impl FnOnce() -> Option<(OwnedFd, bool)>,
+    ) -> Option<Arc<Folder>> {
         let now = Instant::now();
         let known = self.0.iter().position(|folder| folder.path == path);
         if let Some(known) = known {
             if now.duration_since(self.0[known].seen) < LONGEST {
-                return self.0.get(known);
+                return self.0.get(known).cloned();
             }
             self.0.swap_remove(known);
         }
@@ -37,8 +42,9 @@ impl Near {
             let oldest = (0..MOST).min_by_key(|at| self.0[*at].seen)?;
             self.0.swap_remove(oldest);
         }
-        self.0.push(Folder { path: path.to_vec(), place, read_only, seen: now });
-        self.0.last()
+        let folder = Arc::new(Folder { path: path.to_vec(), place, read_only, seen: now });
+        self.0.push(folder.clone());
+        Some(folder)
     }
 
     pub(super) fn forget(&mut self) {

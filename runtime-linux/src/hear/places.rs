@@ -3,7 +3,7 @@
 //! Nothing is opened but as a place (`O_PATH`): no device, pipe or file of the task's is touched, no magic link of
 //! `/proc` is followed, and no path leads out of the root.
 
-use super::near::Near;
+use super::near::{Folder, Near};
 use super::process::Rights;
 use aido_runtime::Cause;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat, StatVfsMountFlags};
@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use std::cell::RefCell;
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 const READ: u32 = 4;
 const WRITE: u32 = 2;
@@ -60,7 +61,7 @@ pub(crate) struct Places {
     pub(super) rights: Rights,
     /// Reading is on record, too.
     pub(crate) reads: bool,
-    /// Where files were made just now.
+    /// Folders that were looked up just now.
     pub(super) near: RefCell<Near>,
 }
 
@@ -102,50 +103,58 @@ impl Places {
 
     /// What becomes of a file that is made where there is nothing yet; none: there is, or its folder cannot be seen.
     fn new_file(&self, path: &[u8]) -> Option<Option<Found>> {
-        let (folder, name) = parts(path)?;
-        let name = CString::new(name).ok()?;
-        let mut near = self.near.borrow_mut();
-        let folder = near.folder(folder, || {
-            let place = self.look(folder, true).ok()?;
-            let read_only = self.is_read_only(place.as_fd(), true);
-            Some((place, read_only))
-        })?;
-        match rustix::fs::statat(&folder.place, &name, AtFlags::SYMLINK_NOFOLLOW) {
-            Err(Errno::NOENT) => Some(self.filling_one(folder.place.as_fd(), folder.read_only, Some(&name))),
+        let (folder, name) = self.split(path)?;
+        match entry(&folder, &name) {
+            Err(Errno::NOENT) => Some(self.changing(&folder, &name)),
             _ => None,
         }
     }
 
-    /// Names may lead elsewhere from now on.
-    pub(super) fn forget(&self) {
-        self.near.borrow_mut().forget();
+    /// Names may lead elsewhere from now on, if this goes: a folder, a link, or what cannot be seen.
+    fn forget_unless_file(&self, there: &Look<Stat>) {
+        let kind = there.map(|seen| FileType::from_raw_mode(seen.st_mode));
+        if !matches!(kind, Ok(FileType::RegularFile) | Err(Errno::NOENT)) {
+            self.near.borrow_mut().forget();
+        }
     }
 
     /// Whether something new can be made. What is there already is another error.
     pub(super) fn making(&self, path: &[u8]) -> Option<Found> {
         let (folder, name) = self.split(path)?;
-        match rustix::fs::statat(&folder, &name, AtFlags::SYMLINK_NOFOLLOW) {
+        match entry(&folder, &name) {
             Ok(_) => None,
-            Err(_) => self.filling(folder.as_fd(), Some(&name)),
+            Err(_) => self.changing(&folder, &name),
         }
     }
 
     /// Whether something can be taken out of its folder.
     pub(super) fn removing(&self, path: &[u8]) -> Option<Found> {
-        let (folder, name) = self.split(path)?;
-        let exists = rustix::fs::statat(&folder, &name, AtFlags::SYMLINK_NOFOLLOW).is_ok();
+        let (folder, name) = self.leaving(path)?;
+        let there = entry(&folder, &name);
+        self.forget_unless_file(&there);
         // A read-only mount refuses before it looks.
-        if !exists && (self.alone.is_some() || !self.is_read_only(folder.as_fd(), true)) {
+        if there.is_err() && (self.alone.is_some() || !folder.read_only) {
             return None;
         }
-        self.filling(folder.as_fd(), Some(&name))
+        self.changing(&folder, &name)
     }
 
     pub(super) fn moving(&self, from: &[u8], to: &[u8]) -> Option<Found> {
         self.removing(from).or_else(|| {
-            let (folder, name) = self.split(to)?;
-            self.filling(folder.as_fd(), Some(&name))
+            let (folder, name) = self.leaving(to)?;
+            // What was there is replaced.
+            self.forget_unless_file(&entry(&folder, &name));
+            self.changing(&folder, &name)
         })
+    }
+
+    /// The folder and name of what is taken out of it or replaced: where they are not seen, it may be anything.
+    fn leaving(&self, path: &[u8]) -> Option<(Arc<Folder>, CString)> {
+        let found = self.split(path);
+        if found.is_none() {
+            self.near.borrow_mut().forget();
+        }
+        found
     }
 
     /// Whether content, mode, owner, times or attributes can be changed, as far as the place decides that.
@@ -153,7 +162,9 @@ impl Places {
         if let Some(found) = self.own_proc(path) {
             return Some(found);
         }
-        let there = self.look(path, true).ok()?;
+        let there = self.look(path, true);
+        self.forget_unless_file(&there.as_ref().map_err(|errno| *errno).and_then(rustix::fs::fstat));
+        let there = there.ok()?;
         self.is_read_only(there.as_fd(), false).then(|| self.read_only(there.as_fd(), None, libc::EROFS))
     }
 
@@ -201,9 +212,14 @@ impl Places {
     }
 
     /// The folder of something, and its name there.
-    fn split(&self, path: &[u8]) -> Option<(OwnedFd, CString)> {
+    fn split(&self, path: &[u8]) -> Option<(Arc<Folder>, CString)> {
         let (folder, name) = parts(path)?;
-        Some((self.look(folder, true).ok()?, CString::new(name).ok()?))
+        let look = || {
+            let place = self.look(folder, true).ok()?;
+            let read_only = self.is_read_only(place.as_fd(), true);
+            Some((place, read_only))
+        };
+        Some((self.near.borrow_mut().folder(folder, look)?, CString::new(name).ok()?))
     }
 
     /// What could not be looked up.
@@ -234,10 +250,15 @@ impl Places {
 
     /// Whether names can come and go in a folder.
     fn filling(&self, folder: BorrowedFd<'_>, name: Option<&CString>) -> Option<Found> {
-        self.filling_one(folder, self.is_read_only(folder, true), name)
+        self.filled(folder, self.is_read_only(folder, true), name)
     }
 
-    fn filling_one(&self, folder: BorrowedFd<'_>, read_only: bool, name: Option<&CString>) -> Option<Found> {
+    /// The same for a name in a folder that is known.
+    fn changing(&self, folder: &Folder, name: &CString) -> Option<Found> {
+        self.filled(folder.place.as_fd(), folder.read_only, Some(name))
+    }
+
+    fn filled(&self, folder: BorrowedFd<'_>, read_only: bool, name: Option<&CString>) -> Option<Found> {
         if read_only {
             return Some(self.read_only(folder, name, libc::EROFS));
         }
@@ -319,6 +340,11 @@ impl Rights {
         };
         (seen.st_mode >> shift) & wanted == wanted
     }
+}
+
+/// What a folder has under a name.
+fn entry(folder: &Folder, name: &CString) -> Look<Stat> {
+    rustix::fs::statat(&folder.place, name, AtFlags::SYMLINK_NOFOLLOW)
 }
 
 /// The path of a folder, and what a path names in it.

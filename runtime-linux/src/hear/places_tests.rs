@@ -79,14 +79,38 @@ fn what_is_remembered_of_a_folder_hides_no_refusal() {
     assert_eq!(target(), denied, "what is there is looked at by itself");
     fs::remove_file(at("here/new")).unwrap();
     assert_eq!(target(), None);
+    // Each call is asked about before it is made.
+    assert_eq!(places.moving(b"/tmp/here", b"/tmp/away"), None);
     fs::rename(at("here"), at("away")).unwrap();
     symlink("other", at("here")).unwrap();
-    places.forget();
     assert_eq!(target(), denied, "another folder of that name");
+    assert_eq!(places.removing(b"/tmp/here"), None);
     fs::remove_file(at("here")).unwrap();
+    fs::create_dir(at("here")).unwrap();
+    assert_eq!(target(), None, "a link went, a folder came");
+    assert_eq!(places.moving(b"/tmp/away", b"/tmp/here"), None);
     fs::rename(at("away"), at("here")).unwrap();
+    mode("here", 0o555);
+    assert_eq!(target(), denied, "one folder replaced another");
+    mode("here", 0o755);
+    // Files that come and go change no path.
+    for name in ["one", "two"] {
+        fs::write(at("here").join(name), "").unwrap();
+    }
+    let known = places.near.borrow_mut().folder(b"/tmp/here/", || None).map(|folder| folder.place.as_raw_fd());
+    for found in [
+        places.moving(b"/tmp/here/one", b"/tmp/here/two"),
+        places.removing(b"/tmp/here/two"),
+        places.altering(b"/tmp/here/two"),
+        places.making(b"/tmp/here/three"),
+    ] {
+        assert_eq!(found, None);
+    }
+    let now = places.near.borrow_mut().folder(b"/tmp/here/", || None).map(|folder| folder.place.as_raw_fd());
+    assert!(known.is_some() && now == known);
+    assert_eq!(places.altering(b"/tmp"), None);
+    assert!(places.near.borrow_mut().folder(b"/tmp/here/", || None).is_none(), "nobody may enter by now");
     // Who is not heard is believed for a moment only.
-    std::thread::sleep(std::time::Duration::from_millis(60));
     assert_eq!(target(), None);
     fs::rename(at("here"), at("away")).unwrap();
     symlink("other", at("here")).unwrap();
