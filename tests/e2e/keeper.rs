@@ -129,7 +129,11 @@ fn what_runs_in_a_sandbox_ends_with_it_whatever_it_ignores() {
     let run = p.path().join(".aido/sandboxes").join(&id).join("runs/latest");
     let summary: Value = serde_json::from_slice(&fs::read(run.join("summary.json")).unwrap()).unwrap();
     assert_eq!(summary["outcome"]["end"]["reason"], "deadline");
-    assert_eq!(ledger(&p, &id).last().unwrap(), "sandbox_ended");
+    // The run's line comes when the disk has its record, so perhaps after the sandbox's.
+    wait_for("the run's line", || ledger(&p, &id).contains(&"run_sealed".to_owned()).then_some(()));
+    let mut lines = ledger(&p, &id);
+    lines.sort();
+    assert_eq!(lines, ["run_sealed", "sandbox_created", "sandbox_ended"]);
 }
 
 #[test]
