@@ -133,7 +133,7 @@ fn what_runs_in_a_sandbox_ends_with_it_whatever_it_ignores() {
     wait_for("the run's line", || ledger(&p, &id).contains(&"run_sealed".to_owned()).then_some(()));
     let mut lines = ledger(&p, &id);
     lines.sort();
-    assert_eq!(lines, ["run_sealed", "sandbox_created", "sandbox_ended"]);
+    assert_eq!(lines, ["run_begun", "run_sealed", "sandbox_created", "sandbox_ended"]);
 }
 
 #[test]
