@@ -11,8 +11,16 @@ use std::time::{Duration, Instant};
 const MOST: usize = 8;
 const LONGEST: Duration = Duration::from_millis(50);
 
-#[derive(Default)]
-pub(super) struct Near(Vec<Arc<Folder>>);
+pub(super) struct Near {
+    folders: Vec<Arc<Folder>>,
+    pub(super) longest: Duration,
+}
+
+impl Default for Near {
+    fn default() -> Near {
+        Near { folders: Vec::new(), longest: LONGEST }
+    }
+}
 
 pub(super) struct Folder {
     path: Vec<u8>,
@@ -30,25 +38,25 @@ impl Near {
         look: impl FnOnce() -> Option<(OwnedFd, bool)>,
     ) -> Option<Arc<Folder>> {
         let now = Instant::now();
-        let known = self.0.iter().position(|folder| folder.path == path);
+        let known = self.folders.iter().position(|folder| folder.path == path);
         if let Some(known) = known {
-            if now.duration_since(self.0[known].seen) < LONGEST {
-                return self.0.get(known).cloned();
+            if now.duration_since(self.folders[known].seen) < self.longest {
+                return self.folders.get(known).cloned();
             }
-            self.0.swap_remove(known);
+            self.folders.swap_remove(known);
         }
         let (place, read_only) = look()?;
-        if self.0.len() == MOST {
-            let oldest = (0..MOST).min_by_key(|at| self.0[*at].seen)?;
-            self.0.swap_remove(oldest);
+        if self.folders.len() == MOST {
+            let oldest = (0..MOST).min_by_key(|at| self.folders[*at].seen)?;
+            self.folders.swap_remove(oldest);
         }
         let folder = Arc::new(Folder { path: path.to_vec(), place, read_only, seen: now });
-        self.0.push(folder.clone());
+        self.folders.push(folder.clone());
         Some(folder)
     }
 
     pub(super) fn forget(&mut self) {
-        self.0.clear();
+        self.folders.clear();
     }
 }
 
@@ -61,6 +69,7 @@ mod tests {
     #[test]
     fn a_folder_is_looked_up_once_until_it_is_forgotten() {
         let (mut near, looks) = (Near::default(), Cell::new(0));
+        near.longest = Duration::from_secs(3600);
         let seen = |near: &mut Near, path: &str| {
             let look = || {
                 looks.set(looks.get() + 1);
@@ -78,8 +87,8 @@ mod tests {
         for number in 0..2 * MOST {
             seen(&mut near, &format!("/{number}"));
         }
-        assert_eq!((near.0.len(), seen(&mut near, "/a")), (MOST, 1), "the oldest goes first");
-        std::thread::sleep(LONGEST);
+        assert_eq!((near.folders.len(), seen(&mut near, "/a")), (MOST, 1), "the oldest goes first");
+        near.longest = Duration::ZERO;
         assert_eq!(seen(&mut near, "/a"), 1, "nothing is believed for long");
         assert!(near.folder(b"/none", || None).is_none());
     }

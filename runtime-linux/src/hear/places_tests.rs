@@ -106,6 +106,7 @@ fn what_is_remembered_of_a_folder_hides_no_refusal() {
 fn a_folder_is_remembered_while_files_come_and_go() {
     let root = root();
     let places = places(root.path(), false);
+    places.near.borrow_mut().longest = std::time::Duration::from_secs(3600);
     let here = root.path().join("tmp/here");
     fs::create_dir(&here).unwrap();
     for name in ["one", "two"] {
