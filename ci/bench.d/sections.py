@@ -219,7 +219,7 @@ def filter_ms(world):
             say(f"the filters of a start could not be timed: status {done.returncode}: {done.stderr.strip()[-300:]}")
             return None
         sums.append(sum(map(float, times)) * 1000)
-    return statistics.median(sums) if sums else None
+    return statistics.median(sums)
 
 
 def cli(world, typed, absent):

@@ -105,7 +105,7 @@ impl Tail {
     /// Copies until the log has no more for now, or the target is full; true in the second case.
     pub(super) fn pass(&mut self, patiently: bool) -> Result<bool, Error> {
         if self.handed_on
-            && let Some(full) = self.hand_on(patiently)?
+            && let Some(full) = self.hand_on(patiently)
         {
             return Ok(full);
         }
@@ -150,12 +150,12 @@ impl Tail {
     }
 
     /// The same by the kernel; none: it does not do that for this target, which is nothing but a matter of time.
-    fn hand_on(&mut self, patiently: bool) -> Result<Option<bool>, Error> {
+    fn hand_on(&mut self, patiently: bool) -> Option<bool> {
         let (mut waited, mut times) = (false, 0);
         while let Some(log) = &self.log {
             if times == TIMES {
                 self.full = true;
-                return Ok(Some(true));
+                return Some(true);
             }
             times += 1;
             match rustix::fs::sendfile(&self.target, log, None, HANDED_ON) {
@@ -171,14 +171,14 @@ impl Tail {
                     }
                     if waited || !self.has_room(patiently) {
                         self.full = true;
-                        return Ok(Some(true));
+                        return Some(true);
                     }
                     waited = true;
                 }
                 // What is appended to, for one. Where it stands in the log is known to the log alone.
                 Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
                     (self.handed_on, self.full) = (false, false);
-                    return Ok(None);
+                    return None;
                 }
                 Err(errno) => {
                     self.closed = Some(Errno::from_raw(errno.raw_os_error()));
@@ -187,7 +187,7 @@ impl Tail {
             }
         }
         self.full = false;
-        Ok(Some(false))
+        Some(false)
     }
 
     fn has_room(&self, patiently: bool) -> bool {

@@ -91,7 +91,9 @@ impl Places {
         let seen = rustix::fs::fstat(&there).ok()?;
         match FileType::from_raw_mode(seen.st_mode) {
             // Of a file without a name, the folder is named.
-            FileType::Directory if has(libc::O_TMPFILE) => self.filling(there.as_fd(), None),
+            FileType::Directory if has(libc::O_TMPFILE) => {
+                self.filling(there.as_fd(), self.is_read_only(there.as_fd(), true), None)
+            }
             FileType::Directory if !changes => self.reading(there.as_fd(), &seen),
             FileType::RegularFile if has(libc::O_CREAT) && has(libc::O_EXCL) => None,
             FileType::RegularFile if changes => self.writing(there.as_fd(), &seen, has(libc::O_TRUNC)),
@@ -248,17 +250,13 @@ impl Places {
         Some(Found { errno: libc::EROFS, cause: Cause::ReadOnly, target, place, detail: None })
     }
 
-    /// Whether names can come and go in a folder.
-    fn filling(&self, folder: BorrowedFd<'_>, name: Option<&CString>) -> Option<Found> {
-        self.filled(folder, self.is_read_only(folder, true), name)
-    }
-
-    /// The same for a name in a folder that is known.
+    /// Whether a name can come and go in a folder that is known.
     fn changing(&self, folder: &Folder, name: &CString) -> Option<Found> {
-        self.filled(folder.place.as_fd(), folder.read_only, Some(name))
+        self.filling(folder.place.as_fd(), folder.read_only, Some(name))
     }
 
-    fn filled(&self, folder: BorrowedFd<'_>, read_only: bool, name: Option<&CString>) -> Option<Found> {
+    /// The same for any folder.
+    fn filling(&self, folder: BorrowedFd<'_>, read_only: bool, name: Option<&CString>) -> Option<Found> {
         if read_only {
             return Some(self.read_only(folder, name, libc::EROFS));
         }
